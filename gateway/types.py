@@ -1,0 +1,81 @@
+"""Values that travel through the gate; they import nothing of ours, so that no cycle can start here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from typing import Any, Literal
+
+Json = Any
+Operation = Literal["chat", "embeddings"]
+Outcome = Literal[
+    "ok", "truncated", "filtered", "cancelled", "provider_error", "timeout", "refused_budget", "refused_switch",
+    "refused_policy", "refused_rate", "ledger_unavailable", "lost",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of a call in disjoint parts: their sum is what the provider counted in all.
+
+    `input_tokens` leaves out cached ones, `output_tokens` leaves out reasoning. `estimated` says that we
+    counted with a tokenizer because the provider did not report.
+    """
+
+    input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+
+    @property
+    def all_input_tokens(self) -> int:
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
+
+    @property
+    def all_output_tokens(self) -> int:
+        return self.output_tokens + self.reasoning_tokens
+
+    @property
+    def total_tokens(self) -> int:
+        return self.all_input_tokens + self.all_output_tokens
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "estimated"},
+            estimated=self.estimated or other.estimated,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """For whom and from where a call is made; every field may be unknown (empty)."""
+
+    user_ref: str = ""
+    tenant: str = ""
+    cohort: str = ""
+    session_id: str = ""
+    key: str = ""
+    source: str = "sdk"
+    labels: Mapping[str, str] | None = None
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What an application asks of the gate, in the OpenAI request shape, before any stage touched it.
+
+    `feature` is a slug; `model` names a route or a target of the feature's route when the caller chose one.
+    `body` holds `messages` (or `input`) and all further request fields; `variables` renders the live prompt.
+    """
+
+    feature: str
+    operation: Operation
+    body: Mapping[str, Json]
+    caller: Caller
+    variables: Mapping[str, Json] | None = None
+    model: str = ""
+    stream: bool = False
+
+
+ZERO = Decimal(0)
