@@ -1,16 +1,21 @@
 """Values that travel through the gate; they import nothing of ours, so that no cycle can start here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any, Literal
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
 
 Json = Any
 Operation = Literal["chat", "embeddings"]
-Outcome = Literal[
+
+#: How a call can end; the words are those of the call row.
+OUTCOMES = (
     "ok", "truncated", "filtered", "cancelled", "provider_error", "timeout", "refused_budget", "refused_switch",
     "refused_policy", "refused_rate", "ledger_unavailable", "lost",
-]  # fmt: skip
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +72,7 @@ class Ask:
 
     `feature` is a slug; `model` names a route or a target of the feature's route when the caller chose one.
     `body` holds `messages` (or `input`) and all further request fields; `variables` renders the live prompt.
+    `call_id`, a UUIDv7, is the key of the row that this call will have.
     """
 
     feature: str
@@ -76,6 +82,7 @@ class Ask:
     variables: Mapping[str, Json] | None = None
     model: str = ""
     stream: bool = False
+    call_id: UUID = field(default_factory=uuid7)
 
 
 ZERO = Decimal(0)

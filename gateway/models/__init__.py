@@ -1,0 +1,27 @@
+"""What the rows are; what happens to them stands in the verb modules."""
+
+from gateway.models.audit import AuditEntry
+from gateway.models.calls import Adjustment, Call, Hold, Owner, Payload
+from gateway.models.catalog import Feature, Key, Provider, Revision, Route, Target
+from gateway.models.prices import Price
+from gateway.models.prompts import Deployment, Prompt, PromptVersion, Variant
+
+__all__ = [
+    "Adjustment",
+    "AuditEntry",
+    "Call",
+    "Deployment",
+    "Feature",
+    "Hold",
+    "Key",
+    "Owner",
+    "Payload",
+    "Price",
+    "Prompt",
+    "PromptVersion",
+    "Provider",
+    "Revision",
+    "Route",
+    "Target",
+    "Variant",
+]

@@ -1,0 +1,22 @@
+from django.db import models
+from django.db.models.functions import Now
+
+
+class AuditEntry(models.Model):
+    """Who did what to which object, when and why. A trigger refuses to change or delete an entry."""
+
+    at = models.DateTimeField(db_default=Now())
+    actor = models.CharField(max_length=150, help_text="User name, or the command that acted.")
+    action = models.CharField(max_length=60, help_text="E.g. `catalog.apply`, `payload.read`, `key.create`.")
+    subject = models.CharField(max_length=255, help_text="What it was done to.")
+    reason = models.CharField(max_length=500, blank=True)
+    detail = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        db_table = "tollhouse_audit"
+        verbose_name_plural = "audit entries"
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["subject", "-id"], name="tollhouse_audit_subject")]
+
+    def __str__(self) -> str:
+        return f"{self.actor} {self.action} {self.subject}"

@@ -1,0 +1,168 @@
+"""Configuration: features, routes, providers and keys. What is live stands in the snapshot, see `gateway.catalog`."""
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from redaction.models import RedactionPolicy
+
+slug = RegexValidator(
+    r"\A[a-z0-9][a-z0-9._-]*\Z", "Lower-case letters, digits, dots, dashes and underscores only, e.g. support.reply."
+)
+
+
+class Provider(models.Model):
+    """An account at a model vendor, or a server of one's own."""
+
+    name = models.CharField(max_length=100, unique=True, validators=[slug])
+    kind = models.CharField(max_length=40, help_text="`openai` for any OpenAI-compatible server.")
+    base_url = models.URLField(max_length=500, help_text="Up to and with /v1, e.g. https://api.openai.com/v1.")
+    api_key_env = models.CharField(
+        max_length=100, blank=True, help_text="Environment variable that holds the key; the key itself is not stored."
+    )
+    api_key_encrypted = models.TextField(
+        blank=True, editable=False, help_text="For servers of one's own: the key, encrypted and bound to the base URL's host."
+    )
+    price_provider = models.CharField(
+        max_length=100, blank=True, help_text="Name in the price book, where it differs from this provider's name."
+    )
+
+    class Meta:
+        db_table = "tollhouse_provider"
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(api_key_env="") | Q(api_key_encrypted=""), name="tollhouse_provider_one_key_source"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Route(models.Model):
+    """An ordered list of targets, with the patience that a call over it has."""
+
+    name = models.CharField(max_length=100, unique=True, validators=[slug])
+    timeout_s = models.FloatField(
+        default=60, validators=[MinValueValidator(0.001)], help_text="For the whole call, all attempts together; seconds."
+    )
+    connect_timeout_s = models.FloatField(default=5, validators=[MinValueValidator(0.001)], help_text="Seconds.")
+    first_token_timeout_s = models.FloatField(
+        default=30, validators=[MinValueValidator(0.001)], help_text="Until the first byte of a reply; seconds."
+    )
+    retries = models.PositiveSmallIntegerField(
+        default=1, help_text="Further attempts at a target after a transient error, before the next target is tried."
+    )
+
+    class Meta:
+        db_table = "tollhouse_route"
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(timeout_s__gt=0, connect_timeout_s__gt=0, first_token_timeout_s__gt=0),
+                name="tollhouse_route_timeouts_positive",
+            ),
+            models.CheckConstraint(condition=Q(retries__lte=10), name="tollhouse_route_retries_at_most_10"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Target(models.Model):
+    """One provider and model of a route."""
+
+    route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="targets")
+    position = models.PositiveSmallIntegerField(help_text="Order of fallback, from 0.")
+    provider = models.ForeignKey(Provider, on_delete=models.PROTECT, related_name="targets")
+    model = models.CharField(max_length=200, help_text="The model's name at the provider.")
+
+    class Meta:
+        db_table = "tollhouse_target"
+        ordering = ["route", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["route", "position"], name="tollhouse_target_position_once"),
+            models.UniqueConstraint(fields=["route", "provider", "model"], name="tollhouse_target_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider.name}/{self.model}"
+
+
+class Feature(models.Model):
+    """A named use of a model in the product: the unit of budgets, prompts, switches and dashboards."""
+
+    class Unpriced(models.TextChoices):
+        REFUSE = "refuse", "refuse the call"
+        FLAG = "flag", "let it pass, with no cost on the row and an alert"
+
+    slug = models.CharField(max_length=100, unique=True, validators=[slug])
+    description = models.CharField(max_length=500, blank=True)
+    owner = models.CharField(max_length=100, blank=True, help_text="Team that answers for it.")
+    route = models.ForeignKey(Route, on_delete=models.PROTECT, related_name="features")
+    policy = models.ForeignKey(RedactionPolicy, on_delete=models.PROTECT, related_name="features")
+    max_output_tokens = models.PositiveIntegerField(
+        default=1024,
+        validators=[MinValueValidator(1)],
+        help_text="Asked of the provider when a call names no limit, and the most that a call may ask for.",
+    )
+    unpriced = models.CharField(
+        max_length=10,
+        choices=Unpriced,
+        default=Unpriced.REFUSE,
+        help_text="For a model without a price. Under a budget in US dollars such a call is always refused.",
+    )
+
+    class Meta:
+        db_table = "tollhouse_feature"
+        ordering = ["slug"]
+        constraints = [
+            models.CheckConstraint(condition=Q(max_output_tokens__gte=1), name="tollhouse_feature_max_output_positive"),
+            models.CheckConstraint(condition=Q(unpriced__in=["refuse", "flag"]), name="tollhouse_feature_unpriced_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Key(models.Model):
+    """An API key of the HTTP data plane. Stored as a keyed hash; the key itself is shown once, when made."""
+
+    name = models.CharField(max_length=100, unique=True)
+    prefix = models.CharField(max_length=16, editable=False, help_text="First characters, to tell keys apart.")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    features = models.JSONField(default=list, help_text='Globs of the features it may use, e.g. ["support.*"].')
+    default_feature = models.CharField(
+        max_length=100, blank=True, help_text="Used when a request names a model and no feature."
+    )
+    tenant = models.CharField(max_length=200, blank=True, help_text="Every call with this key is this tenant's.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "tollhouse_key"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        if not (isinstance(self.features, list) and self.features and all(isinstance(g, str) and g for g in self.features)):
+            raise ValidationError({"features": 'Write a list of feature globs, e.g. ["support.*"]; ["*"] means all.'})
+
+
+class Revision(models.Model):
+    """Which state a part of the configuration is in. Triggers write it; processes compare it with what they hold."""
+
+    name = models.CharField(max_length=20, primary_key=True)
+    value = models.BigIntegerField()
+
+    class Meta:
+        db_table = "tollhouse_revision"
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.value}"
