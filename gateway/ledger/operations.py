@@ -1,0 +1,135 @@
+"""What can be asked of the ledger, and what it answers. Amounts are US dollars, tokens and calls."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+from budgets.rules import BudgetRule, Metric, Scope
+from gateway.types import ZERO
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bid:
+    """The most that a call can cost at one target. `usd` is None when no price is known for it."""
+
+    provider: str
+    model: str
+    usd: Decimal | None
+    input_tokens: int
+    output_tokens: int
+    price_id: int | None = None
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A hold that was admitted: for which of the bids, and the ids of the windows that it counts in."""
+
+    bid: Bid
+    windows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A hold that was not admitted, and why. `budget` is the one that it did not fit."""
+
+    by: Literal["budget", "switch", "price", "lost"]
+    reason: str
+    budget: BudgetRule | None = None
+
+
+def _future() -> asyncio.Future[Any]:
+    return asyncio.get_running_loop().create_future()
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Hold:
+    """Set aside the most that a call can cost. The first bid that no switch stops and that fits every budget wins.
+
+    `scope` is the call's, without model and provider. `draft` is the row that the call gets if its owner dies.
+    `moves` says that the call already has a hold, which this one replaces (and which stays when this one is refused);
+    `spent_usd` and `spent_tokens` are what its earlier attempts may have cost. Budgets in `exempt` are left alone
+    (their calls were diverted). An `abandoned` hold has nobody waiting for it any more and is not begun.
+    """
+
+    call_id: UUID
+    scope: Scope
+    bids: tuple[Bid, ...]
+    draft: Row
+    lifetime_s: float
+    moves: bool = False
+    spent_usd: Decimal = ZERO
+    spent_tokens: int = 0
+    exempt: frozenset[int] = frozenset()
+    answer: asyncio.Future["Grant | Refusal"] = field(default_factory=_future)
+    abandoned: bool = False
+
+    def at(self, bid: Bid) -> Scope:
+        """The scope of this call when it goes to the bid's target."""
+        return self.scope._replace(model=bid.model, provider=bid.provider)
+
+    def amount(self, metric: Metric, bid: Bid) -> Decimal | None:
+        """What this call would hold in a window of that metric; None for money without a price."""
+        if metric == "calls":
+            return Decimal(1)
+        if metric == "tokens":
+            return Decimal(bid.tokens + self.spent_tokens)
+        return None if bid.usd is None else bid.usd + self.spent_usd
+
+    def draft_for(self, bid: Bid) -> Row:
+        """The `lost` row: all that was held counts as spent, and as an estimate."""
+        return {
+            **self.draft,
+            "outcome": "lost",
+            "reason": "The process that made this call ended before it was settled; all that was held counts as spent.",
+            "provider": bid.provider,
+            "model_served": bid.model,
+            "price_id": bid.price_id,
+            "cost_usd": None if bid.usd is None else bid.usd + self.spent_usd,
+            "held_usd": None if bid.usd is None else bid.usd + self.spent_usd,
+            "input_tokens": bid.input_tokens + self.spent_tokens,
+            "output_tokens": bid.output_tokens,
+            "usage_estimated": True,
+        }
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Settle:
+    """Write a call's row and replace its hold, if it has one, by what it did cost.
+
+    `grant` is None for calls that were never admitted. `swept` marks the settlement of a dead owner's hold, which
+    counts what was held.
+    """
+
+    call_id: UUID
+    row: Row
+    payload: Mapping[str, Any] | None = None
+    grant: Grant | None = None
+    swept: bool = False
+    answer: asyncio.Future[None] = field(default_factory=_future)
+
+    @property
+    def usd(self) -> Decimal:
+        return self.row["cost_usd"] or ZERO
+
+    @property
+    def tokens(self) -> int:
+        return sum(
+            self.row[part]
+            for part in ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+        )
+
+    def amount(self, metric: Metric) -> Decimal:
+        """What this call counts in a window of that metric."""
+        return {"usd": self.usd, "tokens": Decimal(self.tokens), "calls": Decimal(1)}[metric]
+
+
+Operation = Hold | Settle

@@ -1,0 +1,260 @@
+"""One transaction of the ledger: everything that is waiting, admitted, settled and written together."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from budgets.rules import BudgetRule, Metric, Rules
+from gateway.ledger import alerts
+from gateway.ledger.operations import Bid, Grant, Hold, Operation, Refusal, Row, Settle
+from gateway.ledger.reading import load_rules
+from gateway.models import Call
+from gateway.sql import queries
+from gateway.types import ZERO
+
+SQL = queries("ledger.sql")
+SQL["insert_calls"] = SQL["insert_calls"].format(columns=", ".join(f.column for f in Call._meta.concrete_fields))
+
+Connection = AsyncConnection[TupleRow]
+WindowKey = tuple[int, datetime]
+
+
+class TakenHold(NamedTuple):
+    """A hold that this transaction has deleted: its windows' ids, the amount held in each, its draft row."""
+
+    windows: list[int]
+    amounts: list[Decimal]
+    draft: Row
+
+
+@dataclass(slots=True)
+class LockedWindow:
+    """A window that this transaction has locked; amounts in the metric of its budget."""
+
+    id: int
+    budget_id: int
+    metric: Metric
+    starts_at: datetime
+    spent: Decimal
+    held: Decimal
+    spent_before: Decimal
+    touched: bool = False
+
+    def change(self, *, spent: Decimal = ZERO, held: Decimal = ZERO) -> None:
+        self.spent += spent
+        self.held += held
+        self.touched = True
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A bid of a hold with the budgets that it counts in, and the id of each one's window."""
+
+    bid: Bid
+    budgets: list[BudgetRule]
+    windows: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Memory:
+    """What a writer knows from earlier transactions; only what was committed enters it."""
+
+    owner: UUID
+    rules: Rules
+    windows: dict[WindowKey, int] = field(default_factory=dict)
+
+
+class Transaction:
+    """Runs a batch on a connection in autocommit mode; after `run` returned, `answers` holds what to tell the waiters.
+
+    Raises psycopg.Error when the batch did not commit, or when nobody knows because the connection broke. Running the
+    same batch again with `repeat` is safe then: an operation whose traces are found is not done twice.
+    """
+
+    def __init__(self, connection: Connection, memory: Memory, *, repeat: bool) -> None:
+        self.connection = connection
+        self.memory = memory
+        self.repeat = repeat
+        self.answers: list[tuple[Operation, Grant | Refusal | None]] = []
+        self._new_windows: dict[WindowKey, int] = {}
+        self._locked: dict[int, LockedWindow] = {}
+        self._taken: dict[UUID, TakenHold] = {}
+        self._writes: dict[str, list[Row]] = {
+            name: [] for name in ("insert_holds", "insert_calls", "insert_payloads", "insert_adjustments", "insert_alerts")
+        }
+
+    async def run(self, batch: Sequence[Operation]) -> None:
+        """One transaction for the whole batch: read the rules, lock the windows, decide, write, commit."""
+        holds = [op for op in batch if isinstance(op, Hold) and not op.abandoned]
+        settles = [op for op in batch if isinstance(op, Settle)]
+        taking = [s.call_id for s in settles] + [h.call_id for h in holds if h.moves or self.repeat]
+        now, rules, ids = await self._begin(taking)
+        candidates = [[Candidate(bid, rules.budgets_for(h.at(bid))) for bid in h.bids] for h in holds]
+        await self._find_windows([c for listed in candidates for c in listed], rules, now)
+        ids |= {id for listed in candidates for c in listed for id in c.windows}
+        ids |= {id for s in settles if s.grant for id in s.grant.windows}
+        await self._lock(ids, taking)
+        await self._settle(settles)
+        for hold, listed in zip(holds, candidates, strict=True):
+            self._admit(hold, listed, rules)
+        for window in self._locked.values():
+            if (rule := rules.by_id.get(window.budget_id)) and alerts.crossed(rule, window.spent_before, window.spent):
+                self._writes["insert_alerts"].append(alerts.threshold(rule, window.starts_at, window.spent))
+        await self._write_and_commit()
+        self.memory.windows.update(self._new_windows)
+
+    async def _begin(self, taking: list[UUID]) -> tuple[datetime, Rules, set[int]]:
+        """The database's clock, the rules as they are now, and the windows of the holds about to be taken."""
+        async with self.connection.pipeline():
+            await self.connection.execute("BEGIN")
+            state = await self.connection.execute(SQL["state"])
+            held = await self.connection.execute(SQL["held_windows"], [taking]) if taking else None
+        row = await state.fetchone()
+        assert row is not None
+        now, revision = row
+        if revision is None or revision != self.memory.rules.revision:
+            self.memory.rules = await load_rules(self.connection, revision)
+            self.memory.windows.clear()
+        return now, self.memory.rules, {id async for (id,) in held} if held else set()
+
+    async def _find_windows(self, candidates: Iterable[Candidate], rules: Rules, now: datetime) -> None:
+        """Gives each candidate the ids of its windows, after making those that nobody needed before."""
+        keys = {rule.id: (rule.id, rules.window(rule, now)[0]) for c in candidates for rule in c.budgets}
+        unknown = {k: rules.window(rules.by_id[k[0]], now)[1] for k in keys.values() if k not in self.memory.windows}
+        if unknown:
+            budgets, starts = [k[0] for k in unknown], [k[1] for k in unknown]
+            async with self.connection.pipeline():
+                await self.connection.execute(SQL["make_windows"], [budgets, starts, list(unknown.values())])
+                found = await self.connection.execute(SQL["find_windows"], [budgets, starts])
+            self._new_windows = {(budget, start): id async for budget, start, id in found}
+        known = self.memory.windows | self._new_windows if unknown else self.memory.windows
+        for candidate in candidates:
+            candidate.windows = [known[keys[rule.id]] for rule in candidate.budgets]
+
+    async def _lock(self, ids: set[int], taking: list[UUID]) -> None:
+        """Locks every window that this batch may touch, by id, then takes the holds that it settles or moves."""
+        if not ids and not taking:
+            return
+        async with self.connection.pipeline():
+            locked = await self.connection.execute(SQL["lock_windows"], [sorted(ids)])
+            took = await self.connection.execute(SQL["take_holds"], [taking])
+        self._locked = {row[0]: LockedWindow(*row, spent_before=row[4]) async for row in locked}
+        async for call_id, windows, amounts, draft in took:
+            self._taken[call_id] = TakenHold(windows, amounts, draft)
+            for id, amount in zip(windows, amounts, strict=True):
+                self._locked[id].change(held=-amount)
+
+    async def _settle(self, settles: list[Settle]) -> None:
+        late = [s for s in settles if s.call_id not in self._taken and s.grant]
+        calls = {}
+        if late:
+            found = await self.connection.execute(SQL["find_calls"], [[s.call_id for s in late]])
+            calls = {row[0]: row[1:] async for row in found}
+        for op in settles:
+            self.answers.append((op, None))
+            if hold := self._taken.get(op.call_id):
+                for id, held in zip(hold.windows, hold.amounts, strict=True):
+                    window = self._locked[id]
+                    window.change(spent=held if op.swept else op.amount(window.metric))
+                self._write_call(op)
+            elif op.call_id in calls:
+                self._adjust(op, *calls[op.call_id])
+            elif not op.swept:
+                for id in op.grant.windows if op.grant else ():
+                    self._locked[id].change(spent=op.amount(self._locked[id].metric))
+                self._write_call(op)
+
+    def _write_call(self, op: Settle) -> None:
+        self._writes["insert_calls"].append(op.row)
+        if op.payload is not None:
+            self._writes["insert_payloads"].append({"id": op.call_id, "content": op.payload})
+        self._writes["insert_alerts"] += alerts.of_call(op.row)
+
+    def _adjust(self, op: Settle, outcome: str, cost_usd: Decimal | None, tokens: int, adjusted: bool) -> None:
+        """An owner that was only slow settles a call that was written off as lost; anything else was settled before."""
+        if outcome != "lost" or adjusted:
+            return
+        assert op.grant is not None
+        change = {"usd": op.usd - (cost_usd or ZERO), "tokens": Decimal(op.tokens - tokens), "calls": ZERO}
+        for id in op.grant.windows:
+            self._locked[id].change(spent=change[self._locked[id].metric])
+        self._writes["insert_adjustments"].append({
+            "call_id": op.call_id,
+            "cost_usd": change["usd"],
+            "tokens": op.tokens - tokens,
+            "outcome": op.row["outcome"],
+            "reason": "Settled after it had been written off as lost.",
+            "actor": "ledger",
+        })  # fmt: skip
+
+    def _admit(self, hold: Hold, candidates: list[Candidate], rules: Rules) -> None:
+        """Grants the first bid that no switch stops and that fits all its budgets; else the first one's refusal."""
+        refusal: Refusal | None = None
+        for candidate in candidates:
+            answer = self._judge(hold, candidate, rules)
+            if isinstance(answer, Grant):
+                self.answers.append((hold, answer))
+                return
+            refusal = refusal or answer
+        assert refusal is not None
+        if hold.moves and (earlier := self._taken.get(hold.call_id)):
+            self._hold(hold, earlier.windows, earlier.amounts, earlier.draft)
+        if refusal.budget:
+            window = next(w for c in candidates for w, r in zip(c.windows, c.budgets, strict=True) if r is refusal.budget)
+            self._writes["insert_alerts"].append(alerts.exhausted(refusal.budget, self._locked[window].starts_at))
+        self.answers.append((hold, refusal))
+
+    def _judge(self, hold: Hold, candidate: Candidate, rules: Rules) -> Grant | Refusal:
+        if hold.moves and hold.call_id not in self._taken:
+            return Refusal(by="lost", reason="The ledger has written this call off as lost, as its process was silent.")
+        if switch := rules.switch_for(hold.at(candidate.bid)):
+            return Refusal(by="switch", reason=f"{switch} is switched off: {switch.reason}")
+        windows, amounts = [], []
+        for id, rule in zip(candidate.windows, candidate.budgets, strict=True):
+            amount, window = hold.amount(rule.metric, candidate.bid), self._locked[id]
+            if rule.id in hold.exempt:
+                continue
+            if amount is None:
+                return Refusal(
+                    by="price", reason=f"{candidate.bid.provider}/{candidate.bid.model} has no price, so it cannot be held to {rule}."
+                )
+            if amount and window.spent + window.held + amount > rule.limit:
+                return Refusal(by="budget", reason=alerts.no_room(rule, amount, window.spent, window.held), budget=rule)
+            windows.append(id)
+            amounts.append(amount)
+        self._hold(hold, windows, amounts, hold.draft_for(candidate.bid))
+        return Grant(bid=candidate.bid, windows=tuple(windows))
+
+    def _hold(self, hold: Hold, windows: list[int], amounts: list[Decimal], draft: Row) -> None:
+        for id, amount in zip(windows, amounts, strict=True):
+            self._locked[id].change(held=amount)
+        self._writes["insert_holds"].append({
+            "call_id": hold.call_id,
+            "owner": self.memory.owner,
+            "lifetime_s": hold.lifetime_s,
+            "windows": windows,
+            "amounts": amounts,
+            "draft": draft,
+        })  # fmt: skip
+
+    async def _write_and_commit(self) -> None:
+        changed = [w for w in self._locked.values() if w.touched]
+        async with self.connection.pipeline():
+            if changed:
+                await self.connection.execute(
+                    SQL["update_windows"], [[w.id for w in changed], [w.spent for w in changed], [w.held for w in changed]]
+                )
+            for name, rows in self._writes.items():
+                if rows:
+                    await self.connection.execute(SQL[name], [orjson.dumps(rows, default=_text).decode()])
+            await self.connection.execute("COMMIT")
+
+
+_text: Callable[[Any], str] = str  # orjson's hook for Decimal: PostgreSQL reads numeric from a JSON string, exactly.

@@ -1,0 +1,224 @@
+"""The one writer of a process: takes everything that waits and runs it as one transaction (group commit)."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import AsyncConnection
+from uuid_utils.compat import uuid7
+
+from budgets.rules import Rules
+from gateway.conf import TollhouseSettings
+from gateway.errors import LedgerUnavailable
+from gateway.ledger import partitions
+from gateway.ledger.operations import Grant, Hold, Operation, Refusal, Settle
+from gateway.ledger.transaction import SQL, Connection, Memory, Transaction
+
+logger = logging.getLogger("tollhouse.ledger")
+
+#: Most operations in one transaction; beyond it, latency grows and throughput does not.
+MAX_BATCH = 512
+#: Rows of refused calls that may wait for the database, before further ones are counted only.
+MAX_REFUSED_WAITING = 10_000
+#: A transaction that a stopped process left open is ended by the server after this time, and its locks with it.
+IDLE_IN_TRANSACTION_MS = 10_000
+
+
+class Writer:
+    """Holds and settles for the calls of one event loop. `hold` and `settle` may be awaited by any number of tasks.
+
+    `connect` are psycopg's connection parameters. The database may be away at any time: holds then fail with
+    LedgerUnavailable after `LEDGER_TIMEOUT_S`; settlements stay in the queue until they are written.
+    """
+
+    def __init__(self, connect: dict[str, Any], settings: TollhouseSettings) -> None:
+        self._connect_to = connect
+        self._settings = settings
+        self._queue: deque[Operation] = deque()
+        self._wake = asyncio.Event()
+        self._connection: Connection | None = None
+        self._memory = Memory(owner=uuid7(), rules=Rules(revision=None, budgets=(), switches=()))
+        self._stopping = False
+        self._unrecorded = 0
+        self._refused_waiting = 0
+        self._task = asyncio.create_task(self._run(), name="tollhouse-ledger")
+        self._beat = asyncio.create_task(self._keep_beating(), name="tollhouse-ledger-beat")
+        self._due = True
+
+    @property
+    def owner(self) -> UUID:
+        """The id under which this writer's holds stand in the database."""
+        return self._memory.owner
+
+    async def hold(self, op: Hold) -> Grant | Refusal:
+        """The grant, or why there is none. Raises LedgerUnavailable when the database does not answer in time."""
+        self._submit(op)
+        try:
+            async with asyncio.timeout(self._settings.LEDGER_TIMEOUT_S):
+                return await op.answer
+        except TimeoutError:
+            raise LedgerUnavailable(
+                "The ledger's database does not answer, so the call was refused: without a hold there is no governance. "
+                "See /readyz; calls pass again as soon as the database does.",
+                call_id=op.call_id,
+            ) from None
+        finally:
+            op.abandoned = not op.answer.done() or op.answer.cancelled()
+
+    def settle(self, op: Settle) -> asyncio.Future[None]:
+        """Queues the settlement at once and answers when it is committed; cancelling the wait does not cancel it."""
+        if op.grant is None and not op.swept:
+            if self._refused_waiting >= MAX_REFUSED_WAITING:
+                self._unrecorded += 1
+                op.answer.set_result(None)
+                return op.answer
+            self._refused_waiting += 1
+        self._submit(op)
+        return op.answer
+
+    async def stop(self) -> None:
+        """Writes what is still queued, as far as the database is there, and signs the owner off."""
+        self._stopping = True
+        self._beat.cancel()
+        self._wake.set()
+        await self._task
+
+    def _submit(self, op: Operation) -> None:
+        self._queue.append(op)
+        self._wake.set()
+
+    async def _keep_beating(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.OWNER_HEARTBEAT_S)
+            self._due = True
+            self._wake.set()
+
+    async def _run(self) -> None:
+        while not (self._stopping and not self._queue):
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue or self._due:
+                if self._due:
+                    self._due = False
+                    await self._housekeep()
+                batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
+                if batch and not await self._commit(batch):
+                    break
+        await self._sign_off()
+
+    async def _commit(self, batch: Sequence[Operation]) -> bool:
+        """Commits the batch, whatever it takes; False when the writer is stopping and the database is away."""
+        repeat = False
+        delay = 0.05
+        while True:
+            try:
+                connection = await self._connected()
+                await self._attempt(connection, batch, repeat=repeat)
+                return True
+            except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError, OSError) as error:
+                # The connection broke or hangs: nobody knows whether the batch was committed.
+                repeat = True
+                logger.warning("ledger: %s; %d operations wait and are tried again", one_line(error), len(batch))
+                await self._disconnect()
+                batch = [op for op in batch if not (isinstance(op, Hold) and op.abandoned)]
+                if self._stopping and delay > self._settings.LEDGER_TIMEOUT_S / 4:
+                    logger.error("ledger: stopping without the database; %d operations were not written", len(batch))
+                    return False
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 2.0)
+
+    async def _attempt(self, connection: Connection, batch: Sequence[Operation], *, repeat: bool) -> None:
+        """Runs the batch; where one operation spoils it, halves it until that one is alone and gets the error."""
+        transaction = Transaction(connection, self._memory, repeat=repeat)
+        try:
+            async with asyncio.timeout(2 * self._settings.LEDGER_TIMEOUT_S):
+                await transaction.run(batch)
+        except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError):
+            if connection.broken or connection.closed or connection.pgconn.transaction_status == 1:
+                raise
+            await connection.execute("ROLLBACK")
+            raise
+        except psycopg.errors.CheckViolation as error:
+            await connection.execute("ROLLBACK")
+            if error.diag.constraint_name or not await partitions.make_for(connection, [op.call_id for op in batch]):
+                await self._halve(connection, batch, error)
+            else:
+                await self._attempt(connection, batch, repeat=repeat)
+        except psycopg.Error as error:
+            await connection.execute("ROLLBACK")
+            await self._halve(connection, batch, error)
+        else:
+            for op, answer in transaction.answers:
+                self._answer(op, answer)
+
+    async def _halve(self, connection: Connection, batch: Sequence[Operation], error: psycopg.Error) -> None:
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            await self._attempt(connection, batch[:middle], repeat=True)
+            await self._attempt(connection, batch[middle:], repeat=True)
+            return
+        op = batch[0]
+        logger.error("ledger: operation of call %s refused by the database: %s", op.call_id, one_line(error))
+        if not op.answer.done():
+            op.answer.set_exception(
+                LedgerUnavailable(f"The ledger could not write this call: {type(error).__name__}.", call_id=op.call_id)
+            )
+
+    def _answer(self, op: Operation, answer: Grant | Refusal | None) -> None:
+        if isinstance(op, Settle) and op.grant is None and not op.swept:
+            self._refused_waiting -= 1
+        if not op.answer.done():
+            op.answer.set_result(answer)  # type: ignore[arg-type]
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            async with asyncio.timeout(self._settings.LEDGER_TIMEOUT_S):
+                self._connection = await AsyncConnection.connect(**self._connect_to, autocommit=True)
+                await self._connection.execute(
+                    f"SET idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_MS}; SET timezone = 'UTC'"
+                )
+                await self._connection.execute(SQL["beat"], [self.owner, socket.gethostname(), os.getpid()])
+            logger.debug("ledger: connected as owner %s", self.owner)
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(psycopg.Error, OSError):
+                await self._connection.close()
+            self._connection = None
+
+    async def _housekeep(self) -> None:
+        """Says that this owner is alive, and turns holds of dead owners into `lost` rows."""
+        try:
+            connection = await self._connected()
+            async with asyncio.timeout(self._settings.LEDGER_TIMEOUT_S):
+                async with connection.pipeline():
+                    await connection.execute(SQL["beat"], [self.owner, socket.gethostname(), os.getpid()])
+                    await connection.execute(SQL["bury"])
+                    dead = await connection.execute(SQL["dead_holds"], [self._settings.OWNER_DEAD_AFTER_S])
+                async for call_id, draft in dead:
+                    self._queue.append(Settle(call_id=call_id, row=draft, swept=True))
+                if self._unrecorded:
+                    logger.error("ledger: %d rows of refused calls could not be kept while the database was away", self._unrecorded)
+                    self._unrecorded = 0
+        except (psycopg.Error, TimeoutError, OSError) as error:
+            logger.warning("ledger: database away: %s", one_line(error))
+            await self._disconnect()
+
+    async def _sign_off(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(psycopg.Error, OSError):
+                await self._connection.execute(SQL["retire"], [self.owner])
+        await self._disconnect()
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error, without the row contents that PostgreSQL may add in its DETAIL."""
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"

@@ -1,0 +1,94 @@
+-- The ledger's queries. Lock order, for everyone who touches a window: new windows by (budget, start), then
+-- existing ones by id, then everything else. Only the ledger's transaction and admin edits lock windows.
+
+-- name: state
+-- The database's clock, by which windows are chosen, and which state budgets and switches are in.
+SELECT now() AS now, (SELECT value FROM tollhouse_revision WHERE name = 'rules') AS revision
+
+-- name: budgets
+SELECT id, feature, tenant, key, "user", cohort, model, provider, metric, period, timezone, "limit", soft_percent, on_hard
+FROM tollhouse_budget WHERE active
+
+-- name: switches
+SELECT scope, value, reason FROM tollhouse_switch WHERE lifted_at IS NULL
+
+-- name: make_windows
+-- Windows that nobody needed before; in one order everywhere, so that two processes cannot wait for each other.
+INSERT INTO tollhouse_window (budget_id, starts_at, ends_at)
+SELECT * FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[]) AS new (budget_id, starts_at, ends_at)
+ORDER BY budget_id, starts_at
+ON CONFLICT (budget_id, starts_at) DO NOTHING
+
+-- name: find_windows
+SELECT budget_id, starts_at, id FROM tollhouse_window
+WHERE (budget_id, starts_at) IN (SELECT * FROM unnest(%s::bigint[], %s::timestamptz[]))
+
+-- name: held_windows
+-- Which windows the holds count in that are about to be taken.
+SELECT DISTINCT unnest(windows) FROM tollhouse_hold WHERE call_id = ANY(%s)
+
+-- name: lock_windows
+SELECT w.id, w.budget_id, b.metric, w.starts_at, w.spent, w.held
+FROM tollhouse_window w JOIN tollhouse_budget b ON b.id = w.budget_id
+WHERE w.id = ANY(%s) ORDER BY w.id FOR UPDATE OF w
+
+-- name: take_holds
+-- Settles each hold once: whoever deletes it accounts for it.
+DELETE FROM tollhouse_hold WHERE call_id = ANY(%s) RETURNING call_id, windows, amounts, draft
+
+-- name: find_calls
+SELECT c.id, c.outcome, c.cost_usd, a.id IS NOT NULL AS adjusted,
+       c.input_tokens + c.cache_read_tokens + c.cache_write_tokens + c.output_tokens + c.reasoning_tokens AS tokens
+FROM tollhouse_call c LEFT JOIN tollhouse_adjustment a ON a.call_id = c.id AND a.actor = 'ledger'
+WHERE c.id = ANY(%s)
+
+-- name: update_windows
+UPDATE tollhouse_window AS w SET spent = new.spent, held = new.held
+FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[]) AS new (id, spent, held) WHERE w.id = new.id
+
+-- name: insert_holds
+INSERT INTO tollhouse_hold (call_id, owner, expires_at, windows, amounts, draft)
+SELECT call_id, owner, now() + lifetime_s * interval '1 second', windows, amounts, draft
+FROM json_to_recordset(%s) AS new
+    (call_id uuid, owner uuid, lifetime_s float8, windows bigint[], amounts numeric[], draft jsonb)
+ON CONFLICT (call_id) DO UPDATE SET
+    expires_at = excluded.expires_at, windows = excluded.windows, amounts = excluded.amounts, draft = excluded.draft
+
+-- name: insert_calls
+INSERT INTO tollhouse_call ({columns})
+SELECT {columns} FROM json_populate_recordset(NULL::tollhouse_call, %s) ON CONFLICT (id) DO NOTHING
+
+-- name: insert_payloads
+INSERT INTO tollhouse_payload (id, content)
+SELECT id, content FROM json_populate_recordset(NULL::tollhouse_payload, %s) ON CONFLICT (id) DO NOTHING
+
+-- name: insert_adjustments
+INSERT INTO tollhouse_adjustment (call_id, created_at, cost_usd, tokens, outcome, reason, actor)
+SELECT call_id, now(), cost_usd, tokens, outcome, reason, actor
+FROM json_populate_recordset(NULL::tollhouse_adjustment, %s)
+
+-- name: insert_alerts
+INSERT INTO tollhouse_alert (kind, severity, dedup_key, summary, detail)
+SELECT kind, severity, dedup_key, summary, detail FROM json_populate_recordset(NULL::tollhouse_alert, %s)
+ON CONFLICT (dedup_key) DO NOTHING
+
+-- name: beat
+INSERT INTO tollhouse_owner (id, host, pid, started_at, seen_at) VALUES (%s, %s, %s, now(), now())
+ON CONFLICT (id) DO UPDATE SET seen_at = now()
+
+-- name: retire
+DELETE FROM tollhouse_owner o WHERE o.id = %s AND NOT EXISTS (SELECT 1 FROM tollhouse_hold h WHERE h.owner = o.id)
+
+-- name: bury
+-- Owners that have been silent for a day and own nothing.
+DELETE FROM tollhouse_owner o WHERE o.seen_at < now() - interval '1 day'
+    AND NOT EXISTS (SELECT 1 FROM tollhouse_hold h WHERE h.owner = o.id)
+
+-- name: dead_holds
+-- Holds past their expiry, or whose owner has been silent too long. While the database was down nobody could
+-- be heard, so silence counts from its start at the earliest.
+SELECT h.call_id, h.draft
+FROM tollhouse_hold h LEFT JOIN tollhouse_owner o ON o.id = h.owner
+WHERE h.expires_at < now()
+   OR (GREATEST(o.seen_at, pg_postmaster_start_time()) < now() - %s * interval '1 second')
+ORDER BY h.created_at LIMIT 500
