@@ -100,7 +100,8 @@ class PolicyRefused(GatewayError):
 class ProviderError(GatewayError):
     """The provider refused or failed. `transient` says whether the same call may succeed later.
 
-    `status` is the provider's HTTP status (None when it gave none), `body` its parsed error body (may be None).
+    `status` is the provider's HTTP status (None when it gave none), `body` its parsed error body (may be None),
+    `billable` says whether the provider may charge for the attempt all the same.
     """
 
     outcome = "provider_error"
@@ -111,6 +112,7 @@ class ProviderError(GatewayError):
         message: str,
         *,
         transient: bool,
+        billable: bool,
         status: int | None = None,
         body: object = None,
         retry_after_s: float | None = None,
@@ -118,6 +120,7 @@ class ProviderError(GatewayError):
     ) -> None:
         super().__init__(message, call_id=call_id)
         self.transient = transient
+        self.billable = billable
         self.status = status
         self.body = body
         self.retry_after_s = retry_after_s

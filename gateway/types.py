@@ -86,3 +86,16 @@ class Ask:
 
 
 ZERO = Decimal(0)
+
+
+@dataclass(slots=True)
+class Piece:
+    """A part of a reply: the whole body of a plain one, or some events of a stream.
+
+    `raw` is what an HTTP client gets; `events` are the same, parsed. The `final` piece of a call is handed over only
+    after its row is committed.
+    """
+
+    raw: bytes
+    events: list[dict[str, Json]]
+    final: bool = False

@@ -2,6 +2,9 @@
 
 from datetime import datetime
 from decimal import Decimal
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
 
 from budgets.rules import BudgetRule
 from gateway.ledger.operations import Row
@@ -51,7 +54,7 @@ def of_call(row: Row) -> list[Row]:
     found = []
     if row["outcome"] == "lost":
         found.append(("lost", f"A call of {where} was lost; its cost is an estimate."))
-    if row["overrun_usd"]:
+    if Decimal(row["overrun_usd"]):
         found.append(("overrun", f"A call of {where} cost {row['overrun_usd']} US dollars more than was held."))
     if row["cost_usd"] is None and row["outcome"] in ("ok", "truncated", "filtered", "lost"):
         found.append(("unpriced", f"A call of {where} has no price, so its cost is unknown."))
@@ -66,3 +69,14 @@ def of_call(row: Row) -> list[Row]:
         }
         for kind, summary in found
     ]
+
+
+def unrecorded(count: int, owner: UUID) -> Row:
+    """Refused calls that got no row, as too many came while the database was away."""
+    return {
+        "kind": "unrecorded",
+        "severity": "critical",
+        "dedup_key": f"unrecorded:{uuid7()}",
+        "summary": f"{count} calls were refused without a row while the database was away.",
+        "detail": {"count": count, "owner": owner},
+    }

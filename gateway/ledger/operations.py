@@ -117,6 +117,10 @@ class Settle:
     answer: asyncio.Future[None] = field(default_factory=_future)
 
     @property
+    def never_admitted(self) -> bool:
+        return self.grant is None and not self.swept
+
+    @property
     def usd(self) -> Decimal:
         return self.row["cost_usd"] or ZERO
 

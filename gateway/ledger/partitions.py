@@ -1,10 +1,13 @@
 """Partitions of the call and payload tables: made ahead of time, and at need; ranges of UUIDv7 keys."""
 
+import contextlib
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
+from django.db import ProgrammingError, connections, transaction
 from psycopg import AsyncConnection, sql
 
 from gateway.models.calls import uuid7_time
@@ -27,29 +30,55 @@ def partition(table: str, at: datetime) -> tuple[str, datetime, datetime]:
     return f"{table}_{start:%Y%m%d}", start, start + span
 
 
-def statements(times: Iterable[datetime]) -> list[sql.Composed]:
-    """SQL that makes every partition for rows made at these times; existing ones are left as they are."""
+def missing(times: Iterable[datetime], existing: set[str]) -> list[sql.Composed]:
+    """SQL that makes each partition for rows made at these times, as far as it is not among the existing ones.
+
+    Made apart and then attached, so that readers of the parent table are not kept waiting.
+    """
     wanted = {(table, *partition(table, at)) for at in times for table in SPANS}
     return [
-        sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF {} FOR VALUES FROM ({}) TO ({})").format(
-            sql.Identifier(name), sql.Identifier(table), sql.Literal(str(first_id(start))), sql.Literal(str(first_id(end)))
+        sql.SQL(
+            "CREATE TABLE {name} (LIKE {table} INCLUDING ALL);"
+            "ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end})"
+        ).format(
+            name=sql.Identifier(name),
+            table=sql.Identifier(table),
+            start=sql.Literal(str(first_id(start))),
+            end=sql.Literal(str(first_id(end))),
         )
         for table, name, start, end in sorted(wanted)
+        if name not in existing
     ]
 
 
+EXISTING = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = ANY(%s::regclass[])"
+
+
 async def make_for(connection: AsyncConnection[Any], call_ids: Iterable[UUID]) -> bool:
-    """Makes the partitions that these calls need; True when it made any."""
-    wanted = {partition(table, uuid7_time(id))[0] for id in call_ids for table in SPANS}
-    found = await connection.execute("SELECT count(*) FROM pg_class WHERE relname = ANY(%s)", [list(wanted)])
-    row = await found.fetchone()
-    if row and row[0] == len(wanted):
-        return False
-    for statement in statements(uuid7_time(id) for id in call_ids):
-        await connection.execute(statement)
-    return True
+    """Makes the partitions that these calls need; True when it made any. Several processes may try at once."""
+    found = await connection.execute(EXISTING, [list(SPANS)])
+    statements = missing(map(uuid7_time, call_ids), {name async for (name,) in found})
+    for statement in statements:
+        try:
+            async with connection.transaction():
+                await connection.execute(statement)
+        except (psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation):
+            continue
+    return bool(statements)
 
 
-def ahead(now: datetime, days: int) -> list[sql.Composed]:
-    """SQL for the partitions from `now` until `days` days later."""
-    return statements(now + timedelta(days=d) for d in range(days + 1))
+def make_ahead(days: int) -> tuple[int, datetime]:
+    """Makes the partitions from the database's today until `days` days later, over Django's connection.
+
+    Returns how many were made and when the last existing day ends.
+    """
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT now()")
+        now = cursor.fetchone()[0]
+        cursor.execute(EXISTING, [list(SPANS)])
+        existing = {name for (name,) in cursor.fetchall()}
+        statements = missing((now + timedelta(days=d) for d in range(days + 1)), existing)
+        for statement in statements:
+            with contextlib.suppress(ProgrammingError), transaction.atomic():
+                cursor.execute(statement.as_string(cursor.connection))
+    return len(statements), partition("tollhouse_payload", now + timedelta(days=days))[2]

@@ -1,13 +1,14 @@
 """One transaction of the ledger: everything that is waiting, admitted, settled and written together."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import orjson
+import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
@@ -69,6 +70,11 @@ class Memory:
     owner: UUID
     rules: Rules
     windows: dict[WindowKey, int] = field(default_factory=dict)
+
+
+def json_rows(rows: list[Row]) -> str:
+    """Rows as a JSON array for PostgreSQL, which reads a decimal from a string exactly."""
+    return orjson.dumps(rows, default=str).decode()
 
 
 class Transaction:
@@ -148,6 +154,9 @@ class Transaction:
         self._locked = {row[0]: LockedWindow(*row, spent_before=row[4]) async for row in locked}
         async for call_id, windows, amounts, draft in took:
             self._taken[call_id] = TakenHold(windows, amounts, draft)
+            if not self._locked.keys() >= set(windows):
+                # Its owner moved it between our two reads; the batch starts over.
+                raise psycopg.errors.SerializationFailure(f"hold {call_id} moved to other windows")
             for id, amount in zip(windows, amounts, strict=True):
                 self._locked[id].change(held=-amount)
 
@@ -253,8 +262,5 @@ class Transaction:
                 )
             for name, rows in self._writes.items():
                 if rows:
-                    await self.connection.execute(SQL[name], [orjson.dumps(rows, default=_text).decode()])
+                    await self.connection.execute(SQL[name], [json_rows(rows)])
             await self.connection.execute("COMMIT")
-
-
-_text: Callable[[Any], str] = str  # orjson's hook for Decimal: PostgreSQL reads numeric from a JSON string, exactly.

@@ -17,9 +17,9 @@ from uuid_utils.compat import uuid7
 from budgets.rules import Rules
 from gateway.conf import TollhouseSettings
 from gateway.errors import LedgerUnavailable
-from gateway.ledger import partitions
+from gateway.ledger import alerts, partitions
 from gateway.ledger.operations import Grant, Hold, Operation, Refusal, Settle
-from gateway.ledger.transaction import SQL, Connection, Memory, Transaction
+from gateway.ledger.transaction import SQL, Connection, Memory, Transaction, json_rows
 
 logger = logging.getLogger("tollhouse.ledger")
 
@@ -74,7 +74,7 @@ class Writer:
 
     def settle(self, op: Settle) -> asyncio.Future[None]:
         """Queues the settlement at once and answers when it is committed; cancelling the wait does not cancel it."""
-        if op.grant is None and not op.swept:
+        if op.never_admitted:
             if self._refused_waiting >= MAX_REFUSED_WAITING:
                 self._unrecorded += 1
                 op.answer.set_result(None)
@@ -110,7 +110,7 @@ class Writer:
                     await self._housekeep()
                 batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
                 if batch and not await self._commit(batch):
-                    break
+                    return
         await self._sign_off()
 
     async def _commit(self, batch: Sequence[Operation]) -> bool:
@@ -141,9 +141,6 @@ class Writer:
             async with asyncio.timeout(2 * self._settings.LEDGER_TIMEOUT_S):
                 await transaction.run(batch)
         except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError):
-            if connection.broken or connection.closed or connection.pgconn.transaction_status == 1:
-                raise
-            await connection.execute("ROLLBACK")
             raise
         except psycopg.errors.CheckViolation as error:
             await connection.execute("ROLLBACK")
@@ -164,18 +161,21 @@ class Writer:
             await self._attempt(connection, batch[:middle], repeat=True)
             await self._attempt(connection, batch[middle:], repeat=True)
             return
-        op = batch[0]
-        logger.error("ledger: operation of call %s refused by the database: %s", op.call_id, one_line(error))
-        if not op.answer.done():
-            op.answer.set_exception(
-                LedgerUnavailable(f"The ledger could not write this call: {type(error).__name__}.", call_id=op.call_id)
-            )
+        logger.error("ledger: operation of call %s refused by the database: %s", batch[0].call_id, one_line(error))
+        self._answer(
+            batch[0],
+            LedgerUnavailable(f"The ledger could not write this call: {type(error).__name__}.", call_id=batch[0].call_id),
+        )
 
-    def _answer(self, op: Operation, answer: Grant | Refusal | None) -> None:
-        if isinstance(op, Settle) and op.grant is None and not op.swept:
+    def _answer(self, op: Operation, answer: Grant | Refusal | LedgerUnavailable | None) -> None:
+        if isinstance(op, Settle) and op.never_admitted:
             self._refused_waiting -= 1
-        if not op.answer.done():
-            op.answer.set_result(answer)  # type: ignore[arg-type]
+        if op.answer.done():
+            return
+        if isinstance(answer, LedgerUnavailable):
+            op.answer.set_exception(answer)
+        else:
+            op.answer.set_result(answer)  # type: ignore[arg-type]  # a hold gets a Grant or Refusal, a settlement None
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
@@ -204,9 +204,10 @@ class Writer:
                     await connection.execute(SQL["bury"])
                     dead = await connection.execute(SQL["dead_holds"], [self._settings.OWNER_DEAD_AFTER_S])
                 async for call_id, draft in dead:
-                    self._queue.append(Settle(call_id=call_id, row=draft, swept=True))
+                    self._queue.append(Settle(call_id=call_id, row={**draft, "id": call_id}, swept=True))
                 if self._unrecorded:
-                    logger.error("ledger: %d rows of refused calls could not be kept while the database was away", self._unrecorded)
+                    alert = alerts.unrecorded(self._unrecorded, self.owner)
+                    await connection.execute(SQL["insert_alerts"], [json_rows([alert])])
                     self._unrecorded = 0
         except (psycopg.Error, TimeoutError, OSError) as error:
             logger.warning("ledger: database away: %s", one_line(error))
