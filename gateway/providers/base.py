@@ -27,8 +27,9 @@ class Request:
 class Provider(ABC):
     """A kind of provider, stateless; one instance serves all calls of a process."""
 
-    #: The field in which a limit for the output is asked of it.
-    output_limit_field = "max_tokens"
+    def output_limit_field(self, base_url: str) -> str:
+        """The request field in which this provider is asked to limit its output."""
+        return "max_tokens"
 
     @abstractmethod
     def send(self, request: Request, http: aiohttp.ClientSession) -> AsyncGenerator[Piece]:

@@ -9,7 +9,7 @@ import orjson
 
 from gateway.errors import ProviderError, ProviderTimeout
 from gateway.providers.base import Provider, Request
-from gateway.providers.sse import DONE, Events, encode
+from gateway.providers.sse import DONE, Events
 from gateway.types import Json, Piece
 
 PATHS = {"chat": "/chat/completions", "embeddings": "/embeddings"}
@@ -19,6 +19,10 @@ TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 class OpenAI(Provider):
     """Any OpenAI-compatible server. Unknown request fields reach it; its reply passes unchanged."""
+
+    def output_limit_field(self, base_url: str) -> str:
+        # OpenAI's reasoning models refuse `max_tokens`; many compatible servers know nothing else.
+        return "max_completion_tokens" if "//api.openai.com" in base_url else "max_tokens"
 
     async def send(self, request: Request, http: aiohttp.ClientSession) -> AsyncGenerator[Piece]:
         headers = {"content-type": "application/json"}
@@ -61,14 +65,14 @@ class OpenAI(Provider):
                     "The provider's stream ended before its end mark.", transient=True, billable=True
                 )
             try:
-                parsed, finished = events.feed(data)
+                raw, parsed, finished = events.feed(data)
             except ValueError:
                 raise ProviderError("The provider's stream held an event that is not JSON.", transient=True, billable=True) from None
             for event in parsed:
                 if error := event.get("error"):
                     raise ProviderError(_message(error), transient=True, body=event, billable=True)
-            if parsed:
-                yield Piece(b"".join(map(encode, parsed)), parsed)
+            if raw:
+                yield Piece(raw, parsed)
         yield Piece(DONE, [], final=True)
 
 

@@ -10,25 +10,31 @@ DONE = b"data: [DONE]\n\n"
 
 
 class Events:
-    """Cuts a byte stream into events. `feed` takes what the network gave and returns the complete events in it."""
+    """Cuts a byte stream into events. `feed` takes what the network gave and returns what is complete of it."""
 
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, data: bytes) -> tuple[list[dict[str, Json]], bool]:
-        """Parsed events, and whether `[DONE]` was among them. Raises ValueError for an event that is not JSON."""
+    def feed(self, data: bytes) -> tuple[bytes, list[dict[str, Json]], bool]:
+        """The bytes of the complete events without `[DONE]`, those events parsed, and whether `[DONE]` was there.
+
+        Raises ValueError for an event that is not a JSON object.
+        """
         buffer = self._rest + data
         if b"\r" in buffer:
             buffer = buffer.replace(b"\r\n", b"\n")
         complete, separator, self._rest = buffer.rpartition(b"\n\n")
-        events, done = [], False
-        if separator:
-            for text in _data(complete):
-                if text == b"[DONE]":
-                    done = True
-                elif text:
-                    events.append(orjson.loads(text))
-        return events, done
+        if not separator:
+            return b"", [], False
+        raw, events = complete + separator, []
+        for text in _data(complete):
+            if text == b"[DONE]":
+                return raw[: raw.rindex(b"data:", 0, raw.rindex(b"[DONE]"))], events, True
+            event = orjson.loads(text)
+            if not isinstance(event, dict):
+                raise ValueError("not a JSON object")
+            events.append(event)
+        return raw, events, False
 
 
 def _data(blocks: bytes) -> Iterator[bytes]:

@@ -1,0 +1,107 @@
+"""The row of a call while the call is under way."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+from uuid import UUID
+
+from opentelemetry import trace as otel
+
+from gateway.errors import GatewayError, ProviderError
+from gateway.ledger.operations import Row
+from gateway.types import ZERO, Ask
+
+BLANK: Row = {
+    "prompt_version": "", "variant": "", "route": "", "provider": "", "model_asked": "", "model_served": "",
+    "attempts": 0, "fallback_from": "", "cache_hit": False, "parent": None,
+    "input_tokens": 0, "cache_read_tokens": 0, "cache_write_tokens": 0, "output_tokens": 0, "reasoning_tokens": 0,
+    "usage_estimated": False, "usage_adds_up": True,
+    "price_id": None, "cost_usd": ZERO, "held_usd": None, "overrun_usd": ZERO,
+    "latency_ms": 0.0, "first_token_ms": None, "gate_ms": 0.0, "redaction_ms": 0.0,
+    "tool_calls": 0, "outcome": "ok", "error_class": "", "reason": "", "http_status": None, "finish_reason": "",
+    "policy": "",
+}  # fmt: skip
+
+
+class Entry:
+    """Collects what the call's row will say, and how long each stage took. One for each call, for its whole passage."""
+
+    def __init__(self, ask: Ask) -> None:
+        self.ask = ask
+        self.began = perf_counter()
+        self.stages: dict[str, float] = {}
+        self.attempts: list[dict[str, Any]] = []
+        self.provider_s = 0.0
+        caller = ask.caller
+        trace_id, parent_span_id = trace_context(caller.traceparent)
+        self.row: Row = {
+            **BLANK,
+            "id": ask.call_id,
+            "feature": ask.feature,
+            "tenant": caller.tenant,
+            "user_ref": caller.user_ref,
+            "cohort": caller.cohort,
+            "session_id": caller.session_id,
+            "key": caller.key,
+            "source": caller.source,
+            "labels": dict(caller.labels or {}),
+            "operation": ask.operation,
+            "streamed": ask.stream,
+            "model_asked": ask.model,
+            "trace_id": trace_id,
+            "span_id": parent_span_id,
+            "entities": {},
+            "trace": {},
+        }
+
+    @property
+    def call_id(self) -> UUID:
+        return self.ask.call_id
+
+    def elapsed_ms(self) -> float:
+        return (perf_counter() - self.began) * 1000
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Adds the time spent inside to the stage of that name."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.stages[name] = self.stages.get(name, 0.0) + (perf_counter() - start) * 1000
+
+    def first_token(self) -> None:
+        """Notes the moment of a stream's first piece; later ones change nothing."""
+        if self.row["first_token_ms"] is None:
+            self.row["first_token_ms"] = self.elapsed_ms()
+
+    def attempt_failed(self, target: str, error: GatewayError, seconds: float) -> None:
+        """Notes an attempt that did not answer; what the provider wrote stays out of the row."""
+        status = error.status if isinstance(error, ProviderError) else None
+        self.attempts.append({"target": target, "outcome": error.outcome, "ms": round(seconds * 1000, 3), "status": status})
+
+    def close(self) -> Row:
+        """The finished row: times added up, stages rounded to microseconds."""
+        latency = self.elapsed_ms()
+        self.row["latency_ms"] = round(latency, 3)
+        self.row["gate_ms"] = round(max(0.0, latency - self.provider_s * 1000), 3)
+        self.row["redaction_ms"] = round(self.stages.get("redact", 0.0), 3)
+        self.row["trace"] = {"stages": {name: round(ms, 3) for name, ms in self.stages.items()}}
+        if self.attempts:
+            self.row["trace"]["attempts"] = self.attempts
+        return self.row
+
+
+def trace_context(traceparent: str) -> tuple[str, str]:
+    """Trace and span id (lower-case hex) from a W3C `traceparent`, else from the current OpenTelemetry span, else empty.
+
+    Source: W3C Trace Context, level 1, section 3.2.
+    """
+    parts = traceparent.split("-")
+    if len(parts) == 4 and len(parts[1]) == 32 and len(parts[2]) == 16:
+        return parts[1].lower(), parts[2].lower()
+    context = otel.get_current_span().get_span_context()
+    if not context.is_valid:
+        return "", ""
+    return format(context.trace_id, "032x"), format(context.span_id, "016x")

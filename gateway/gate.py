@@ -1,0 +1,57 @@
+"""The gate of a process: the catalog, the ledger, the connections to providers, all in one event loop."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import aiohttp
+from django.db import connections
+
+from gateway import settle
+from gateway.catalog import Catalog, load, watch
+from gateway.conf import TollhouseSettings, settings
+from gateway.ledger import Writer
+from gateway.offload import offload
+from gateway.prompts.observed import Observed
+from gateway.providers.connect import connector
+
+
+class Gate:
+    """Everything that a call needs and calls share. Made and closed in the loop that it serves."""
+
+    def __init__(self, catalog: Catalog, options: TollhouseSettings, executor: ThreadPoolExecutor) -> None:
+        self.catalog = catalog
+        self.executor = executor
+        self.observed = Observed()
+        self.ledger = Writer(database(), options)
+        self.http = aiohttp.ClientSession(
+            connector=connector(allow_private=options.ALLOW_PRIVATE_UPSTREAMS), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+        )
+        self._watching = asyncio.create_task(watch(self._swap, catalog), name="tollhouse-catalog")
+
+    @classmethod
+    async def open(cls) -> "Gate":
+        """A gate with the catalog as it is now. Raises django.db.OperationalError when the database is away."""
+        options = settings()
+        executor = ThreadPoolExecutor(max_workers=options.REDACTION_THREADS, thread_name_prefix="tollhouse-redaction")
+        return cls(await offload(executor, load), options, executor)
+
+    def _swap(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+
+    async def close(self) -> None:
+        """Waits for the rows of calls that have ended, then closes everything."""
+        await settle.settled()
+        self._watching.cancel()
+        await asyncio.gather(self._watching, return_exceptions=True)
+        await self.observed.close()
+        await self.ledger.stop()
+        await self.http.close()
+        self.executor.shutdown()
+
+
+def database() -> dict[str, Any]:
+    """Parameters with which psycopg connects to Django's default database, impatient enough for a gate."""
+    wrapper = connections["default"]
+    given = {k: v for k, v in wrapper.get_connection_params().items() if k not in ("cursor_factory", "context", "prepare_threshold", "server_side_binding")}
+    return {**given, "connect_timeout": 3, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "application_name": "tollhouse"}

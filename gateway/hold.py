@@ -1,0 +1,83 @@
+"""Fifth stage: the hold. Switches, budgets and the amount set aside, in one transaction of the ledger."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from gateway.catalog import Catalog, TargetInfo
+from gateway.entry import Entry
+from gateway.errors import BudgetExceeded, FeatureDisabled, GatewayError, LedgerUnavailable, PolicyRefused
+from gateway.identify import Identified
+from gateway.ledger import Bid, Grant, Hold, Refusal, Writer
+from gateway.price import price
+from gateway.redact import Redacted
+from gateway.types import ZERO
+
+#: How much longer than its route's patience a hold lives, before it counts as lost; seconds.
+GRACE_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A call that may be sent: its grant, and the targets that it may go to, by bid."""
+
+    call: Identified
+    grant: Grant
+    targets: dict[Bid, TargetInfo]
+    exempt: frozenset[int] = frozenset()
+
+
+async def hold(call: Identified, safe: Redacted, bids: dict[Bid, TargetInfo], entry: Entry, catalog: Catalog, ledger: Writer) -> Held:
+    """Sets the call's cost aside at the first target that switches and budgets allow.
+
+    When the bound by bytes does not fit, the input is counted and tried again; when a budget diverts, the call goes on
+    over its route and leaves that budget alone. Raises BudgetExceeded, FeatureDisabled, PolicyRefused or LedgerUnavailable.
+    """
+    exempt: frozenset[int] = frozenset()
+    counted = False
+    while True:
+        answer = await ledger.hold(_operation(call, tuple(bids), entry, exempt=exempt))
+        if isinstance(answer, Grant):
+            return Held(call=call, grant=answer, targets=bids, exempt=exempt)
+        budget = answer.budget
+        if budget and not counted and any(b.input_tokens for b in bids):
+            counted, bids = True, price(call, safe.body, catalog, counted=True)
+        elif budget and budget.divert_to in catalog.routes and budget.id not in exempt:
+            exempt, counted = exempt | {budget.id}, False
+            call = call.diverted(catalog.routes[budget.divert_to])
+            bids = price(call, safe.body, catalog)
+        else:
+            raise refused(answer, entry)
+
+
+async def move(held: Held, bids: dict[Bid, TargetInfo], entry: Entry, ledger: Writer, *, usd: Decimal, tokens: int) -> Held:
+    """Replaces the hold before a further attempt, on top of what earlier attempts may have cost. Raises as `hold` does."""
+    answer = await ledger.hold(
+        _operation(held.call, tuple(bids), entry, exempt=held.exempt, moves=True, spent_usd=usd, spent_tokens=tokens)
+    )
+    if isinstance(answer, Refusal):
+        raise refused(answer, entry)
+    return Held(call=held.call, grant=answer, targets=bids, exempt=held.exempt)
+
+
+def _operation(
+    call: Identified,
+    bids: tuple[Bid, ...],
+    entry: Entry,
+    *,
+    exempt: frozenset[int],
+    moves: bool = False,
+    spent_usd: Decimal = ZERO,
+    spent_tokens: int = 0,
+) -> Hold:
+    return Hold(
+        call_id=entry.call_id, scope=call.scope, bids=bids, draft=entry.row, lifetime_s=call.route.timeout_s + GRACE_S,
+        moves=moves, spent_usd=spent_usd, spent_tokens=spent_tokens, exempt=exempt,
+    )  # fmt: skip
+
+
+def refused(refusal: Refusal, entry: Entry) -> GatewayError:
+    """The error that tells a caller about a refusal."""
+    kinds: dict[str, type[GatewayError]] = {
+        "budget": BudgetExceeded, "switch": FeatureDisabled, "price": PolicyRefused, "lost": LedgerUnavailable,
+    }  # fmt: skip
+    return kinds[refusal.by](refusal.reason, call_id=entry.call_id)

@@ -1,0 +1,67 @@
+"""First stage: whose call is this, for which feature, over which route? From the catalog, in memory."""
+
+from dataclasses import dataclass, replace
+
+from budgets.rules import Scope
+from gateway.catalog import Catalog, FeatureInfo, RouteInfo
+from gateway.errors import InvalidRequest, NotFound
+from gateway.types import Ask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identified:
+    """A call whose feature and route are known. `max_output_tokens` is for each of its `choices`."""
+
+    ask: Ask
+    feature: FeatureInfo
+    route: RouteInfo
+    scope: Scope
+    max_output_tokens: int
+    choices: int
+
+    def diverted(self, route: RouteInfo) -> "Identified":
+        """The same call over another route."""
+        return replace(self, route=route)
+
+
+def identify(ask: Ask, catalog: Catalog) -> Identified:
+    """Finds the feature and the route of a call and reads its limits.
+
+    Raises NotFound for an unknown feature, route or model, InvalidRequest for limits that cannot be.
+    """
+    feature = catalog.features.get(ask.feature)
+    if feature is None:
+        raise NotFound(
+            f"There is no feature {ask.feature!r}. Add it to the catalog, or ask for one of: "
+            f"{', '.join(sorted(catalog.features)[:20]) or '(none yet)'}.",
+            param="model",
+        )
+    caller = ask.caller
+    return Identified(
+        ask=ask,
+        feature=feature,
+        route=catalog.find_target(feature, ask.model),
+        scope=Scope(feature.slug, caller.tenant, caller.key, caller.user_ref, caller.cohort, "", ""),
+        max_output_tokens=_output_limit(ask, feature),
+        choices=_whole(ask, "n", 1, least=1, most=128),
+    )
+
+
+def _output_limit(ask: Ask, feature: FeatureInfo) -> int:
+    if ask.operation == "embeddings":
+        return 0
+    for name in ("max_completion_tokens", "max_tokens"):
+        if ask.body.get(name) is not None:
+            return _whole(ask, name, feature.max_output_tokens, least=1, most=feature.max_output_tokens)
+    return feature.max_output_tokens
+
+
+def _whole(ask: Ask, name: str, default: int, *, least: int, most: int) -> int:
+    value = ask.body.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise InvalidRequest(
+            f"{name} must be a whole number from {least} to {most} for the feature {ask.feature}, not {value!r}.", param=name
+        )
+    return value

@@ -1,0 +1,52 @@
+"""The pipeline: every model call passes through these stages, in this order, and leaves one row."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from gateway.entry import Entry
+from gateway.gate import Gate
+from gateway.hold import hold
+from gateway.identify import identify
+from gateway.price import price
+from gateway.prompts.observed import observe
+from gateway.redact import redact
+from gateway.render import render
+from gateway.restore import Restorer, wants_usage
+from gateway.send import Sent, send
+from gateway.settle import Record
+from gateway.types import Piece
+
+
+async def run(entry: Entry, gate: Gate) -> AsyncGenerator[Piece]:
+    """One call through the gate: at most one hold, one reply, exactly one row, however it ends.
+
+    Yields the pieces of the reply as the caller may see them; the final one only after the row is committed. A plain
+    reply is a single, final piece. Raises GatewayError; the row is written all the same.
+    """
+    ask, catalog = entry.ask, gate.catalog
+    with entry.stage("identify"):
+        call = identify(ask, catalog)
+    async with Record(entry, call, catalog, gate.ledger, gate.executor) as record:
+        with entry.stage("render"):
+            prompt = render(call)
+        with entry.stage("redact"):
+            safe = record.safe = await redact(prompt, call, gate.executor)
+        entry.row["prompt_version"], entry.row["variant"] = prompt.address, prompt.variant
+        if not prompt.address:
+            entry.row["prompt_version"] = observe(call, safe.body, gate.observed)
+        with entry.stage("price"):
+            bids = price(call, safe.body, catalog)
+        with entry.stage("hold"):
+            held = await hold(call, safe, bids, entry, catalog, gate.ledger)
+        sent = record.sent = Sent(held)
+        restorer = Restorer(safe.vault, streamed=ask.stream, usage_asked=wants_usage(ask.body))
+        last = None
+        with entry.stage("send"):
+            async with aclosing(send(sent, safe, entry, gate.ledger, gate.http)) as pieces:
+                async for piece in pieces:
+                    record.heard.add(piece)
+                    last = restorer.restore(piece)
+                    if not piece.final and last.raw:
+                        yield last
+    assert last is not None
+    yield last

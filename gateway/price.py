@@ -1,0 +1,57 @@
+"""Fourth stage: the most that a call can cost at each target, by the price function that bills."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from gateway.catalog import Catalog, TargetInfo
+from gateway.errors import PolicyRefused
+from gateway.identify import Identified
+from gateway.ledger import Bid
+from gateway.prices.book import PriceRow
+from gateway.prices.cost import cost_usd, most_usd
+from gateway.tokens import count_input_tokens, most_input_tokens
+from gateway.types import Json, Usage
+
+
+def price(call: Identified, body: Mapping[str, Json], catalog: Catalog, *, counted: bool = False) -> dict[Bid, TargetInfo]:
+    """A bid for each target of the route, in order of fallback: tokens and US dollars that cannot be exceeded.
+
+    Input tokens are bounded by their bytes; with `counted` they are counted by tokenizer instead. Raises PolicyRefused
+    when no target has a price and the feature does not let such calls pass.
+    """
+    bids: dict[Bid, TargetInfo] = {}
+    output_tokens = call.max_output_tokens * call.choices
+    for target in call.route.targets:
+        if counted:
+            input_tokens = count_input_tokens(body, target.model, openai=target.provider.price_provider == "openai")
+        else:
+            input_tokens = most_input_tokens(body, target.model)
+        row = price_row(catalog, target)
+        if row is None and call.feature.unpriced == "refuse":
+            continue
+        usd = most_usd(input_tokens=input_tokens, output_tokens=output_tokens, rates=row.rates) if row else None
+        bid = Bid(
+            provider=target.provider.name, model=target.model, usd=usd, input_tokens=input_tokens,
+            output_tokens=output_tokens, price_id=row.id if row else None,
+        )  # fmt: skip
+        bids[bid] = target
+    if not bids:
+        names = ", ".join(f"{t.provider.name}/{t.model}" for t in call.route.targets)
+        raise PolicyRefused(
+            f"No price is known for {names}, so the call was refused. Add a [[prices]] entry to the catalog, or set "
+            f'unpriced = "flag" on the feature {call.feature.slug}.',
+            call_id=call.ask.call_id,
+        )
+    return bids
+
+
+def price_row(catalog: Catalog, target: TargetInfo) -> PriceRow | None:
+    """The price in force now for a target; None when the price book has none."""
+    return catalog.prices.find(target.provider.price_provider, target.model, datetime.now(UTC))
+
+
+def cost(catalog: Catalog, target: TargetInfo, usage: Usage) -> Decimal | None:
+    """What this usage costs at the target in US dollars; None when no price is known."""
+    row = price_row(catalog, target)
+    return cost_usd(usage, row.rates) if row else None

@@ -1,0 +1,90 @@
+"""Observed versions: prompts that callers bring themselves get an address too, so that none is nameless."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from functools import partial
+
+from asgiref.sync import sync_to_async
+from django.db import DatabaseError, connection
+
+from gateway.identify import Identified
+from gateway.models import Feature, Prompt, PromptVersion
+from gateway.prompts.address import address
+from gateway.types import Json
+
+logger = logging.getLogger("tollhouse.prompts")
+
+#: How many new observed versions a feature may add in a day, so that texts made per call cannot fill the table.
+MOST_PER_DAY = 50
+
+
+class Observed:
+    """Which observed versions this process has recorded, and the recording of new ones, off the calls' way."""
+
+    def __init__(self) -> None:
+        self._addresses: dict[str, str] = {}
+        self._day: date | None = None
+        self._seen: set[tuple[str, str]] = set()
+        self._counts: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def address_of(self, feature: str, text: str) -> str:
+        """The address of the system message, recorded at its first sight, up to the feature's cap."""
+        if text not in self._addresses:
+            if len(self._addresses) >= 10_000:
+                self._addresses.clear()
+            self._addresses[text] = address(_content(text))
+        found = self._addresses[text]
+        self._note(feature, found, text)
+        return found
+
+    def _note(self, feature: str, found: str, text: str) -> None:
+        if (feature, found) in self._seen:
+            return
+        today = datetime.now(UTC).date()
+        if today != self._day:
+            self._day, self._counts = today, Counter()
+        if self._counts[feature] >= MOST_PER_DAY:
+            return
+        self._counts[feature] += 1
+        self._seen.add((feature, found))
+        task = asyncio.create_task(sync_to_async(partial(_record, feature, found, text), thread_sensitive=False)())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Waits for recordings under way."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def observe(call: Identified, body: Mapping[str, Json], observed: Observed) -> str:
+    """The address of the (redacted) system message that a call brought; empty when it brought none."""
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        return ""
+    for message in messages:
+        if message.get("role") in ("system", "developer") and isinstance(message.get("content"), str):
+            return observed.address_of(call.feature.slug, message["content"])
+    return ""
+
+
+def _content(text: str) -> dict[str, Json]:
+    return {"messages": [{"role": "system", "content": text}]}
+
+
+def _record(feature: str, found: str, text: str) -> None:
+    try:
+        row = Feature.objects.filter(slug=feature).first()
+        if row is None:
+            return
+        prompt, _ = Prompt.objects.get_or_create(feature=row)
+        PromptVersion.objects.get_or_create(
+            prompt=prompt, address=found, defaults={"content": _content(text), "origin": PromptVersion.Origin.OBSERVED}
+        )
+    except DatabaseError:
+        logger.warning("observed version %s of %s could not be recorded", found[:8], feature, exc_info=True)
+    finally:
+        connection.close()

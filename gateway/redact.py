@@ -1,0 +1,48 @@
+"""Third stage: personal data leaves the text before the text leaves the gate. In a thread, as it takes the CPU."""
+
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from gateway.errors import InvalidRequest, PolicyRefused
+from gateway.identify import Identified
+from gateway.offload import offload
+from gateway.render import Prompt
+from gateway.types import Json
+from redaction.messages import EntitiesRefused, RedactionFailed, Uninspectable, redact_body
+from redaction.vault import Vault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redacted:
+    """The body as it may be sent, what undoes its pseudonyms, and the entities found as counts by type."""
+
+    body: Mapping[str, Json]
+    vault: Vault
+    entities: Mapping[str, int]
+
+
+async def redact(prompt: Prompt, call: Identified, executor: Executor) -> Redacted:
+    """Applies the outbound rule of the feature's policy.
+
+    Raises PolicyRefused when the policy refuses what was found, or when the analysis fails (it fails closed), and
+    InvalidRequest for input that cannot be inspected.
+    """
+    policy, vault = call.feature.policy, Vault()
+    if policy.outbound == "off":
+        return Redacted(body=prompt.body, vault=vault, entities={})
+    try:
+        found = await offload(executor, redact_body, prompt.body, policy, vault)
+    except EntitiesRefused as error:
+        raise PolicyRefused(
+            f"The policy {policy.name} refuses calls with {', '.join(error.types)}; remove it from the input.",
+            call_id=call.ask.call_id,
+        ) from None
+    except RedactionFailed:
+        raise PolicyRefused(
+            "The text could not be checked for personal data, so it was not sent. See the server's log.",
+            call_id=call.ask.call_id,
+        ) from None
+    except Uninspectable as error:
+        raise InvalidRequest(str(error), param="input") from None
+    return Redacted(body=found.body, vault=vault, entities=found.entities)

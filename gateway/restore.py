@@ -1,0 +1,87 @@
+"""Seventh stage: pseudonyms back to originals for the caller, also where a stream splits them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.providers.sse import encode
+from gateway.types import Json, Piece
+from redaction.vault import StreamRestorer, Vault
+
+
+class Restorer:
+    """Makes of each piece what the caller may see. One for each call.
+
+    Without pseudonyms every piece passes as it came, bytes and all. `usage_asked` says whether the caller asked for a
+    stream's usage event, which the gate always asks for.
+    """
+
+    def __init__(self, vault: Vault, *, streamed: bool, usage_asked: bool) -> None:
+        self._vault = vault
+        self._streamed = streamed
+        self._usage_asked = usage_asked
+        self._open: dict[tuple[Any, ...], StreamRestorer] = {}
+
+    def restore(self, piece: Piece) -> Piece:
+        """The piece for the caller."""
+        if not self._streamed:
+            return self._whole(piece) if len(self._vault) else piece
+        events = piece.events
+        if not self._usage_asked:
+            events = [event for event in events if not _only_usage(event)]
+        if len(self._vault):
+            for event in events:
+                self._restore_event(event)
+        elif len(events) == len(piece.events):
+            return piece
+        if piece.final:
+            return Piece(b"".join(map(encode, events)) + piece.raw, events, final=True)
+        return Piece(b"".join(map(encode, events)), events)
+
+    def _whole(self, piece: Piece) -> Piece:
+        events: list[dict[str, Json]] = [self._vault.restore_json(event) for event in piece.events]
+        return Piece(orjson.dumps(events[0]), events, final=True)
+
+    def _restore_event(self, event: dict[str, Json]) -> None:
+        """Restores the text of an event in place; what is held back comes with the choice's finish reason at the latest."""
+        for choice in event.get("choices") or ():
+            delta = choice.get("delta")
+            if not isinstance(delta, dict):
+                continue
+            index = choice.get("index")
+            for field in ("content", "refusal", "reasoning_content", "reasoning"):
+                if isinstance(delta.get(field), str):
+                    delta[field] = self._feed((index, field), delta[field])
+            for call in delta.get("tool_calls") or ():
+                function = call.get("function") or {}
+                if isinstance(function.get("arguments"), str):
+                    function["arguments"] = self._feed((index, "tool", call.get("index")), function["arguments"])
+            if choice.get("finish_reason"):
+                self._flush(index, delta)
+
+    def _feed(self, place: tuple[Any, ...], text: str) -> str:
+        restorer = self._open.get(place)
+        if restorer is None:
+            restorer = self._open[place] = self._vault.restorer(json_string=place[1] == "tool")
+        return restorer.feed(text)
+
+    def _flush(self, index: Json, delta: dict[str, Json]) -> None:
+        for place in [place for place in self._open if place[0] == index]:
+            rest = self._open.pop(place).flush()
+            if not rest:
+                continue
+            if place[1] == "tool":
+                delta.setdefault("tool_calls", []).append({"index": place[2], "function": {"arguments": rest}})
+            else:
+                delta[place[1]] = (delta.get(place[1]) or "") + rest
+
+
+def wants_usage(body: Mapping[str, Json]) -> bool:
+    """Whether the caller asked for a stream's usage event."""
+    options = body.get("stream_options")
+    return isinstance(options, dict) and bool(options.get("include_usage"))
+
+
+def _only_usage(event: dict[str, Json]) -> bool:
+    return event.get("choices") == [] and event.get("usage") is not None

@@ -1,0 +1,167 @@
+"""Eighth stage: the hold becomes the cost, and the call its row and payload, in one transaction."""
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from types import TracebackType
+from typing import Self
+
+from gateway import emit, tokens
+from gateway.catalog import Catalog
+from gateway.entry import Entry
+from gateway.errors import GatewayError, InvalidRequest, LedgerUnavailable, ProviderError
+from gateway.heard import Heard
+from gateway.identify import Identified
+from gateway.ledger import Settle, Writer
+from gateway.ledger.operations import Row
+from gateway.offload import offload
+from gateway.price import cost, price_row
+from gateway.prices.usage import from_openai
+from gateway.redact import Redacted
+from gateway.send import Sent
+from gateway.types import ZERO, Json, Usage
+from redaction.messages import RedactionFailed, payload
+
+#: How long a finished reply waits for its row to be written, before it is withheld; seconds.
+ROW_TIMEOUT_S = 10.0
+OUTCOME_OF_FINISH = {"length": "truncated", "content_filter": "filtered"}
+
+
+class Record:
+    """A block around a call: every way out of it, error and cancellation included, writes exactly one row.
+
+    Stages put what they made into `safe` and `sent`; `heard` takes the reply. Leaving the block normally waits until
+    the row is committed, and raises LedgerUnavailable when that takes too long: the reply is withheld then. Requests
+    that could not be understood (InvalidRequest) never passed the gate and leave no row.
+    """
+
+    def __init__(self, entry: Entry, call: Identified, catalog: Catalog, ledger: Writer, executor: Executor) -> None:
+        self.entry = entry
+        self.call = call
+        self.catalog = catalog
+        self.ledger = ledger
+        self.executor = executor
+        self.safe: Redacted | None = None
+        self.sent: Sent | None = None
+        self.heard = Heard()
+        entry.row["policy"] = call.feature.policy.name
+        entry.row["route"] = call.route.name
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, InvalidRequest):
+            return
+        self._conclude(error)
+        # A task of its own, so that a caller who goes away cannot stop the row from being written.
+        settling = asyncio.create_task(self._settle())
+        _running.add(settling)
+        settling.add_done_callback(_running.discard)
+        if error is not None and not isinstance(error, Exception):
+            return
+        try:
+            async with asyncio.timeout(ROW_TIMEOUT_S):
+                await asyncio.shield(settling)
+        except TimeoutError:
+            if error is None:
+                raise LedgerUnavailable(
+                    "The reply came, but the ledger's database did not take its row in time, so the reply is withheld. The "
+                    "row is written as soon as the database answers.",
+                    call_id=self.entry.call_id,
+                ) from None
+
+    def _conclude(self, error: BaseException | None) -> None:
+        """Fills in how the call ended and what it used."""
+        row = self.entry.row
+        if self.safe:
+            row["entities"] = dict(self.safe.entities)
+        row["tool_calls"], row["finish_reason"] = self.heard.tool_calls, self.heard.finish_reason
+        match error:
+            case None:
+                row["outcome"] = OUTCOME_OF_FINISH.get(self.heard.finish_reason, "ok")
+                row["http_status"] = 200
+            case GatewayError():
+                row["outcome"], row["error_class"] = error.outcome, type(error).__name__
+                row["http_status"] = error.status if isinstance(error, ProviderError) else None
+                # A provider's own words may quote the input; ours never do.
+                row["reason"] = "" if isinstance(error, ProviderError) else error.message[:500]
+            case Exception():
+                row["outcome"], row["error_class"] = "provider_error", type(error).__name__
+            case _:
+                row["outcome"], row["error_class"] = "cancelled", "ClientGone"
+        if self.sent:
+            self._bill(self.sent, row, error)
+
+    def _bill(self, sent: Sent, row: Row, error: BaseException | None) -> None:
+        """Usage and cost: the reply's own, on top of attempts before it that a provider may charge for."""
+        bid, target = sent.held.grant.bid, sent.target
+        usage, adds_up = self._usage(sent, error)
+        usd = cost(self.catalog, target, usage)
+        price = price_row(self.catalog, target)
+        held = None if bid.usd is None else bid.usd + sent.usd
+        total = None if usd is None else usd + sent.usd
+        row |= {
+            "model_served": self.heard.model or target.model,
+            "provider": target.provider.name,
+            "input_tokens": usage.input_tokens + sent.input_tokens,
+            "cache_read_tokens": usage.cache_read_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+            "output_tokens": usage.output_tokens + sent.output_tokens,
+            "reasoning_tokens": usage.reasoning_tokens,
+            "usage_estimated": usage.estimated or bool(sent.usd or sent.input_tokens),
+            "usage_adds_up": adds_up,
+            "price_id": price.id if price else None,
+            "cost_usd": total,
+            "held_usd": held,
+            "overrun_usd": max(ZERO, total - held) if total is not None and held is not None else ZERO,
+        }
+
+    def _usage(self, sent: Sent, error: BaseException | None) -> tuple[Usage, bool]:
+        """What the last attempt used: as reported, else counted, else all that was held, if the provider may charge."""
+        if self.heard.usage is not None:
+            return from_openai(self.heard.usage)
+        bid = sent.held.grant.bid
+        billable = not isinstance(error, ProviderError) or error.billable
+        if not sent.reached or (error is not None and isinstance(error, Exception) and not billable):
+            return Usage(), True
+        if self.heard.began or (self.call.ask.stream and error is not None and not isinstance(error, Exception)):
+            assert self.safe is not None
+            openai = sent.target.provider.price_provider == "openai"
+            counted = tokens.count_input_tokens(self.safe.body, sent.target.model, openai=openai)
+            written = tokens.count(self.heard.text)
+            return Usage(input_tokens=min(counted, bid.input_tokens), output_tokens=written, estimated=True), True
+        return Usage(input_tokens=bid.input_tokens, output_tokens=bid.output_tokens, estimated=True), True
+
+    async def _settle(self) -> None:
+        row = self.entry.row
+        with self.entry.stage("redact_reply"):
+            content = await self._payload()
+        grant = self.sent.held.grant if self.sent else None
+        clock = self.entry.elapsed_ms()
+        self.entry.close()
+        await self.ledger.settle(Settle(call_id=self.entry.call_id, row=row, payload=content, grant=grant))
+        emit.emit(row, settle_ms=self.entry.elapsed_ms() - clock)
+
+    async def _payload(self) -> Mapping[str, Json] | None:
+        """What the policy lets be kept of the call. Text that cannot be checked is not kept."""
+        policy = self.call.feature.policy
+        if policy.stored == "none" or self.safe is None or self.call.ask.operation != "chat":
+            return None
+        messages, reply = self.safe.body.get("messages") or [], self.heard.messages
+        try:
+            return await offload(self.executor, payload, messages, reply, policy, self.safe.vault)
+        except RedactionFailed:
+            self.entry.row["reason"] = self.entry.row["reason"] or "The payload could not be redacted and was not kept."
+            return None
+
+
+_running: set[asyncio.Task[None]] = set()
+
+
+async def settled() -> None:
+    """Waits until every call that has ended has its row; for an orderly stop."""
+    while _running:
+        await asyncio.gather(*_running, return_exceptions=True)
