@@ -5,4 +5,8 @@ import os
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "deploy.settings")
-application = get_asgi_application()
+django = get_asgi_application()
+
+from gateway.http.app import data_plane  # noqa: E402  (Django's apps must be loaded before our models)
+
+application = data_plane(django)

@@ -22,6 +22,7 @@ class Gate:
     def __init__(self, catalog: Catalog, options: TollhouseSettings, executor: ThreadPoolExecutor) -> None:
         self.catalog = catalog
         self.executor = executor
+        self.most_body_bytes = options.MAX_BODY_BYTES
         self.observed = Observed()
         self.ledger = Writer(database(), options)
         self.http = aiohttp.ClientSession(

@@ -51,6 +51,8 @@ class Writer:
         self._task = asyncio.create_task(self._run(), name="tollhouse-ledger")
         self._beat = asyncio.create_task(self._keep_beating(), name="tollhouse-ledger-beat")
         self._due = True
+        #: Why the database did not answer when it was last asked; empty when it did. Asked with every heartbeat.
+        self.problem = ""
 
     @property
     def owner(self) -> UUID:
@@ -126,7 +128,7 @@ class Writer:
                 # The connection broke or hangs: nobody knows whether the batch was committed.
                 repeat = True
                 logger.warning("ledger: %s; %d operations wait and are tried again", one_line(error), len(batch))
-                await self._disconnect()
+                await self._disconnect(error)
                 batch = [op for op in batch if not (isinstance(op, Hold) and op.abandoned)]
                 if self._stopping and delay > self._settings.LEDGER_TIMEOUT_S / 4:
                     logger.error("ledger: stopping without the database; %d operations were not written", len(batch))
@@ -185,10 +187,12 @@ class Writer:
                     f"SET idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_MS}; SET timezone = 'UTC'"
                 )
                 await self._connection.execute(SQL["beat"], [self.owner, socket.gethostname(), os.getpid()])
-            logger.debug("ledger: connected as owner %s", self.owner)
+            self.problem = ""
         return self._connection
 
-    async def _disconnect(self) -> None:
+    async def _disconnect(self, error: BaseException | None = None) -> None:
+        if error is not None:
+            self.problem = one_line(error)
         if self._connection is not None:
             with contextlib.suppress(psycopg.Error, OSError):
                 await self._connection.close()
@@ -211,7 +215,7 @@ class Writer:
                     self._unrecorded = 0
         except (psycopg.Error, TimeoutError, OSError) as error:
             logger.warning("ledger: database away: %s", one_line(error))
-            await self._disconnect()
+            await self._disconnect(error)
 
     async def _sign_off(self) -> None:
         if self._connection is not None:

@@ -1,0 +1,71 @@
+"""The data plane: a small ASGI application in front of Django, in the same process and event loop."""
+
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from gateway import engine
+from gateway.http import chat, embeddings, health, models
+from gateway.http.errors import answer_error
+from gateway.http.request import Request
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+logger = logging.getLogger("tollhouse.http")
+
+ROUTES: dict[tuple[str, str], Callable[[Request], Awaitable[None]]] = {
+    ("POST", "/v1/chat/completions"): chat.completions,
+    ("POST", "/v1/embeddings"): embeddings.embeddings,
+    ("GET", "/v1/models"): models.models,
+    ("GET", "/healthz"): health.healthz,
+    ("GET", "/readyz"): health.readyz,
+}
+PATHS = {path for _, path in ROUTES}
+
+
+def data_plane(django: App) -> App:
+    """The application that answers the data plane's paths itself and hands everything else to `django`.
+
+    The gate opens when the server starts and closes, with its last rows written, when it stops.
+    """
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http" and (scope["path"] in PATHS or scope["path"].startswith("/v1/")):
+            await _answer(Request(scope, receive, send))
+        else:
+            await django(scope, receive, send)
+
+    return application
+
+
+async def _answer(request: Request) -> None:
+    handler = ROUTES.get((request.method, request.path))
+    try:
+        if handler is None:
+            await request.refuse_route(known=request.path in PATHS)
+        else:
+            await handler(request)
+    except Exception as error:  # noqa: BLE001  (the edge: whatever happens, the client gets a proper answer)
+        await answer_error(request, error)
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        event = await receive()
+        if event["type"] == "lifespan.startup":
+            try:
+                await engine.adopt()
+            except Exception as error:  # noqa: BLE001  (told to the server, which then does not start)
+                logger.error("the gate did not open: %s", str(error).strip().splitlines()[0])
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await engine.release()
+            await send({"type": "lifespan.shutdown.complete"})
+            return

@@ -1,0 +1,62 @@
+"""Who calls: the key, and the headers that say for whom."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from gateway import keys
+from gateway.catalog import Catalog, KeyInfo
+from gateway.errors import AccessDenied, InvalidRequest, Unauthenticated
+from gateway.http.request import Request
+from gateway.types import Caller, Json
+
+
+def authenticate(request: Request, catalog: Catalog) -> KeyInfo:
+    """The key of the request, from `Authorization: Bearer` or `x-api-key`. Raises Unauthenticated."""
+    scheme, _, bearer = request.header("authorization").partition(" ")
+    presented = bearer.strip() if scheme.lower() == "bearer" else request.header("x-api-key")
+    if not presented:
+        raise Unauthenticated("Send your Tollhouse key: `Authorization: Bearer th_…`. `manage.py keys create` makes one.")
+    found = keys.find(catalog, presented, datetime.now(UTC))
+    if found is None:
+        raise Unauthenticated("This key is unknown, revoked or expired. `manage.py keys create` makes a new one.")
+    return found
+
+
+def addressed(request: Request, key: KeyInfo, catalog: Catalog, body: Mapping[str, Json]) -> tuple[str, str]:
+    """Feature slug and the model asked for. `model` is a feature, or a model or route of the feature that is named
+    by `X-Tollhouse-Feature` or by the key's default. Raises AccessDenied when the key may not use the feature.
+    """
+    model = body.get("model")
+    if model is not None and not isinstance(model, str):
+        raise InvalidRequest("`model` must be a text: a feature, or a model of the feature's route.", param="model")
+    named = request.header("x-tollhouse-feature")
+    if named:
+        feature, asked = named, "" if model == named else model or ""
+    elif model and (model in catalog.features or not key.default_feature):
+        feature, asked = model, ""
+    elif key.default_feature:
+        feature, asked = key.default_feature, model or ""
+    else:
+        raise InvalidRequest("Name a feature: as `model`, or in the header X-Tollhouse-Feature.", param="model")
+    if feature in catalog.features and not key.allows(feature):
+        raise AccessDenied(f"The key {key.name} may not use the feature {feature}; it may use {', '.join(key.features)}.")
+    return feature, asked
+
+
+def caller(request: Request, key: KeyInfo) -> Caller:
+    """For whom the call is made. A key bound to a tenant speaks for no other. Raises AccessDenied, InvalidRequest."""
+    values = {name: request.header(f"x-tollhouse-{name}") for name in ("user", "tenant", "cohort", "session")}
+    for name, value in values.items():
+        if len(value) > 200 or not value.isprintable():
+            raise InvalidRequest(f"X-Tollhouse-{name.title()} must be at most 200 printable characters.")
+    if key.tenant and values["tenant"] not in ("", key.tenant):
+        raise AccessDenied(f"The key {key.name} is bound to the tenant {key.tenant}.")
+    return Caller(
+        user_ref=keys.user_ref(values["user"]) if values["user"] else "",
+        tenant=key.tenant or values["tenant"],
+        cohort=values["cohort"][:100],
+        session_id=values["session"],
+        key=key.name,
+        source="http",
+        traceparent=request.header("traceparent"),
+    )

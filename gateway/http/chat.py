@@ -1,0 +1,70 @@
+"""`POST /v1/chat/completions`: plain and as a stream of server-sent events."""
+
+from collections.abc import Callable
+from contextlib import aclosing
+
+from gateway import engine
+from gateway.entry import Entry
+from gateway.errors import InvalidRequest
+from gateway.gate import Gate
+from gateway.http.auth import addressed, authenticate, caller
+from gateway.http.request import Request
+from gateway.pipeline import run
+from gateway.types import Ask, Json, Operation, Piece
+
+
+async def completions(request: Request) -> None:
+    """Answers a chat completion in the OpenAI shape; `variables` in the body renders the feature's live prompt."""
+    gate = engine.current()
+    ask = await asked(request, gate, "chat")
+    async with request.watched():
+        if ask.stream:
+            await _stream(request, Entry(ask), gate)
+        else:
+            await whole(request, Entry(ask), gate)
+
+
+async def asked(request: Request, gate: Gate, operation: Operation) -> Ask:
+    """What the request asks for. Raises Unauthenticated, AccessDenied, InvalidRequest."""
+    key = authenticate(request, gate.catalog)
+    body = await request.json(gate.most_body_bytes)
+    feature, model = addressed(request, key, gate.catalog, body)
+    variables = body.pop("variables", None)
+    if variables is not None and not isinstance(variables, dict):
+        raise InvalidRequest("`variables` must be an object: a value for each variable of the prompt.", param="variables")
+    stream: Json = body.get("stream")
+    if stream not in (None, True, False):
+        raise InvalidRequest("`stream` must be true or false.", param="stream")
+    return Ask(
+        feature=feature,
+        operation=operation,
+        body=body,
+        caller=caller(request, key),
+        variables=variables,
+        model=model,
+        stream=bool(stream) and operation == "chat",
+    )
+
+
+async def whole(request: Request, entry: Entry, gate: Gate, finish: Callable[[Piece], bytes] = lambda piece: piece.raw) -> None:
+    """A plain answer: the provider's body, passed through `finish`, with the call's id and cost in headers."""
+    async with aclosing(run(entry, gate)) as pieces:
+        async for piece in pieces:
+            headers = [(b"x-tollhouse-call-id", str(entry.call_id).encode())]
+            cost = entry.row["cost_usd"]
+            if cost is not None:
+                headers.append((b"x-tollhouse-cost-usd", f"{cost:f}".encode()))
+            await request.answer(200, finish(piece), headers)
+
+
+async def _stream(request: Request, entry: Entry, gate: Gate) -> None:
+    async with aclosing(run(entry, gate)) as pieces:
+        async for piece in pieces:
+            if not request.started:
+                await request.start(200, [
+                    (b"content-type", b"text/event-stream; charset=utf-8"),
+                    (b"cache-control", b"no-cache"),
+                    (b"x-accel-buffering", b"no"),
+                    (b"x-tollhouse-call-id", str(entry.call_id).encode()),
+                ])  # fmt: skip
+            await request.chunk(piece.raw, more=not piece.final)

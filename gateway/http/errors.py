@@ -1,0 +1,77 @@
+"""Errors as OpenAI error bodies: the one table from what happened to status, type and headers."""
+
+import logging
+
+import orjson
+
+from gateway.errors import (
+    AccessDenied,
+    BudgetExceeded,
+    FeatureDisabled,
+    GatewayError,
+    InvalidRequest,
+    LedgerUnavailable,
+    NotFound,
+    PolicyRefused,
+    ProviderError,
+    ProviderTimeout,
+    RateLimited,
+    Unauthenticated,
+)
+from gateway.http.request import ClientGone, Request
+from gateway.types import Json
+
+logger = logging.getLogger("tollhouse.http")
+
+#: Class of error → HTTP status and OpenAI error type; the most specific class counts.
+STATUS: dict[type[GatewayError], tuple[int, str]] = {
+    InvalidRequest: (400, "invalid_request_error"),
+    Unauthenticated: (401, "invalid_request_error"),
+    AccessDenied: (403, "permission_error"),
+    PolicyRefused: (403, "policy_error"),
+    NotFound: (404, "invalid_request_error"),
+    BudgetExceeded: (429, "budget_exceeded"),
+    RateLimited: (429, "rate_limit_error"),
+    FeatureDisabled: (503, "feature_disabled"),
+    LedgerUnavailable: (503, "server_error"),
+    ProviderTimeout: (504, "provider_error"),
+    ProviderError: (502, "provider_error"),
+}
+#: Another try cannot help until a person acts, so clients are told not to (openai-python and -node obey it).
+NO_RETRY = (BudgetExceeded, FeatureDisabled, PolicyRefused)
+
+
+def describe(error: GatewayError) -> tuple[int, dict[str, Json]]:
+    """Status and OpenAI error body of an error. A provider's own body and status are kept."""
+    status, kind = next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
+    if isinstance(error, ProviderError) and error.status is not None:
+        status = error.status
+        if isinstance(error.body, dict):
+            return status, error.body
+    return status, {"error": {"message": error.message, "type": kind, "code": error.code, "param": error.param}}
+
+
+async def answer_error(request: Request, error: Exception) -> None:
+    """Tells the client what went wrong; in the middle of a stream as its last event."""
+    if isinstance(error, ClientGone):
+        return
+    if not isinstance(error, GatewayError):
+        logger.exception("unexpected error on %s %s", request.method, request.path, exc_info=error)
+        error = GatewayError("Something failed inside the gate; the server's log has the details.")
+        status, body = 500, {"error": {"message": error.message, "type": "server_error", "code": error.code, "param": None}}
+    else:
+        status, body = describe(error)
+    if request.started:
+        await request.chunk(b"data: " + orjson.dumps(body) + b"\n\n", more=False)
+        return
+    headers: list[tuple[bytes, bytes]] = []
+    if error.call_id:
+        headers.append((b"x-tollhouse-call-id", str(error.call_id).encode()))
+    if isinstance(error, NO_RETRY):
+        headers.append((b"x-should-retry", b"false"))
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % max(1, round(retry_after_s))))
+    if isinstance(error, Unauthenticated):
+        headers.append((b"www-authenticate", b"Bearer"))
+    await request.answer(status, orjson.dumps(body), headers)

@@ -1,0 +1,19 @@
+"""`GET /healthz`: the process lives. `GET /readyz`: it can take calls."""
+
+import orjson
+
+from gateway import engine
+from gateway.http.request import Request
+
+
+async def healthz(request: Request) -> None:
+    """200 as long as the event loop turns."""
+    await request.answer(200, b'{"status":"ok"}')
+
+
+async def readyz(request: Request) -> None:
+    """200 when the ledger's database answered last time it was asked (every few seconds) and the catalog is loaded; else 503, with what is wrong."""
+    gate = engine.current()
+    problem = gate.ledger.problem
+    body = {"status": "unavailable" if problem else "ok", "problem": problem, "features": len(gate.catalog.features)}
+    await request.answer(503 if problem else 200, orjson.dumps(body))

@@ -1,0 +1,105 @@
+"""One HTTP request of the data plane, and the ways to answer it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+
+from gateway.errors import InvalidRequest, NotFound
+from gateway.types import Json
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its answer was complete; there is nobody to tell."""
+
+
+class Request:
+    """A request with its headers by lower-case name. `started` says whether an answer has begun."""
+
+    def __init__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+    ) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.started = False
+        self._receive = receive
+        self._send = send
+
+    def header(self, name: str) -> str:
+        """The header's value, empty when it was not sent."""
+        return self.headers.get(name.encode(), b"").decode("latin-1").strip()
+
+    async def json(self, most_bytes: int) -> dict[str, Json]:
+        """The body as a JSON object. Raises InvalidRequest when it is none, or larger than `most_bytes`."""
+        chunks, size = [], 0
+        while True:
+            event = await self._receive()
+            if event["type"] == "http.disconnect":
+                raise ClientGone
+            chunk = event.get("body", b"")
+            size += len(chunk)
+            if size > most_bytes:
+                raise InvalidRequest(f"The body is larger than {most_bytes:,} bytes (TOLLHOUSE_MAX_BODY_BYTES).")
+            chunks.append(chunk)
+            if not event.get("more_body"):
+                break
+        try:
+            body = orjson.loads(b"".join(chunks))
+        except orjson.JSONDecodeError as error:
+            raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
+        if not isinstance(body, dict):
+            raise InvalidRequest("The body must be a JSON object.")
+        return body
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Cancels what happens inside when the client goes away, and raises ClientGone in its place."""
+        task = asyncio.current_task()
+        assert task is not None
+        gone = False
+
+        async def watch() -> None:
+            nonlocal gone
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+            gone = True
+            task.cancel()
+
+        watcher = asyncio.create_task(watch())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if gone and task.uncancel() == 0:
+                raise ClientGone from None
+            raise
+        finally:
+            watcher.cancel()
+
+    async def answer(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """The whole answer, as JSON bytes."""
+        await self.start(status, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers])
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Begins an answer whose body follows in chunks."""
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def chunk(self, body: bytes, *, more: bool = True) -> None:
+        """A chunk of the body; the last one with `more` false."""
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def refuse_route(self, *, known: bool) -> None:
+        """The error for a path that does not exist, or not with this method."""
+        if known:
+            raise InvalidRequest(f"{self.method} is not possible here; see the documentation of {self.path}.")
+        raise NotFound(f"There is no {self.path}. The data plane has /v1/chat/completions, /v1/embeddings and /v1/models.")
