@@ -28,6 +28,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.postgres",
     "gateway.apps.GatewayConfig",
     "budgets.apps.BudgetsConfig",
     "redaction.apps.RedactionConfig",

@@ -1,0 +1,13 @@
+from django.db import migrations
+
+
+class CreatePartitionedModel(migrations.CreateModel):
+    """Creates a model's table partitioned by range on its key `id`. Partitions are made by `gateway.ledger.partitions`."""
+
+    def database_forwards(self, app_label, schema_editor, from_state, to_state):
+        plain = schema_editor.sql_create_table
+        schema_editor.sql_create_table = f"{plain} PARTITION BY RANGE (id)"
+        try:
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+        finally:
+            schema_editor.sql_create_table = plain

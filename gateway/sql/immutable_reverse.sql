@@ -1,0 +1,1 @@
+DROP FUNCTION tollhouse_refuse_change_v1() CASCADE;

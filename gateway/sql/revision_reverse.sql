@@ -1,0 +1,1 @@
+DROP FUNCTION tollhouse_bump_revision_v1() CASCADE;
