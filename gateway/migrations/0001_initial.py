@@ -6,7 +6,7 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
-from gateway.migrations.operations import CreatePartitionedModel
+from gateway.partitioned import CreatePartitionedModel
 
 
 class Migration(migrations.Migration):
