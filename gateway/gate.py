@@ -2,15 +2,14 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import aiohttp
-from django.db import connections
 
 from gateway import settle
 from gateway.catalog import Catalog, load, watch
 from gateway.conf import TollhouseSettings, settings
 from gateway.ledger import Writer
+from gateway.ledger.database import connection_parameters
 from gateway.offload import offload
 from gateway.prompts.observed import Observed
 from gateway.providers.connect import connector
@@ -24,7 +23,7 @@ class Gate:
         self.executor = executor
         self.most_body_bytes = options.MAX_BODY_BYTES
         self.observed = Observed()
-        self.ledger = Writer(database(), options)
+        self.ledger = Writer(connection_parameters(), options)
         self.http = aiohttp.ClientSession(
             connector=connector(allow_private=options.ALLOW_PRIVATE_UPSTREAMS), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
         )
@@ -49,10 +48,3 @@ class Gate:
         await self.ledger.stop()
         await self.http.close()
         self.executor.shutdown()
-
-
-def database() -> dict[str, Any]:
-    """Parameters with which psycopg connects to Django's default database, impatient enough for a gate."""
-    wrapper = connections["default"]
-    given = {k: v for k, v in wrapper.get_connection_params().items() if k not in ("cursor_factory", "context", "prepare_threshold", "server_side_binding")}
-    return {**given, "connect_timeout": 3, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "application_name": "tollhouse"}

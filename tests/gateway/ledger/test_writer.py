@@ -1,0 +1,266 @@
+"""Holds, settlements and what the database says afterwards."""
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+from django.db import connection
+
+from asgiref.sync import sync_to_async
+from budgets.models import Alert, Budget, Switch, Window
+from gateway.ledger import Grant, Refusal
+from gateway.models import Adjustment, Call, Hold
+from tests.gateway.ledger.calls import a_writer, bid_of, hold_of, row_of, settle_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@sync_to_async
+def a_budget(**values):
+    return Budget.objects.create(**{"feature": "f", "limit": 1, **values})
+
+
+@sync_to_async
+def window(**lookup):
+    return Window.objects.get(**lookup)
+
+
+@sync_to_async
+def rows(queryset):
+    return list(queryset)
+
+
+async def test_a_hold_sets_its_amount_aside_and_its_settlement_replaces_it():
+    await a_budget()
+    async with a_writer() as ledger:
+        hold = hold_of("0.4")
+        grant = await ledger.hold(hold)
+        assert isinstance(grant, Grant)
+        held = await window()
+        assert (held.spent, held.held) == (0, Decimal("0.4"))
+        await ledger.settle(settle_of(hold, grant, "0.123456789"))
+    settled = await window()
+    assert (settled.spent, settled.held) == (Decimal("0.123456789"), 0)
+    [call] = await rows(Call.objects.all())
+    assert (call.outcome, call.cost_usd) == ("ok", Decimal("0.123456789"))
+    assert await rows(Hold.objects.all()) == []
+
+
+async def test_a_call_that_does_not_fit_is_refused_with_what_is_left():
+    await a_budget()
+    async with a_writer() as ledger:
+        assert isinstance(await ledger.hold(hold_of("0.7")), Grant)
+        refusal = await ledger.hold(hold_of("0.300000001"))
+        assert isinstance(refusal, Refusal) and refusal.by == "budget"
+        assert "has 0.3 left" in refusal.reason
+        assert isinstance(await ledger.hold(hold_of("0.3")), Grant)
+    [alert] = await rows(Alert.objects.all())
+    assert alert.kind == "budget_exhausted"
+
+
+async def test_concurrent_holds_of_one_process_never_pass_the_limit():
+    await a_budget(limit=Decimal("1"))
+    async with a_writer() as ledger:
+        answers = await asyncio.gather(*(ledger.hold(hold_of("0.03")) for _ in range(100)))
+    assert sum(isinstance(a, Grant) for a in answers) == 33
+    assert (await window()).held == Decimal("0.99")
+
+
+async def test_a_free_call_passes_an_exhausted_budget():
+    await a_budget(limit=0)
+    async with a_writer() as ledger:
+        assert isinstance(await ledger.hold(hold_of("0")), Grant)
+        assert isinstance(await ledger.hold(hold_of("0.000000001")), Refusal)
+
+
+async def test_several_budgets_admit_all_or_none():
+    await a_budget(limit=10)
+    await a_budget(feature="", tenant="acme", limit=1)
+    await a_budget(feature="", metric="tokens", limit=1000)
+    await a_budget(feature="", metric="calls", limit=2, period="hour")
+    async with a_writer() as ledger:
+        assert isinstance(await ledger.hold(hold_of("0.9", tenant="acme")), Grant)
+        refusal = await ledger.hold(hold_of("0.9", tenant="acme"))
+        assert isinstance(refusal, Refusal) and refusal.budget.scope.tenant == "acme"
+        assert isinstance(await ledger.hold(hold_of("0.9", tenant="other")), Grant)
+        refusal = await ledger.hold(hold_of("0.1", tenant="other"))
+        assert refusal.budget.metric == "calls"
+    held = {w.budget.metric + w.budget.tenant: w.held for w in await rows(Window.objects.select_related("budget"))}
+    assert held == {"usd": Decimal("1.8"), "usdacme": Decimal("0.9"), "tokens": 20, "calls": 2}
+
+
+async def test_an_unpriced_call_cannot_pass_a_budget_in_dollars():
+    await a_budget()
+    async with a_writer() as ledger:
+        refusal = await ledger.hold(hold_of(None))
+        assert isinstance(refusal, Refusal) and refusal.by == "price"
+        assert isinstance(await ledger.hold(hold_of(None, feature="g")), Grant)
+
+
+async def test_a_switch_is_in_force_on_the_next_hold_and_its_reason_is_told():
+    async with a_writer() as ledger:
+        assert isinstance(await ledger.hold(hold_of("1")), Grant)
+        switch = await Switch.objects.acreate(scope="feature", value="f", reason="it went wild")
+        refusal = await ledger.hold(hold_of("1"))
+        assert isinstance(refusal, Refusal) and refusal.by == "switch"
+        assert "it went wild" in refusal.reason
+        await Switch.objects.filter(pk=switch.pk).aupdate(lifted_at="2026-01-01T00:00Z")
+        assert isinstance(await ledger.hold(hold_of("1")), Grant)
+
+
+@pytest.mark.parametrize("scope, value", [("everything", ""), ("tenant", "t"), ("provider", "p"), ("model", "m")])
+async def test_every_scope_of_a_switch_stops_its_calls_only(scope, value):
+    await Switch.objects.acreate(scope=scope, value=value, reason="no")
+    async with a_writer() as ledger:
+        assert isinstance(await ledger.hold(hold_of("1", tenant="t")), Refusal)
+        other = hold_of("1", tenant="u", bids=(bid_of("1", provider="q", model="n"),))
+        assert isinstance(await ledger.hold(other), Refusal if scope == "everything" else Grant)
+
+
+async def test_the_first_target_that_is_allowed_and_fits_wins():
+    await a_budget(feature="", model="dear", limit=1)
+    await Switch.objects.acreate(scope="model", value="off", reason="no")
+    bids = (bid_of("0.1", model="off"), bid_of("2", model="dear"), bid_of("0.5", model="cheap"))
+    async with a_writer() as ledger:
+        grant = await ledger.hold(hold_of("0", bids=bids))
+        assert grant.bid.model == "cheap"
+        assert grant.windows == ()
+
+
+async def test_a_raised_limit_counts_on_the_next_call():
+    budget = await a_budget(limit=1)
+    async with a_writer() as ledger:
+        assert isinstance(await ledger.hold(hold_of("2")), Refusal)
+        await Budget.objects.filter(pk=budget.pk).aupdate(limit=3)
+        assert isinstance(await ledger.hold(hold_of("2")), Grant)
+        await Budget.objects.filter(pk=budget.pk).aupdate(active=False)
+        assert isinstance(await ledger.hold(hold_of("20")), Grant)
+
+
+async def test_a_moved_hold_replaces_the_earlier_one_and_stays_when_it_is_refused():
+    await a_budget(limit=1)
+    async with a_writer() as ledger:
+        first = hold_of("0.4")
+        assert isinstance(await ledger.hold(first), Grant)
+        moved = hold_of("0.4", call_id=first.call_id, moves=True, spent_usd=Decimal("0.4"), spent_tokens=10)
+        grant = await ledger.hold(moved)
+        assert isinstance(grant, Grant)
+        assert (await window()).held == Decimal("0.8")
+        again = hold_of("0.4", call_id=first.call_id, moves=True, spent_usd=Decimal("0.8"), spent_tokens=20)
+        assert isinstance(await ledger.hold(again), Refusal)
+        assert (await window()).held == Decimal("0.8")
+        await ledger.settle(settle_of(first, grant, "0.5"))
+    settled = await window()
+    assert (settled.spent, settled.held) == (Decimal("0.5"), 0)
+
+
+async def test_settling_twice_counts_once():
+    await a_budget()
+    async with a_writer() as ledger:
+        hold = hold_of("0.4")
+        grant = await ledger.hold(hold)
+        await ledger.settle(settle_of(hold, grant, "0.1"))
+        await ledger.settle(settle_of(hold, grant, "0.1"))
+    assert (await window()).spent == Decimal("0.1")
+    assert await Call.objects.acount() == 1
+
+
+async def test_an_alert_is_raised_once_when_the_soft_threshold_is_crossed():
+    await a_budget(soft_percent=70)
+    async with a_writer() as ledger:
+        for _ in range(9):
+            hold = hold_of("0.1")
+            await ledger.settle(settle_of(hold, await ledger.hold(hold), "0.1"))
+    [alert] = await rows(Alert.objects.all())
+    assert alert.kind == "budget_threshold"
+    assert alert.summary.startswith("70% of")
+
+
+async def test_an_overrun_counts_in_full_and_is_told():
+    await a_budget()
+    async with a_writer() as ledger:
+        hold = hold_of("0.4")
+        grant = await ledger.hold(hold)
+        await ledger.settle(settle_of(hold, grant, "1.5", overrun_usd=Decimal("1.1")))
+        assert isinstance(await ledger.hold(hold_of("0.1")), Refusal)
+    assert (await window()).spent == Decimal("1.5")
+    assert "overrun" in {a.kind for a in await rows(Alert.objects.all())}
+
+
+async def test_a_row_that_the_database_refuses_spoils_no_other():
+    async with a_writer() as ledger:
+        holds = [hold_of("0.1") for _ in range(5)]
+        grants = await asyncio.gather(*(ledger.hold(h) for h in holds))
+        settles = [settle_of(h, g, "0.1") for h, g in zip(holds, grants, strict=True)]
+        settles[2].row["outcome"] = "no such outcome"
+        answers = await asyncio.gather(*(ledger.settle(s) for s in settles), return_exceptions=True)
+    assert [type(a).__name__ for a in answers] == ["NoneType", "NoneType", "LedgerUnavailable", "NoneType", "NoneType"]
+    assert await Call.objects.acount() == 4
+
+
+async def test_holds_of_a_dead_owner_become_lost_rows_at_the_held_amount():
+    await a_budget()
+    async with a_writer() as dead:
+        hold = hold_of("0.4", tokens=123)
+        grant = await dead.hold(hold)
+        await sync_to_async(silence)(dead.owner)
+        async with a_writer() as alive:
+            await until(lambda: Call.objects.filter(outcome="lost").exists())
+            lost = await Call.objects.aget()
+            assert (lost.cost_usd, lost.total_tokens, lost.usage_estimated) == (Decimal("0.4"), 123, True)
+            assert (await window()).spent == Decimal("0.4")
+            # The owner was only slow.
+            await dead.settle(settle_of(hold, grant, "0.1", tokens=20))
+            await dead.settle(settle_of(hold, grant, "0.1", tokens=20))
+            assert isinstance(await alive.hold(hold_of("0.9")), Grant)
+    assert (await window()).spent == Decimal("0.1")
+    adjustment = await Adjustment.objects.aget()
+    assert (adjustment.cost_usd, adjustment.tokens, adjustment.outcome) == (Decimal("-0.3"), -103, "ok")
+
+
+async def test_an_expired_hold_of_a_living_owner_is_lost_too():
+    async with a_writer(OWNER_HEARTBEAT_S=0.05) as ledger:
+        hold = hold_of("0.4")
+        hold.lifetime_s = 0.01
+        await ledger.hold(hold)
+        await until(lambda: Call.objects.filter(outcome="lost").exists())
+
+
+async def test_partitions_are_made_at_need():
+    async with a_writer() as ledger:
+        hold = hold_of("0.1")
+        grant = await ledger.hold(hold)
+        await sync_to_async(drop_partitions)()
+        settle = settle_of(hold, grant, "0.1")
+        settle.payload = {"messages": [{"role": "user", "content": "hello"}]}
+        await ledger.settle(settle)
+    assert await Call.objects.acount() == 1
+
+
+async def test_refusals_leave_rows_and_hold_nothing():
+    async with a_writer() as ledger:
+        hold = hold_of("0.1")
+        refused = settle_of(hold, None, "0", outcome="refused_budget", reason="no room")
+        await ledger.settle(refused)
+    call = await Call.objects.aget()
+    assert (call.outcome, call.reason) == ("refused_budget", "no room")
+    assert row_of(call.id)["held_usd"] is None
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not await sync_to_async(condition)():
+            await asyncio.sleep(0.02)
+
+
+def silence(owner):
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE tollhouse_owner SET seen_at = '2020-01-01' WHERE id = %s", [owner])
+        cursor.execute("UPDATE tollhouse_hold SET expires_at = '2020-01-01' WHERE owner = %s", [owner])
+
+
+def drop_partitions():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'tollhouse_call'::regclass")
+        for (name,) in cursor.fetchall():
+            cursor.execute(f"DROP TABLE {name}")
