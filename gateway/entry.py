@@ -10,12 +10,12 @@ from opentelemetry import trace as otel
 
 from gateway.errors import GatewayError, ProviderError
 from gateway.ledger.operations import Row
-from gateway.types import ZERO, Ask
+from gateway.types import TOKEN_PARTS, ZERO, Ask
 
 BLANK: Row = {
     "prompt_version": "", "variant": "", "route": "", "provider": "", "model_asked": "", "model_served": "",
     "attempts": 0, "fallback_from": "", "cache_hit": False, "parent": None,
-    "input_tokens": 0, "cache_read_tokens": 0, "cache_write_tokens": 0, "output_tokens": 0, "reasoning_tokens": 0,
+    **dict.fromkeys(TOKEN_PARTS, 0),
     "usage_estimated": False, "usage_adds_up": True,
     "price_id": None, "cost_usd": ZERO, "held_usd": None, "overrun_usd": ZERO,
     "latency_ms": 0.0, "first_token_ms": None, "gate_ms": 0.0, "redaction_ms": 0.0,

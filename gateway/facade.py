@@ -16,7 +16,7 @@ from gateway.entry import Entry
 from gateway.gate import Gate
 from gateway.heard import Heard
 from gateway.pipeline import run
-from gateway.types import Ask, Caller, Json, Operation, Piece, Usage
+from gateway.types import TOKEN_PARTS, Ask, Caller, Json, Operation, Piece, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,11 +357,4 @@ def _reply(entry: Entry, heard: Heard, raw: Mapping[str, Json]) -> Reply:
 
 def _usage(entry: Entry) -> Usage:
     row = entry.row
-    return Usage(
-        input_tokens=row["input_tokens"],
-        cache_read_tokens=row["cache_read_tokens"],
-        cache_write_tokens=row["cache_write_tokens"],
-        output_tokens=row["output_tokens"],
-        reasoning_tokens=row["reasoning_tokens"],
-        estimated=row["usage_estimated"],
-    )
+    return Usage(**{part: row[part] for part in TOKEN_PARTS}, estimated=row["usage_estimated"])

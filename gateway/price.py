@@ -8,7 +8,7 @@ from gateway.catalog import Catalog, TargetInfo
 from gateway.errors import PolicyRefused
 from gateway.identify import Identified
 from gateway.ledger import Bid
-from gateway.prices.book import PriceRow
+from gateway.prices.book import Quote
 from gateway.prices.cost import cost_usd, most_usd
 from gateway.tokens import count_input_tokens, most_input_tokens
 from gateway.types import Json, Usage
@@ -46,7 +46,7 @@ def price(call: Identified, body: Mapping[str, Json], catalog: Catalog, *, count
     return bids
 
 
-def price_row(catalog: Catalog, target: TargetInfo) -> PriceRow | None:
+def price_row(catalog: Catalog, target: TargetInfo) -> Quote | None:
     """The price in force now for a target; None when the price book has none."""
     return catalog.prices.find(target.provider.price_provider, target.model, datetime.now(UTC))
 

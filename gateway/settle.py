@@ -19,7 +19,7 @@ from gateway.price import cost, price_row
 from gateway.prices.usage import from_openai
 from gateway.redact import Redacted
 from gateway.send import Sent
-from gateway.types import ZERO, Json, Usage
+from gateway.types import TOKEN_PARTS, ZERO, Json, Usage
 from redaction.messages import RedactionFailed, payload
 
 #: How long a finished reply waits for its row to be written, before it is withheld; seconds.
@@ -106,11 +106,9 @@ class Record:
         row |= {
             "model_served": self.heard.model or target.model,
             "provider": target.provider.name,
+            **{part: getattr(usage, part) for part in TOKEN_PARTS},
             "input_tokens": usage.input_tokens + sent.input_tokens,
-            "cache_read_tokens": usage.cache_read_tokens,
-            "cache_write_tokens": usage.cache_write_tokens,
             "output_tokens": usage.output_tokens + sent.output_tokens,
-            "reasoning_tokens": usage.reasoning_tokens,
             "usage_estimated": usage.estimated or bool(sent.usd or sent.input_tokens),
             "usage_adds_up": adds_up,
             "price_id": price.id if price else None,

@@ -1,7 +1,7 @@
 """Values that travel through the gate; they import nothing of ours, so that no cycle can start here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
@@ -18,38 +18,41 @@ OUTCOMES = (
 )  # fmt: skip
 
 
+#: The parts of a usage, which are columns of the call row too: disjoint, so that they add up to the provider's total.
+TOKEN_PARTS = (
+    "input_tokens", "cache_read_tokens", "cache_write_tokens", "audio_input_tokens",
+    "output_tokens", "reasoning_tokens", "audio_output_tokens",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """Tokens of a call in disjoint parts: their sum is what the provider counted in all.
 
-    `input_tokens` leaves out cached ones, `output_tokens` leaves out reasoning. `estimated` says that we
-    counted with a tokenizer because the provider did not report.
+    `input_tokens` leaves out cached and audio ones, `output_tokens` leaves out reasoning and audio. `estimated` says
+    that we counted because the provider did not report.
     """
 
     input_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    audio_input_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
+    audio_output_tokens: int = 0
     estimated: bool = False
 
     @property
     def all_input_tokens(self) -> int:
-        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens + self.audio_input_tokens
 
     @property
     def all_output_tokens(self) -> int:
-        return self.output_tokens + self.reasoning_tokens
+        return self.output_tokens + self.reasoning_tokens + self.audio_output_tokens
 
     @property
     def total_tokens(self) -> int:
         return self.all_input_tokens + self.all_output_tokens
-
-    def __add__(self, other: "Usage") -> "Usage":
-        return Usage(
-            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "estimated"},
-            estimated=self.estimated or other.estimated,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from budgets.rules import BudgetRule, Metric, Scope
-from gateway.types import ZERO
+from gateway.types import TOKEN_PARTS, ZERO
 
 Row = dict[str, Any]
 
@@ -126,10 +126,7 @@ class Settle:
 
     @property
     def tokens(self) -> int:
-        return sum(
-            self.row[part]
-            for part in ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
-        )
+        return sum(self.row[part] for part in TOKEN_PARTS)
 
     def amount(self, metric: Metric) -> Decimal:
         """What this call counts in a window of that metric."""

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from gateway.types import OUTCOMES
+from gateway.types import OUTCOMES, TOKEN_PARTS
 
 def uuid7_time(id: UUID) -> datetime:
     """When a UUIDv7 was made, to the millisecond (RFC 9562, section 5.7)."""
@@ -58,11 +58,13 @@ class Call(LedgerRow):
     streamed = models.BooleanField(default=False)
     cache_hit = models.BooleanField(default=False)
 
-    input_tokens = models.PositiveIntegerField(default=0, help_text="Input without cached tokens.")
+    input_tokens = models.PositiveIntegerField(default=0, help_text="Input without cached and audio tokens.")
     cache_read_tokens = models.PositiveIntegerField(default=0)
     cache_write_tokens = models.PositiveIntegerField(default=0)
-    output_tokens = models.PositiveIntegerField(default=0, help_text="Output without reasoning.")
+    audio_input_tokens = models.PositiveIntegerField(default=0)
+    output_tokens = models.PositiveIntegerField(default=0, help_text="Output without reasoning and audio.")
     reasoning_tokens = models.PositiveIntegerField(default=0)
+    audio_output_tokens = models.PositiveIntegerField(default=0)
     usage_estimated = models.BooleanField(default=False)
     usage_adds_up = models.BooleanField(default=True, help_text="The provider's parts add up to its total.")
 
@@ -107,13 +109,7 @@ class Call(LedgerRow):
 
     @property
     def total_tokens(self) -> int:
-        return (
-            self.input_tokens
-            + self.cache_read_tokens
-            + self.cache_write_tokens
-            + self.output_tokens
-            + self.reasoning_tokens
-        )
+        return sum(getattr(self, part) for part in TOKEN_PARTS)
 
 
 class Payload(LedgerRow):

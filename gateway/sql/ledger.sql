@@ -38,7 +38,8 @@ DELETE FROM tollhouse_hold WHERE call_id = ANY(%s) RETURNING call_id, windows, a
 
 -- name: find_calls
 SELECT c.id, c.outcome, c.cost_usd,
-       c.input_tokens + c.cache_read_tokens + c.cache_write_tokens + c.output_tokens + c.reasoning_tokens AS tokens,
+       c.input_tokens + c.cache_read_tokens + c.cache_write_tokens + c.audio_input_tokens
+           + c.output_tokens + c.reasoning_tokens + c.audio_output_tokens AS tokens,
        a.id IS NOT NULL AS adjusted
 FROM tollhouse_call c LEFT JOIN tollhouse_adjustment a ON a.call_id = c.id AND a.actor = 'ledger'
 WHERE c.id = ANY(%s)
