@@ -114,7 +114,7 @@ def _request(sent: Sent, target: TargetInfo, safe: Redacted, left_s: float) -> R
     provider, call = target.provider, sent.held.call
     if provider.missing_key:
         raise ProviderError(
-            f"The provider {provider.name} has no key: set the environment variable {provider.missing_key}.",
+            f"The provider {provider.name} has no key: {provider.missing_key}.",
             transient=False, billable=False, status=401,
         )  # fmt: skip
     if left_s <= 0:

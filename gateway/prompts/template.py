@@ -1,0 +1,184 @@
+"""Templates of prompts: Jinja2 in its immutable sandbox, with strict variables, bounded in time and size."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from time import perf_counter
+from typing import Any
+
+import orjson
+from jinja2 import StrictUndefined, TemplateError, meta, nodes
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+
+from gateway.errors import PromptError
+from gateway.types import Json
+
+#: What one rendering may take and make.
+MOST_SECONDS = 1.0
+MOST_CHARACTERS = 1_000_000
+#: Filters that cannot blow a text up; `join` and `replace` are there too, with a bound of their own.
+FILTERS = frozenset({
+    "abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "int", "items", "last", "length",
+    "list", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "round", "select", "selectattr", "sort",
+    "string", "title", "tojson", "trim", "truncate", "unique", "upper", "wordcount",
+})  # fmt: skip
+#: Methods and operators that could, in one step, before the size is counted.
+EXPLOSIVE_METHODS = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs", "format", "format_map", "join", "replace", "translate"})
+EXPLOSIVE_OPERATORS = frozenset({"*", "**", "%", "+"})
+#: Statements that a prompt does not need, and with which a few lines could grow a text without end.
+REFUSED = {nodes.Macro: "macro", nodes.CallBlock: "call", nodes.Concat: "~", nodes.Include: "include", nodes.Import: "import",
+           nodes.FromImport: "import", nodes.Extends: "extends", nodes.Block: "block"}  # fmt: skip
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """The sandbox, with a clock: every operation of a template passes one of these hooks."""
+
+    intercepted_binops = EXPLOSIVE_OPERATORS
+    ends_at = float("inf")
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        self.tick()
+        if not (isinstance(left, int | float) and isinstance(right, int | float)):
+            raise SecurityError(f"{operator} is for numbers only in a prompt")
+        if operator == "**" and abs(right) > 64:
+            raise SecurityError("powers above 64 are not allowed in a prompt")
+        return super().call_binop(context, operator, left, right)
+
+    def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
+        self.tick()
+        return super().call(context, obj, *args, **kwargs)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        self.tick()
+        return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        self.tick()
+        return super().getitem(obj, argument)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        return attr not in EXPLOSIVE_METHODS and super().is_safe_attribute(obj, attr, value)
+
+    def tick(self) -> None:
+        if perf_counter() > self.ends_at:
+            raise SecurityError(f"rendering took longer than {MOST_SECONDS:g} s")
+
+
+def _environment() -> _Sandbox:
+    # Prompts are no HTML: escaping would change what the model reads.
+    environment = _Sandbox(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)  # noqa: S701
+    environment.filters = {name: f for name, f in environment.filters.items() if name in FILTERS}
+    environment.filters |= {"join": _join, "replace": _replace}
+    environment.globals.clear()
+    environment.globals["range"] = _range
+    return environment
+
+
+def _range(*bounds: int) -> range:
+    found = range(*bounds)
+    if len(found) > 1000:
+        raise SecurityError("a range of more than 1000 steps is not allowed in a prompt")
+    return found
+
+
+def _join(values: Any, separator: str = "") -> str:
+    texts, size = [], 0
+    for value in values:
+        texts.append(str(value))
+        size += len(texts[-1]) + len(separator)
+        if size > MOST_CHARACTERS:
+            raise SecurityError(f"join makes a text longer than {MOST_CHARACTERS:,} characters")
+    return separator.join(texts)
+
+
+def _replace(text: str, old: str, new: str) -> str:
+    text, old, new = str(text), str(old), str(new)
+    if len(text) + text.count(old) * len(new) > MOST_CHARACTERS:
+        raise SecurityError(f"replace makes a text longer than {MOST_CHARACTERS:,} characters")
+    return text.replace(old, new)
+
+
+class Template:
+    """The messages of a prompt version, compiled. Raises PromptError for a text that is no template."""
+
+    def __init__(self, messages: Sequence[Mapping[str, Json]]) -> None:
+        if not isinstance(messages, list) or not all(isinstance(m, dict) and m.get("role") for m in messages):
+            raise PromptError('A prompt\'s messages are a list like [{role = "system", content = "…"}].')
+        self._environment = _environment()
+        names: set[str] = set()
+        self._messages = [self._compile(message, names) for message in messages]
+        self.variables = frozenset(names)
+
+    def _compile(self, value: Json, names: set[str]) -> Callable[[Mapping[str, Json], "_Budget"], Json]:
+        """A function that renders the value: texts are templates, lists and objects hold further values."""
+        if isinstance(value, str):
+            return self._compile_text(value, names)
+        if isinstance(value, dict):
+            parts = {key: self._compile(item, names) for key, item in value.items()}
+            return lambda variables, budget: {key: part(variables, budget) for key, part in parts.items()}
+        if isinstance(value, list):
+            items = [self._compile(item, names) for item in value]
+            return lambda variables, budget: [item(variables, budget) for item in items]
+        return lambda variables, budget: value
+
+    def _compile_text(self, text: str, names: set[str]) -> Callable[[Mapping[str, Json], "_Budget"], str]:
+        try:
+            tree: nodes.Template = self._environment.parse(text)
+            for kind, word in REFUSED.items():
+                if tree.find(kind):
+                    raise PromptError(f"A prompt cannot use `{word}`; write the text out, or pass it in as a variable.")
+            names |= meta.find_undeclared_variables(tree) - set(self._environment.globals)
+            template = self._environment.from_string(text)
+        except TemplateError as error:
+            raise PromptError(f"The prompt is no valid template: {error}") from None
+        return lambda variables, budget: budget.collect(template.generate(variables))
+
+    def render(self, variables: Mapping[str, Json]) -> list[dict[str, Json]]:
+        """The messages with the variables in place. Variables are data: nothing in them is evaluated.
+
+        Raises PromptError for a missing or an unused variable (a misspelt one would be lost in silence otherwise), and
+        for a rendering that takes too long or becomes too large.
+        """
+        if missing := self.variables - set(variables):
+            raise PromptError(f"The prompt needs {_listed(missing)}; given were {_listed(variables)}.", param="variables")
+        if unused := set(variables) - self.variables:
+            raise PromptError(f"The prompt does not use {_listed(unused)}; it uses {_listed(self.variables)}.", param="variables")
+        self._environment.ends_at = perf_counter() + MOST_SECONDS
+        budget = _Budget()
+        try:
+            return [message(variables, budget) for message in self._messages]
+        except TemplateError as error:
+            raise PromptError(f"The prompt could not be rendered: {error}", param="variables") from None
+        except (TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
+            # What a template does with a variable of another type than it expects.
+            raise PromptError(f"The prompt could not be rendered: {type(error).__name__}.", param="variables") from None
+
+
+class _Budget:
+    """Counts the characters of one rendering."""
+
+    def __init__(self) -> None:
+        self._left = MOST_CHARACTERS
+
+    def collect(self, pieces: Any) -> str:
+        parts = []
+        for piece in pieces:
+            self._left -= len(piece)
+            if self._left < 0:
+                raise SecurityError(f"the rendered prompt is longer than {MOST_CHARACTERS:,} characters")
+            parts.append(piece)
+        return "".join(parts)
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+@lru_cache(maxsize=1000)
+def _compiled(address: str, messages: bytes) -> Template:
+    return Template(orjson.loads(messages))
+
+
+def compiled(address: str, messages: Sequence[Mapping[str, Json]]) -> Template:
+    """The template of a version, compiled once for each address in a process. Raises PromptError."""
+    return _compiled(address, orjson.dumps(messages))

@@ -1,0 +1,40 @@
+"""Provider keys at rest: encrypted, and bound to the host that they are for."""
+
+import base64
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings as django_settings
+
+from gateway.conf import settings
+
+
+class CannotDecrypt(Exception):
+    """The stored key is for another host, or was encrypted with a secret that is no longer configured."""
+
+
+def encrypt(text: str, *, bound_to: str) -> str:
+    """The text, encrypted (Fernet: AES-128-CBC and HMAC-SHA256) so that it opens for that host only."""
+    return _fernet(bound_to).encrypt(text.encode()).decode()
+
+
+def decrypt(token: str, *, bound_to: str) -> str:
+    """The text that `encrypt` made for the same host. Raises CannotDecrypt."""
+    try:
+        return _fernet(bound_to).decrypt(token.encode()).decode()
+    except InvalidToken:
+        raise CannotDecrypt(
+            f"enter it anew, as the stored one is not for {bound_to} or its encryption key has changed"
+        ) from None
+
+
+def derive(label: str, secret: str, *, length: int = 32) -> bytes:
+    """A key for one purpose from a secret (HKDF-SHA256, RFC 5869)."""
+    return HKDF(algorithm=SHA256(), length=length, salt=None, info=f"tollhouse {label}".encode()).derive(secret.encode())
+
+
+def _fernet(host: str) -> MultiFernet:
+    # The host is part of the key, so that a provider whose address was changed cannot be sent the old address's secret.
+    found = settings().ENCRYPTION_KEYS or (django_settings.SECRET_KEY,)
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(derive(f"provider key for {host}", secret))) for secret in found])
