@@ -50,14 +50,15 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         self.tick()
-        return super().getattr(obj, attribute)
+        return self._refused(obj, attribute) or super().getattr(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         self.tick()
-        return super().getitem(obj, argument)
+        return self._refused(obj, argument) or super().getitem(obj, argument)
 
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        return attr not in EXPLOSIVE_METHODS and super().is_safe_attribute(obj, attr, value)
+    def _refused(self, obj: Any, name: Any) -> Any:
+        # The sandbox lets `format` pass in a form of its own, which pads as far as it is told to.
+        return self.unsafe_undefined(obj, name) if isinstance(obj, str) and name in EXPLOSIVE_METHODS else None
 
     def tick(self) -> None:
         if perf_counter() > self.ends_at:
