@@ -40,9 +40,12 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         self.tick()
         if not (isinstance(left, int | float) and isinstance(right, int | float)):
             raise SecurityError(f"{operator} is for numbers only in a prompt")
-        if operator == "**" and abs(right) > 64:
-            raise SecurityError("powers above 64 are not allowed in a prompt")
-        return super().call_binop(context, operator, left, right)
+        if operator == "**":
+            raise SecurityError("** is not allowed in a prompt")
+        result = super().call_binop(context, operator, left, right)
+        if isinstance(result, int) and result.bit_length() > 1024:
+            raise SecurityError("numbers of more than 1024 bits are not allowed in a prompt")
+        return result
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
         self.tick()
