@@ -6,7 +6,7 @@ OUTBOUND = ("off", "mask", "pseudonymise", "refuse")
 STORED = ("none", "hash", "redacted", "full")
 
 #: Entities found by the language model; a policy that asks for none of them needs no analysis by it.
-NER_ENTITIES = ("PERSON", "LOCATION", "NRP")
+NER_ENTITIES = ("PERSON", "LOCATION", "NRP", "ORGANIZATION")
 #: Entities found by patterns, checksums and context words.
 PATTERN_ENTITIES = (
     "CREDIT_CARD", "CRYPTO", "EMAIL_ADDRESS", "IBAN_CODE", "IP_ADDRESS", "MAC_ADDRESS", "PHONE_NUMBER", "SECRET",
