@@ -17,7 +17,7 @@ class Heard:
         self.model = ""
         self.finish_reason = ""
         self.usage: Mapping[str, Json] | None = None
-        self.vectors = 0
+        self.service_tier = ""
         self._messages: dict[int, Message] = {}
 
     def add(self, piece: Piece) -> None:
@@ -29,7 +29,8 @@ class Heard:
                 self.model = str(model)[:200]
             if isinstance(usage := event.get("usage"), Mapping):
                 self.usage = usage
-            self.vectors += len(event["data"]) if isinstance(event.get("data"), list) else 0
+            if tier := event.get("service_tier"):
+                self.service_tier = str(tier)
             choices = event.get("choices")
             for choice in choices if isinstance(choices, list) else ():
                 if isinstance(choice, dict):

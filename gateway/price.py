@@ -27,17 +27,12 @@ def price(call: Identified, body: Mapping[str, Json], catalog: Catalog, *, count
             input_tokens = count_input_tokens(body, target.model, openai=target.provider.price_provider == "openai")
         else:
             input_tokens = most_input_tokens(body, target.model)
-        row = price_row(catalog, target)
-        if row is None and call.feature.unpriced == "refuse":
+        quote = price_of(catalog, target)
+        if quote is None and call.feature.unpriced == "refuse":
             continue
-        usd = most_usd(input_tokens=input_tokens, output_tokens=output_tokens, rates=row.rates) if row else None
-        bid = Bid(
-            provider=target.provider.name, model=target.model, usd=usd, input_tokens=input_tokens,
-            output_tokens=output_tokens, price_id=row.id if row else None,
-        )  # fmt: skip
-        bids[bid] = target
+        bids[_bid(call, target, quote, input_tokens, output_tokens, str(body.get("service_tier") or ""))] = target
     if not bids:
-        names = ", ".join(f"{t.provider.name}/{t.model}" for t in call.route.targets)
+        names = ", ".join(map(str, call.route.targets))
         raise PolicyRefused(
             f"No price is known for {names}, so the call was refused. Add a [[prices]] entry to the catalog, or set "
             f'unpriced = "flag" on the feature {call.feature.slug}.',
@@ -46,12 +41,25 @@ def price(call: Identified, body: Mapping[str, Json], catalog: Catalog, *, count
     return bids
 
 
-def price_row(catalog: Catalog, target: TargetInfo) -> Quote | None:
+def _bid(call: Identified, target: TargetInfo, quote: Quote | None, input_tokens: int, output_tokens: int, tier: str) -> Bid:
+    """The dearer of the standard price and that of the tier asked for: a provider may fall back to either."""
+    usd = None
+    if quote:
+        usd = max(
+            most_usd(input_tokens=input_tokens, output_tokens=output_tokens, rates=rates)
+            for rates in (quote.rates, quote.rates.variant(tier))
+        )
+    return Bid(
+        provider=target.provider.name, model=target.model, usd=usd, input_tokens=input_tokens,
+        output_tokens=output_tokens, price_id=quote.id if quote else None,
+    )  # fmt: skip
+
+
+def price_of(catalog: Catalog, target: TargetInfo) -> Quote | None:
     """The price in force now for a target; None when the price book has none."""
     return catalog.prices.find(target.provider.price_provider, target.model, datetime.now(UTC))
 
 
-def cost(catalog: Catalog, target: TargetInfo, usage: Usage) -> Decimal | None:
-    """What this usage costs at the target in US dollars; None when no price is known."""
-    row = price_row(catalog, target)
-    return cost_usd(usage, row.rates) if row else None
+def cost(quote: Quote | None, usage: Usage, tier: str) -> Decimal | None:
+    """What this usage costs in US dollars in the service tier that served it; None when no price is known."""
+    return cost_usd(usage, quote.rates.variant(tier)) if quote else None

@@ -15,7 +15,7 @@ from gateway.identify import Identified
 from gateway.ledger import Settle, Writer
 from gateway.ledger.operations import Row
 from gateway.offload import offload
-from gateway.price import cost, price_row
+from gateway.price import cost, price_of
 from gateway.prices.usage import from_openai
 from gateway.redact import Redacted
 from gateway.send import Sent
@@ -98,9 +98,13 @@ class Record:
     def _bill(self, sent: Sent, row: Row, error: BaseException | None) -> None:
         """Usage and cost: the reply's own, on top of attempts before it that a provider may charge for."""
         bid, target = sent.held.grant.bid, sent.target
+        quote = price_of(self.catalog, target)
         usage, adds_up = self._usage(sent, error)
-        usd = cost(self.catalog, target, usage)
-        price = price_row(self.catalog, target)
+        if usage is None:
+            usage = Usage(input_tokens=bid.input_tokens, output_tokens=bid.output_tokens, estimated=True)
+            usd = bid.usd
+        else:
+            usd = cost(quote, usage, self.heard.service_tier)
         held = None if bid.usd is None else bid.usd + sent.usd
         total = None if usd is None else usd + sent.usd
         row |= {
@@ -111,27 +115,29 @@ class Record:
             "output_tokens": usage.output_tokens + sent.output_tokens,
             "usage_estimated": usage.estimated or bool(sent.usd or sent.input_tokens),
             "usage_adds_up": adds_up,
-            "price_id": price.id if price else None,
+            "price_id": quote.id if quote else None,
             "cost_usd": total,
             "held_usd": held,
             "overrun_usd": max(ZERO, total - held) if total is not None and held is not None else ZERO,
         }
 
-    def _usage(self, sent: Sent, error: BaseException | None) -> tuple[Usage, bool]:
-        """What the last attempt used: as reported, else counted, else all that was held, if the provider may charge."""
+    def _usage(self, sent: Sent, error: BaseException | None) -> tuple[Usage | None, bool]:
+        """What the last attempt used: as reported, else counted; None where the provider may charge for all that was held.
+
+        Also whether the parts add up to the provider's total.
+        """
         if self.heard.usage is not None:
             return from_openai(self.heard.usage)
-        bid = sent.held.grant.bid
-        billable = not isinstance(error, ProviderError) or error.billable
-        if not sent.reached or (error is not None and isinstance(error, Exception) and not billable):
+        if not sent.reached or (isinstance(error, ProviderError) and not error.billable):
             return Usage(), True
-        if self.heard.began or (self.call.ask.stream and error is not None and not isinstance(error, Exception)):
-            assert self.safe is not None
-            openai = sent.target.provider.price_provider == "openai"
-            counted = tokens.count_input_tokens(self.safe.body, sent.target.model, openai=openai)
-            written = tokens.count(self.heard.text)
-            return Usage(input_tokens=min(counted, bid.input_tokens), output_tokens=written, estimated=True), True
-        return Usage(input_tokens=bid.input_tokens, output_tokens=bid.output_tokens, estimated=True), True
+        left_in_stream = self.call.ask.stream and error is not None and not isinstance(error, Exception)
+        if not self.heard.began and not left_in_stream:
+            return None, True
+        assert self.safe is not None
+        openai = sent.target.provider.price_provider == "openai"
+        counted = tokens.count_input_tokens(self.safe.body, sent.target.model, openai=openai)
+        written = tokens.count(self.heard.text)
+        return Usage(input_tokens=min(counted, sent.held.grant.bid.input_tokens), output_tokens=written, estimated=True), True
 
     async def _settle(self) -> None:
         row = self.entry.row

@@ -4,9 +4,37 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import connections
 
+from gateway import engine
+from tests.provider import MockProvider
+from tests.world import World
+
 
 @pytest.fixture(autouse=True)
 async def closed_connections():
     """Closes the connection of the thread in which asynchronous tests use the ORM, so that the database can be dropped."""
     yield
     await sync_to_async(connections.close_all)()
+
+
+@pytest.fixture(scope="session")
+def mock_provider():
+    with MockProvider() as provider:
+        yield provider
+
+
+@pytest.fixture
+def provider(mock_provider):
+    """The mock provider, with nothing remembered."""
+    mock_provider.requests.clear()
+    mock_provider.headers.clear()
+    mock_provider.failed.clear()
+    mock_provider.cancelled = 0
+    mock_provider.pause_s = 0.0
+    return mock_provider
+
+
+@pytest.fixture
+def world(transactional_db, provider):
+    """A configured world on a real database; the engine that a test starts is closed after it."""
+    yield World(provider.base_url)
+    engine.stop()
