@@ -6,6 +6,7 @@ from django.db import connections
 
 from gateway import engine
 from tests.provider import MockProvider
+from tests.server import Server
 from tests.world import World
 
 
@@ -38,3 +39,17 @@ def world(transactional_db, provider):
     """A configured world on a real database; the engine that a test starts is closed after it."""
     yield World(provider.base_url)
     engine.stop()
+
+
+@pytest.fixture(scope="session")
+def running_server(django_db_setup, django_db_blocker):
+    with django_db_blocker.unblock():
+        server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(world, running_server):
+    """The product's server on the test's world; call `server.catch_up()` after configuring."""
+    return running_server

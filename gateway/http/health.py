@@ -15,5 +15,10 @@ async def readyz(request: Request) -> None:
     """200 when the ledger's database answered last time it was asked (every few seconds) and the catalog is loaded; else 503, with what is wrong."""
     gate = engine.current()
     problem = gate.ledger.problem
-    body = {"status": "unavailable" if problem else "ok", "problem": problem, "features": len(gate.catalog.features)}
+    body = {
+        "status": "unavailable" if problem else "ok",
+        "problem": problem,
+        "features": len(gate.catalog.features),
+        "revisions": dict(gate.catalog.revisions),
+    }
     await request.answer(503 if problem else 200, orjson.dumps(body))
