@@ -82,3 +82,19 @@ def make_ahead(days: int) -> tuple[int, datetime]:
             with contextlib.suppress(ProgrammingError), transaction.atomic():
                 cursor.execute(statement.as_string(cursor.connection))
     return len(statements), partition("tollhouse_payload", now + timedelta(days=days))[2]
+
+
+def days_left() -> float:
+    """For how many days from now, at least, every table has its partitions."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT now()")
+        now: datetime = cursor.fetchone()[0]
+        cursor.execute(EXISTING, [list(SPANS)])
+        existing = {name for (name,) in cursor.fetchall()}
+    ends = []
+    for table in SPANS:
+        at = now
+        while (found := partition(table, at))[0] in existing:
+            at = found[2]
+        ends.append(at)
+    return (min(ends) - now) / timedelta(days=1)

@@ -1,0 +1,105 @@
+"""The catalog as a file that makes the same catalog again."""
+
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+import tomli_w
+
+from budgets.models import SCOPE_FIELDS, Budget
+from gateway import secrets
+from gateway.configuration.schema import PRICE_FIELDS
+from gateway.models import Feature, Price, Provider, Route, Variant
+from redaction.models import RedactionPolicy
+
+
+def export(*, with_secrets: bool) -> str:
+    """All policies, providers, routes, features, live prompts, budgets and price overrides as TOML.
+
+    Stored provider keys are in it only `with_secrets`; else a comment names the providers whose key was left out.
+    """
+    document = {
+        "policies": {p.name: _policy(p) for p in RedactionPolicy.objects.all()},
+        "providers": {p.name: _provider(p, with_secrets=with_secrets) for p in Provider.objects.all()},
+        "routes": {r.name: _route(r) for r in Route.objects.prefetch_related("targets__provider")},
+        "features": {f.slug: _feature(f) for f in Feature.objects.select_related("route", "policy")},
+        "prompts": _prompts(),
+        "budgets": [_budget(b) for b in Budget.objects.order_by(*SCOPE_FIELDS, "metric", "period", "timezone")],
+        "prices": [_price(p) for p in _overrides()],
+    }
+    left_out = "" if with_secrets else ", ".join(p.name for p in Provider.objects.exclude(api_key_encrypted=""))
+    comment = f"# Keys stored for {left_out} are left out; `catalog export --secrets` writes them.\n\n" if left_out else ""
+    return comment + tomli_w.dumps({name: value for name, value in document.items() if value})
+
+
+def _filled(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value != ""}
+
+
+def _policy(row: RedactionPolicy) -> dict[str, Any]:
+    return {"outbound": row.outbound, "stored": row.stored, "entities": row.entities, "threshold": row.threshold}
+
+
+def _provider(row: Provider, *, with_secrets: bool) -> dict[str, Any]:
+    key = ""
+    if with_secrets and row.api_key_encrypted:
+        key = secrets.decrypt(row.api_key_encrypted, bound_to=urlsplit(row.base_url).netloc)
+    return _filled(
+        kind=row.kind, base_url=row.base_url, api_key_env=row.api_key_env, api_key=key, price_provider=row.price_provider
+    )
+
+
+def _route(row: Route) -> dict[str, Any]:
+    return {
+        "targets": [str(target) for target in row.targets.all()],
+        "timeout_s": row.timeout_s,
+        "connect_timeout_s": row.connect_timeout_s,
+        "first_token_timeout_s": row.first_token_timeout_s,
+        "retries": row.retries,
+    }
+
+
+def _feature(row: Feature) -> dict[str, Any]:
+    return _filled(
+        description=row.description, owner=row.owner, route=row.route.name, policy=row.policy.name,
+        max_output_tokens=row.max_output_tokens, unpriced=row.unpriced,
+    )  # fmt: skip
+
+
+def _prompts() -> dict[str, Any]:
+    """What is live; of a split, the version with the largest share."""
+    found: dict[str, Any] = {}
+    variants = Variant.objects.select_related("version", "deployment__prompt__feature")
+    for variant in variants.order_by("weight", "-version__address"):
+        content = {name: value for name, value in variant.version.content.items() if name != "variables"}
+        found[variant.deployment.prompt.feature.slug] = {**content, "deploy": True}
+    return dict(sorted(found.items()))
+
+
+def _budget(row: Budget) -> dict[str, Any]:
+    return {
+        **{name: getattr(row, name) for name in SCOPE_FIELDS if getattr(row, name)},
+        "metric": row.metric,
+        "period": row.period,
+        "timezone": row.timezone,
+        "limit": _number(row.limit),
+        "soft_percent": row.soft_percent,
+        "on_hard": row.on_hard,
+        "active": row.active,
+    }
+
+
+def _overrides() -> list[Price]:
+    """The override in force for each model and date."""
+    newest = {(p.provider, p.model, p.effective_from): p for p in Price.objects.filter(source="catalog").order_by("id")}
+    return sorted(newest.values(), key=lambda p: (p.provider, p.model, str(p.effective_from)))
+
+
+def _price(row: Price) -> dict[str, Any]:
+    since = {"effective_from": row.effective_from} if row.effective_from else {}
+    rates = {name: _number(Decimal(row.rates[part])) for name, part in PRICE_FIELDS.items() if part in row.rates}
+    return {**_filled(provider=row.provider, model=row.model, source_url=row.source_url), **since, **rates}
+
+
+def _number(value: Decimal) -> int | Decimal:
+    return int(value) if value == value.to_integral_value() else value.normalize()

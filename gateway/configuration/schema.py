@@ -1,0 +1,130 @@
+"""What a catalog file may say: sections, their fields and the types of these."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from gateway.configuration.document import Document, Place
+
+TEXT, WHOLE, NUMBER, FLAG, TEXTS = "a text", "a whole number", "a number", "true or false", "a list of texts"
+OBJECT, OBJECTS, MOMENT = "a table", "a list of tables", "a date or time"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Fields with their types; those that a new row cannot do without; whether it is a list of tables."""
+
+    fields: dict[str, str]
+    required: tuple[str, ...] = ()
+    listed: bool = False
+
+
+PRICE_FIELDS = {
+    "input_usd_per_mtok": "input",
+    "output_usd_per_mtok": "output",
+    "cache_read_usd_per_mtok": "cache_read",
+    "cache_write_usd_per_mtok": "cache_write",
+    "reasoning_usd_per_mtok": "reasoning",
+    "audio_input_usd_per_mtok": "audio_input",
+    "audio_output_usd_per_mtok": "audio_output",
+    "request_usd": "request",
+}
+SECTIONS = {
+    "policies": Section({"outbound": TEXT, "stored": TEXT, "entities": TEXTS, "threshold": NUMBER}),
+    "providers": Section(
+        {"kind": TEXT, "base_url": TEXT, "api_key_env": TEXT, "api_key": TEXT, "price_provider": TEXT}, ("kind", "base_url")
+    ),
+    "routes": Section(
+        {
+            "targets": TEXTS,
+            "timeout_s": NUMBER,
+            "connect_timeout_s": NUMBER,
+            "first_token_timeout_s": NUMBER,
+            "retries": WHOLE,
+        },
+        ("targets",),
+    ),
+    "features": Section(
+        {"description": TEXT, "owner": TEXT, "route": TEXT, "policy": TEXT, "max_output_tokens": WHOLE, "unpriced": TEXT},
+        ("route",),
+    ),
+    "prompts": Section(
+        {"messages": OBJECTS, "tools": OBJECTS, "response_format": OBJECT, "parameters": OBJECT, "deploy": FLAG}, ("messages",)
+    ),
+    "budgets": Section(
+        {
+            **dict.fromkeys(("feature", "tenant", "key", "user", "cohort", "model", "provider"), TEXT),
+            **dict.fromkeys(("metric", "period", "timezone", "on_hard"), TEXT),
+            "limit": NUMBER,
+            "soft_percent": WHOLE,
+            "active": FLAG,
+        },
+        ("limit",),
+        listed=True,
+    ),
+    "prices": Section(
+        {"provider": TEXT, "model": TEXT, "effective_from": MOMENT, "source_url": TEXT, **dict.fromkeys(PRICE_FIELDS, NUMBER)},
+        ("provider", "model", "input_usd_per_mtok"),
+        listed=True,
+    ),
+}
+
+
+def check(document: Document) -> None:
+    """Notes every section, field and type in the document that cannot be."""
+    for name, value in document.values.items():
+        section = SECTIONS.get(name)
+        if section is None:
+            document.unknown((), name, list(SECTIONS))
+        elif section.listed:
+            if not isinstance(value, list):
+                document.problem((name,), f"{name} is a list of tables; write [[{name}]].")
+                continue
+            for number, entry in enumerate(value):
+                _check_entry(document, (name, number), entry, section)
+        elif not isinstance(value, dict) or not all(isinstance(entry, dict) for entry in value.values()):
+            document.problem((name,), f'{name} holds one table for each name; write [{name}."…"].')
+        else:
+            for key, entry in value.items():
+                _check_entry(document, (name, key), entry, section)
+
+
+def _check_entry(document: Document, place: Place, entry: Any, section: Section) -> None:
+    if not isinstance(entry, dict):
+        document.problem(place, "This must be a table.")
+        return
+    for name, value in entry.items():
+        if name not in section.fields:
+            document.unknown(place, name, list(section.fields))
+        elif not _fits(value, section.fields[name]):
+            document.problem((*place, name), f"{name} must be {section.fields[name]}, not {value!r}.")
+
+
+def _fits(value: Any, kind: str) -> bool:
+    if isinstance(value, bool):
+        return kind == FLAG
+    match kind:
+        case "a text":
+            return isinstance(value, str)
+        case "a whole number":
+            return isinstance(value, int)
+        case "a number":
+            return isinstance(value, int) or (isinstance(value, Decimal) and value.is_finite())
+        case "a list of texts":
+            return isinstance(value, list) and all(isinstance(item, str) for item in value)
+        case "a table":
+            return isinstance(value, dict)
+        case "a list of tables":
+            return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+        case "a date or time":
+            return isinstance(value, date | datetime)
+    return False
+
+
+def missing(document: Document, place: Place, entry: dict[str, Any], section: Section) -> bool:
+    """Whether a new row lacks something; notes what."""
+    lacking = [name for name in section.required if name not in entry]
+    for name in lacking:
+        document.problem(place, f"{name} is missing; a new entry of {place[0]} needs {section.fields[name]} for it.")
+    return bool(lacking)

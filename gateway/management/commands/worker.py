@@ -1,0 +1,60 @@
+"""`manage.py worker`: the jobs that no call waits for."""
+
+import logging
+import signal
+import threading
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import DatabaseError, connection
+
+from budgets.models import Alert
+from gateway.conf import settings
+from gateway.ledger import partitions
+
+logger = logging.getLogger("tollhouse.worker")
+
+#: How often the worker looks whether there is something to do, in seconds.
+PERIOD_S = 60.0
+
+
+class Command(BaseCommand):
+    help = "Run the periodic jobs: partitions made ahead, and an alarm when they run short. Any number of workers may run."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--once", action="store_true", help="Do what is due, then end.")
+
+    def handle(self, *args: Any, once: bool, **options: Any) -> None:
+        stopped = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopped.set())
+        while True:
+            try:
+                keep_partitions()
+            except DatabaseError as error:
+                logger.warning("worker: database away, trying again: %s", type(error).__name__)
+            finally:
+                connection.close()
+            if once or stopped.wait(PERIOD_S):
+                return
+
+
+def keep_partitions() -> None:
+    """Makes partitions ahead; where that fails and the last one is near, an alert says so, once a day."""
+    days = settings().PARTITIONS_AHEAD_DAYS
+    try:
+        made, until = partitions.make_ahead(days)
+        if made:
+            logger.info("worker: %d partitions made, until %s", made, f"{until:%Y-%m-%d}")
+    finally:
+        left = partitions.days_left()
+        if left < min(2, days):
+            Alert.objects.get_or_create(
+                dedup_key=f"partitions:{left:.0f}",
+                defaults={
+                    "kind": "partitions_short",
+                    "severity": Alert.Severity.CRITICAL,
+                    "summary": f"Partitions of calls and payloads end in {left:.1f} days. Run `manage.py worker` and see its log.",
+                },
+            )
