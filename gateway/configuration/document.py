@@ -71,7 +71,8 @@ class Document:
                     counts[path] = counts.get(path, -1) + 1
                     path = (*path, counts[path])
                 table = path
-                self._lines.setdefault(table, number)
+                for length in range(1, len(table) + 1):
+                    self._lines.setdefault(table[:length], number)
             elif (key := KEY.match(line)) and (path := _path(key[1])) is not None:
                 self._lines.setdefault((*table, *path), number)
 

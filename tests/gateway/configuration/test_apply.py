@@ -1,0 +1,187 @@
+"""Catalog files: applied whole or not at all, exported to the same again."""
+
+import tomllib
+from decimal import Decimal
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import tomli_w
+from django.core.management import CommandError, call_command
+from django.db import connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.django import TestCase
+
+from budgets.models import Budget
+from gateway.configuration.apply import Refused, apply
+from gateway.configuration.document import Document
+from gateway.configuration.export import export
+from gateway.models import AuditEntry, Feature, Price, PromptVersion, Provider, Route, Variant
+
+DEMO = Path(__file__).resolve().parents[3] / "deploy" / "catalog" / "demo.toml"
+pytestmark = pytest.mark.django_db
+
+BASE = """
+[providers.local]
+kind = "openai"
+base_url = "https://models.example.com/v1"
+
+[routes.fast]
+targets = ["local/small"]
+
+[features."support.reply"]
+route = "fast"
+"""
+
+
+def applied(text, **options):
+    shown = []
+    apply(Document("c.toml", text), actor="tester", dry_run=False, show=shown.extend, **options)
+    return [str(change) for change in shown]
+
+
+def refused(text):
+    with pytest.raises(Refused) as raised:
+        applied(text)
+    return [str(problem) for problem in raised.value.problems]
+
+
+def test_the_demo_applies_and_a_second_time_changes_nothing(settings):
+    settings.TOLLHOUSE = {"ALLOW_PRIVATE_UPSTREAMS": True}
+    first, second = StringIO(), StringIO()
+    call_command("catalog", "apply", str(DEMO), stdout=first, stderr=StringIO())
+    assert "+ feature support.reply" in first.getvalue()
+    call_command("catalog", "apply", str(DEMO), stdout=second, stderr=StringIO())
+    assert second.getvalue().splitlines() == ["= 7 unchanged", "Applied."]
+    assert Variant.objects.get().version.content["variables"] == ["ticket"]
+    assert AuditEntry.objects.filter(action="catalog.apply").count() == 1
+
+
+def test_a_dry_run_shows_the_plan_and_keeps_nothing(tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text(BASE)
+    out = StringIO()
+    call_command("catalog", "apply", str(file), dry_run=True, stdout=out)
+    assert "+ provider local" in out.getvalue()
+    assert not Provider.objects.exists() and not AuditEntry.objects.exists()
+
+
+def test_changes_are_shown_and_what_is_not_mentioned_stays():
+    applied(BASE + '[[budgets]]\nfeature = "support.reply"\nlimit = 25\n')
+    changes = applied('[[budgets]]\nfeature = "support.reply"\nlimit = 30.5\n')
+    assert changes == ["~ budget feature support.reply usd/day: limit 25.000000000 → 30.5"]
+    assert Budget.objects.get().limit == Decimal("30.5")
+    assert Feature.objects.count() == 1
+
+
+def test_a_new_content_makes_a_new_version_and_the_old_one_stays():
+    prompt = '[prompts."support.reply"]\nmessages = [{{role = "user", content = "{}"}}]\ndeploy = true\n'
+    applied(BASE + prompt.format("one {{ x }}"))
+    changes = applied(prompt.format("two {{ x }}"))
+    assert [c[:20] for c in changes] == ["+ prompt support.rep", "~ deployment of supp"]
+    assert PromptVersion.objects.count() == 2
+    assert Variant.objects.get().version.content["messages"][0]["content"] == "two {{ x }}"
+    applied(prompt.format("one {{ x }}"))
+    assert PromptVersion.objects.count() == 2
+    assert AuditEntry.objects.filter(action="deployment.move").count() == 3
+
+
+def test_a_feature_without_a_policy_has_the_default_one():
+    applied(BASE)
+    assert Feature.objects.get().policy.name == "default"
+    assert Feature.objects.get().policy.outbound == "pseudonymise"
+
+
+def test_a_changed_target_list_replaces_the_old_one():
+    applied(BASE)
+    changes = applied('[routes.fast]\ntargets = ["local/other", "local/small"]\nretries = 3\n')
+    assert "~ route fast: retries 1 → 3, targets local/small → local/other, local/small" in changes
+    assert [t.model for t in Route.objects.get().targets.all()] == ["other", "small"]
+
+
+def test_a_price_override_is_a_new_row_only_when_it_differs():
+    price = '[[prices]]\nprovider = "local"\nmodel = "small"\ninput_usd_per_mtok = {}\n'
+    applied(price.format("0.1"))
+    applied(price.format("0.10"))
+    applied(price.format("0.2"))
+    assert [p.rates for p in Price.objects.order_by("id")] == [{"input": "0.1"}, {"input": "0.2"}]
+
+
+def test_keys_are_encrypted_bound_to_their_host_and_left_out_of_exports():
+    applied(BASE.replace('kind = "openai"', 'kind = "openai"\napi_key = "s3cret-key"'))
+    assert "s3cret" not in Provider.objects.get().api_key_encrypted
+    assert "s3cret" not in export(with_secrets=False)
+    assert "Keys stored for local are left out" in export(with_secrets=False)
+    assert 's3cret-key' in export(with_secrets=True)
+    assert applied(BASE.replace('kind = "openai"', 'kind = "openai"\napi_key = "s3cret-key"'))[0] == "= provider local"
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("[providers.local", "c.toml:1: This is not valid TOML"),
+        ('\n[providrs.local]\nkind = "openai"', "c.toml:2: 'providrs' is not known here; did you mean providers?"),
+        (BASE + "\n[routes.slow]\ntargts = []", "c.toml:13: 'targts' is not known here; did you mean targets?"),
+        (BASE.replace('"openai"', '"opnai"'), "c.toml:3: The kind 'opnai' is not known; there are: openai."),
+        (BASE.replace('route = "fast"', 'route = "fats"'), "c.toml:10: There is no 'fats' in routes; there are: fast."),
+        (BASE.replace('["local/small"]', '["small"]'), "c.toml:7: 'small' is no target; write provider/model."),
+        (BASE.replace('["local/small"]', '["nobody/small"]'), "c.toml:7: There is no 'nobody' in providers"),
+        (BASE + '[[budgets]]\nfeature = "f"', "c.toml:11: limit is missing"),
+        (BASE + '[[budgets]]\nlimit = -1', "c.toml:12: budget everything usd/day: Ensure this value is greater than or equal to 0."),
+        (BASE + '[[budgets]]\nlimit = "1"', "c.toml:12: limit must be a number, not '1'."),
+        (BASE + '[[budgets]]\nlimit = 1\nperiod = "year"', "c.toml:13: budget everything usd/year: Value 'year' is not a valid choice."),
+        (BASE + '[[budgets]]\nlimit = 1\ntimezone = "Mars"', "'Mars' is no time zone"),
+        (BASE + '[[budgets]]\nlimit = 1\non_hard = "route:nope"', "c.toml:13: There is no 'nope' in routes"),
+        (BASE.replace("https://models.example.com/v1", "http://127.0.0.1:1/v1"), "c.toml:4: provider local: 127.0.0.1 is not a public"),
+        (BASE.replace("https://models.example.com/v1", "http://169.254.169.254/v1"), "169.254.169.254 is not a public address"),
+        (BASE.replace("https://models", "https://me:pw@models"), "c.toml:4: provider local: a base_url holds neither credentials"),
+        (BASE + '[prompts."support.reply"]\nmessages = [{role = "user", content = "{{ x"}]', "c.toml:12: prompt support.reply: The prompt is no valid"),
+        (BASE + '[prompts.nope]\nmessages = [{role = "user", content = "x"}]', "There is no 'nope' in features"),
+        ('[[prices]]\nprovider = "p"\nmodel = "m"\ninput_usd_per_mtok = 2000001', "more than one dollar a token"),
+        ('[policies.p]\nentities = ["PERSONS"]', "entities: 'PERSONS' is not known"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_with_file_and_line(text, words, settings):
+    settings.TOLLHOUSE = {}
+    assert any(words in problem for problem in refused(text)), refused(text)
+    assert not Provider.objects.exists()
+
+
+def test_all_that_is_wrong_is_told_at_once():
+    assert len(refused("[[budgets]]\nlimit = -1\n\n[[budgets]]\nlimit = -2\nmetric = \"calls\"")) == 2
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path):
+    with pytest.raises(CommandError, match="cannot be read: No such file"):
+        call_command("catalog", "apply", str(tmp_path / "none.toml"))
+
+
+texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30).map(str.strip).filter(bool)
+slugs = st.from_regex(r"\A[a-z0-9][a-z0-9._-]{0,20}\Z")
+money = st.decimals(min_value=0, max_value=10**6, places=6)
+
+
+class RoundTrip(TestCase):
+    """Whatever can be configured exports to a file that configures it again."""
+
+    @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(slugs, slugs, texts, texts, money, st.integers(1, 100), st.integers(1, 10**6), money, st.booleans(), texts)
+    def test_export_and_apply(self, provider, slug, words, model, limit, percent, tokens, price, deployed, content):
+        document = {
+            "providers": {provider: {"kind": "openai", "base_url": "https://x.example.com/v1", "api_key": words}},
+            "routes": {slug: {"targets": [f"{provider}/{model}"], "timeout_s": 1.5}},
+            "features": {slug: {"route": slug, "description": words, "max_output_tokens": tokens}},
+            "prompts": {slug: {"messages": [{"role": "user", "content": content.replace("{", "")}], "deploy": deployed}},
+            "budgets": [{"feature": slug, "limit": limit, "soft_percent": percent}],
+            "prices": [{"provider": provider, "model": model, "input_usd_per_mtok": price}],
+        }
+        applied(tomli_w.dumps(document))
+        first = export(with_secrets=True)
+        assert tomllib.loads(first)
+        assert all(change.startswith("=") for change in applied(first)), applied(first)
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            cursor.execute("TRUNCATE tollhouse_provider, tollhouse_route, tollhouse_policy, tollhouse_budget, tollhouse_price CASCADE")
+        applied(first)
+        assert export(with_secrets=True) == first
