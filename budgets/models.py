@@ -28,7 +28,9 @@ class Budget(models.Model):
     feature = models.CharField(max_length=100, blank=True, help_text="Feature slug; empty matches every feature.")
     tenant = models.CharField(max_length=200, blank=True, help_text="Tenant; empty matches every tenant.")
     key = models.CharField(max_length=100, blank=True, help_text="Name of an API key; empty matches all.")
-    user = models.CharField(max_length=200, blank=True, help_text="User reference as the rows show it; empty matches all.")
+    user = models.CharField(
+        max_length=200, blank=True, help_text="User reference as the rows show it; empty matches all."
+    )
     cohort = models.CharField(max_length=100, blank=True, help_text="Cohort; empty matches all.")
     model = models.CharField(max_length=200, blank=True, help_text="Model name as routes name it; empty matches all.")
     provider = models.CharField(max_length=100, blank=True, help_text="Provider name; empty matches all.")
@@ -59,10 +61,16 @@ class Budget(models.Model):
         db_table = "tollhouse_budget"
         ordering = ["feature", "tenant", "metric", "period"]
         constraints = [
-            models.UniqueConstraint(fields=[*SCOPE_FIELDS, "metric", "period", "timezone"], name="tollhouse_budget_identity"),
+            models.UniqueConstraint(
+                fields=[*SCOPE_FIELDS, "metric", "period", "timezone"], name="tollhouse_budget_identity"
+            ),
             models.CheckConstraint(condition=Q(limit__gte=0), name="tollhouse_budget_limit_not_negative"),
-            models.CheckConstraint(condition=Q(soft_percent__range=(1, 100)), name="tollhouse_budget_soft_percent_1_to_100"),
-            models.CheckConstraint(condition=Q(metric__in=["usd", "tokens", "calls"]), name="tollhouse_budget_metric_known"),
+            models.CheckConstraint(
+                condition=Q(soft_percent__range=(1, 100)), name="tollhouse_budget_soft_percent_1_to_100"
+            ),
+            models.CheckConstraint(
+                condition=Q(metric__in=["usd", "tokens", "calls"]), name="tollhouse_budget_metric_known"
+            ),
             models.CheckConstraint(
                 condition=Q(period__in=["hour", "day", "week", "month"]), name="tollhouse_budget_period_known"
             ),
@@ -77,11 +85,15 @@ class Budget(models.Model):
     @property
     def scope(self) -> str:
         """The scope in words, e.g. `feature support.reply, tenant acme`; `everything` when no field is set."""
-        return ", ".join(f"{name} {getattr(self, name)}" for name in SCOPE_FIELDS if getattr(self, name)) or "everything"
+        return (
+            ", ".join(f"{name} {getattr(self, name)}" for name in SCOPE_FIELDS if getattr(self, name)) or "everything"
+        )
 
     def clean(self) -> None:
         if self.timezone not in available_timezones():
-            raise ValidationError({"timezone": f"{self.timezone!r} is no time zone; write an IANA name such as Europe/Paris."})
+            raise ValidationError(
+                {"timezone": f"{self.timezone!r} is no time zone; write an IANA name such as Europe/Paris."}
+            )
         if self.on_hard != "block" and not self.on_hard.removeprefix("route:").strip():
             raise ValidationError({"on_hard": "Name the route: route:<name>."})
         if self.metric != self.Metric.USD and self.limit is not None and self.limit != self.limit.to_integral_value():

@@ -29,7 +29,7 @@ def model_path() -> Path | None:
 
 def serve(port: int) -> None:
     """Serves the model; returns when the process is told to stop."""
-    from xllamacpp import CommonParams, Server  # noqa: PLC0415  (an extra, 100 MB in memory)
+    from xllamacpp import CommonParams, Server
 
     path = model_path()
     if path is None:

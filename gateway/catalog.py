@@ -191,9 +191,12 @@ def _features(routes: Mapping[str, RouteInfo]) -> dict[str, FeatureInfo]:
         version = variant.version
         live.setdefault(variant.deployment.prompt.feature.slug, []).append(
             LiveVersion(
-                address=version.address, name=variant.name, weight=variant.weight, content=version.content,
+                address=version.address,
+                name=variant.name,
+                weight=variant.weight,
+                content=version.content,
                 template=compiled(version.address, version.content["messages"]),
-            )  # fmt: skip
+            )
         )
     return {
         row.slug: FeatureInfo(
@@ -212,9 +215,13 @@ def _features(routes: Mapping[str, RouteInfo]) -> dict[str, FeatureInfo]:
 def _keys() -> dict[str, KeyInfo]:
     return {
         row.digest: KeyInfo(
-            name=row.name, digest=row.digest, features=tuple(row.features), default_feature=row.default_feature,
-            tenant=row.tenant, expires_at=row.expires_at,
-        )  # fmt: skip
+            name=row.name,
+            digest=row.digest,
+            features=tuple(row.features),
+            default_feature=row.default_feature,
+            tenant=row.tenant,
+            expires_at=row.expires_at,
+        )
         for row in Key.objects.filter(revoked_at=None)
     }
 
@@ -239,7 +246,7 @@ async def watch(swap: Callable[[Catalog], None], catalog: Catalog) -> None:
         except (psycopg.Error, OSError) as error:
             logger.warning("catalog: database away, the last one stays in force: %s", type(error).__name__)
             await asyncio.sleep(min(poll_s, 1.0))
-        except Exception:  # noqa: BLE001
+        except Exception:
             # A catalog that cannot be read (say, a row edited by hand) must not stop the one in force.
             logger.exception("catalog: the new one cannot be loaded, the last one stays in force")
             await asyncio.sleep(poll_s)

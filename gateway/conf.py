@@ -43,7 +43,9 @@ class TollhouseSettings:
         known = get_type_hints(type(self))
         for name, value in given.items():
             if name not in known:
-                raise ImproperlyConfigured(f"TOLLHOUSE[{name!r}] is not a setting; known are {', '.join(sorted(known))}.")
+                raise ImproperlyConfigured(
+                    f"TOLLHOUSE[{name!r}] is not a setting; known are {', '.join(sorted(known))}."
+                )
             expected = type(getattr(type(self), name))
             if expected is float and isinstance(value, int) and not isinstance(value, bool):
                 value = float(value)

@@ -22,14 +22,16 @@ def emit(row: Row, *, settle_ms: float) -> None:
                 row["provider"], row["model_served"], row["cost_usd"], row["latency_ms"], settle_ms,
             )  # fmt: skip
         _span(row)
-    except Exception:  # noqa: BLE001  (an exporter's failure must not reach a call that is already committed)
+    except Exception:
         logger.warning("telemetry of call %s failed", row["id"], exc_info=True)
 
 
 def _span(row: Row) -> None:
     context = None
     if row["trace_id"]:
-        parent = SpanContext(int(row["trace_id"], 16), int(row["span_id"], 16), is_remote=True, trace_flags=TraceFlags(1))
+        parent = SpanContext(
+            int(row["trace_id"], 16), int(row["span_id"], 16), is_remote=True, trace_flags=TraceFlags(1)
+        )
         context = trace.set_span_in_context(trace.NonRecordingSpan(parent))
     started = uuid7_time(row["id"])
     span = trace.get_tracer("tollhouse").start_span(

@@ -5,8 +5,8 @@ import atexit
 import os
 import threading
 from collections.abc import Coroutine
-from typing import Any
 from concurrent.futures import Future
+from typing import Any
 
 from gateway.errors import LedgerUnavailable
 from gateway.gate import Gate

@@ -79,7 +79,9 @@ class Entry:
     def attempt_failed(self, target: str, error: GatewayError, seconds: float) -> None:
         """Notes an attempt that did not answer; what the provider wrote stays out of the row."""
         status = error.status if isinstance(error, ProviderError) else None
-        self.attempts.append({"target": target, "outcome": error.outcome, "ms": round(seconds * 1000, 3), "status": status})
+        self.attempts.append(
+            {"target": target, "outcome": error.outcome, "ms": round(seconds * 1000, 3), "status": status}
+        )
 
     def close(self) -> Row:
         """The finished row: times added up, stages rounded to microseconds."""

@@ -113,7 +113,9 @@ def stream(
     **parameters: Json,
 ) -> "ReplyStream":
     """As `complete`, as an iterator of `Delta`; `.reply` is there when it has ended. Closing it early cancels the call."""
-    ask = _ask("chat", feature, variables, messages, user, tenant, cohort, session, model, labels, parameters, stream=True)
+    ask = _ask(
+        "chat", feature, variables, messages, user, tenant, cohort, session, model, labels, parameters, stream=True
+    )
     return ReplyStream(ask)
 
 
@@ -132,7 +134,9 @@ def astream(
     **parameters: Json,
 ) -> "AsyncReplyStream":
     """As `stream`, as an asynchronous iterator."""
-    ask = _ask("chat", feature, variables, messages, user, tenant, cohort, session, model, labels, parameters, stream=True)
+    ask = _ask(
+        "chat", feature, variables, messages, user, tenant, cohort, session, model, labels, parameters, stream=True
+    )
     return AsyncReplyStream(ask)
 
 
@@ -321,7 +325,9 @@ def _ask(
         user_ref=keys.user_ref(str(getattr(user, "pk", user))) if user is not None else "",
         tenant=tenant, cohort=cohort, session_id=session, source="sdk", labels=labels,
     )  # fmt: skip
-    return Ask(feature=feature, operation=operation, body=body, caller=caller, variables=variables, model=model, stream=stream)
+    return Ask(
+        feature=feature, operation=operation, body=body, caller=caller, variables=variables, model=model, stream=stream
+    )
 
 
 def _embedding_ask(

@@ -25,7 +25,9 @@ class Gate:
         self.observed = Observed()
         self.ledger = Writer(connection_parameters(), options)
         self.http = aiohttp.ClientSession(
-            connector=connector(allow_private=options.ALLOW_PRIVATE_UPSTREAMS), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+            connector=connector(allow_private=options.ALLOW_PRIVATE_UPSTREAMS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
         )
         self._watching = asyncio.create_task(watch(self._swap, catalog), name="tollhouse-catalog")
 

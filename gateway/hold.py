@@ -26,7 +26,9 @@ class Held:
     exempt: frozenset[int] = frozenset()
 
 
-async def hold(call: Identified, safe: Redacted, bids: dict[Bid, TargetInfo], entry: Entry, catalog: Catalog, ledger: Writer) -> Held:
+async def hold(
+    call: Identified, safe: Redacted, bids: dict[Bid, TargetInfo], entry: Entry, catalog: Catalog, ledger: Writer
+) -> Held:
     """Sets the call's cost aside at the first target that switches and budgets allow.
 
     When the bound by bytes does not fit, the input is counted and tried again; when a budget diverts, the call goes on
@@ -49,7 +51,9 @@ async def hold(call: Identified, safe: Redacted, bids: dict[Bid, TargetInfo], en
             raise refused(answer, entry)
 
 
-async def move(held: Held, bids: dict[Bid, TargetInfo], entry: Entry, ledger: Writer, *, usd: Decimal, tokens: int) -> Held:
+async def move(
+    held: Held, bids: dict[Bid, TargetInfo], entry: Entry, ledger: Writer, *, usd: Decimal, tokens: int
+) -> Held:
     """Replaces the hold before a further attempt, on top of what earlier attempts may have cost. Raises as `hold` does."""
     answer = await ledger.hold(
         _operation(held.call, tuple(bids), entry, exempt=held.exempt, moves=True, spent_usd=usd, spent_tokens=tokens)

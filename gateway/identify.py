@@ -62,6 +62,7 @@ def _whole(ask: Ask, name: str, default: int, *, least: int, most: int) -> int:
         return default
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise InvalidRequest(
-            f"{name} must be a whole number from {least} to {most} for the feature {ask.feature}, not {value!r}.", param=name
+            f"{name} must be a whole number from {least} to {most} for the feature {ask.feature}, not {value!r}.",
+            param=name,
         )
     return value

@@ -14,7 +14,9 @@ from gateway.tokens import count_input_tokens, most_input_tokens
 from gateway.types import Json, Usage
 
 
-def price(call: Identified, body: Mapping[str, Json], catalog: Catalog, *, counted: bool = False) -> dict[Bid, TargetInfo]:
+def price(
+    call: Identified, body: Mapping[str, Json], catalog: Catalog, *, counted: bool = False
+) -> dict[Bid, TargetInfo]:
     """A bid for each target of the route, in order of fallback: tokens and US dollars that cannot be exceeded.
 
     Input tokens are bounded by their bytes; with `counted` they are counted by tokenizer instead. Raises PolicyRefused
@@ -41,7 +43,9 @@ def price(call: Identified, body: Mapping[str, Json], catalog: Catalog, *, count
     return bids
 
 
-def _bid(call: Identified, target: TargetInfo, quote: Quote | None, input_tokens: int, output_tokens: int, tier: str) -> Bid:
+def _bid(
+    call: Identified, target: TargetInfo, quote: Quote | None, input_tokens: int, output_tokens: int, tier: str
+) -> Bid:
     """The dearer of the standard price and that of the tier asked for: a provider may fall back to either."""
     usd = None
     if quote:

@@ -35,11 +35,14 @@ def render(call: Identified) -> Prompt:
         raise InvalidRequest("`messages` must be a list of objects with `role` and `content`.", param="messages")
     if ask.variables is None:
         if not messages:
-            raise InvalidRequest("Send `messages`, or `variables` to render the feature's live prompt.", param="messages")
+            raise InvalidRequest(
+                "Send `messages`, or `variables` to render the feature's live prompt.", param="messages"
+            )
         return Prompt(body=body)
     if not call.feature.live:
         raise PromptError(
-            f"The feature {call.feature.slug} has no live prompt to render; deploy one, or send messages.", param="variables"
+            f"The feature {call.feature.slug} has no live prompt to render; deploy one, or send messages.",
+            param="variables",
         )
     unit = ask.caller.tenant or ask.caller.user_ref or ask.caller.session_id or str(ask.call_id)
     version = pick(call.feature.live, feature=call.feature.slug, unit=unit)

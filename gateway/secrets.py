@@ -31,10 +31,14 @@ def decrypt(token: str, *, bound_to: str) -> str:
 
 def derive(label: str, secret: str, *, length: int = 32) -> bytes:
     """A key for one purpose from a secret (HKDF-SHA256, RFC 5869)."""
-    return HKDF(algorithm=SHA256(), length=length, salt=None, info=f"tollhouse {label}".encode()).derive(secret.encode())
+    return HKDF(algorithm=SHA256(), length=length, salt=None, info=f"tollhouse {label}".encode()).derive(
+        secret.encode()
+    )
 
 
 def _fernet(host: str) -> MultiFernet:
     # The host is part of the key, so that a provider whose address was changed cannot be sent the old address's secret.
     found = settings().ENCRYPTION_KEYS or (django_settings.SECRET_KEY,)
-    return MultiFernet([Fernet(base64.urlsafe_b64encode(derive(f"provider key for {host}", secret))) for secret in found])
+    return MultiFernet(
+        [Fernet(base64.urlsafe_b64encode(derive(f"provider key for {host}", secret))) for secret in found]
+    )

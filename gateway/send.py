@@ -71,7 +71,9 @@ async def send(
         except ProviderError as error:
             left = ends_at - perf_counter()
             again = error.transient and retries < route.retries
-            options = _options(sent.held, target, again=again, account=error.status in ACCOUNT_STATUS or error.transient)
+            options = _options(
+                sent.held, target, again=again, account=error.status in ACCOUNT_STATUS or error.transient
+            )
             wait = _wait(error, retries) if again else 0.0
             if passed_on or not options or wait >= left:
                 raise

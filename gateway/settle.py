@@ -137,7 +137,9 @@ class Record:
         openai = sent.target.provider.price_provider == "openai"
         counted = tokens.count_input_tokens(self.safe.body, sent.target.model, openai=openai)
         written = tokens.count(self.heard.text)
-        return Usage(input_tokens=min(counted, sent.held.grant.bid.input_tokens), output_tokens=written, estimated=True), True
+        return Usage(
+            input_tokens=min(counted, sent.held.grant.bid.input_tokens), output_tokens=written, estimated=True
+        ), True
 
     async def _settle(self) -> None:
         row = self.entry.row

@@ -44,7 +44,7 @@ def count(text: str) -> int:
 
 @cache
 def _encoding() -> Any:
-    import bpe_openai  # noqa: PLC0415  (its vocabulary takes 60 ms and memory that most processes never need)
+    import bpe_openai
 
     return bpe_openai.get_encoding("o200k_base")
 
@@ -52,7 +52,9 @@ def _encoding() -> Any:
 def _split(body: Mapping[str, Json]) -> tuple[list[dict[str, Json]], dict[str, Json]]:
     """The media parts of the messages, and the body without them."""
     messages = body.get("messages")
-    if not isinstance(messages, list) or not any(isinstance(m, dict) and isinstance(m.get("content"), list) for m in messages):
+    if not isinstance(messages, list) or not any(
+        isinstance(m, dict) and isinstance(m.get("content"), list) for m in messages
+    ):
         return [], dict(body)
     media: list[dict[str, Json]] = []
     slim = []

@@ -70,12 +70,12 @@ def _engine(*, needs_model: bool) -> "AnalyzerEngine":
 def _built(name: str) -> "AnalyzerEngine":
     os.environ.setdefault("REGEX_TIMEOUT_SECONDS", PATTERN_TIMEOUT_S)
     # Imported here as Presidio and spaCy take seconds and 100 MB, which commands and most processes never need.
-    import tldextract  # noqa: PLC0415
-    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry  # noqa: PLC0415
-    from presidio_analyzer.predefined_recognizers import SpacyRecognizer  # noqa: PLC0415
+    import tldextract
+    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+    from presidio_analyzer.predefined_recognizers import SpacyRecognizer
 
-    from redaction.nlp import Spacy  # noqa: PLC0415
-    from redaction.recognizers import registered  # noqa: PLC0415
+    from redaction.nlp import Spacy
+    from redaction.recognizers import registered
 
     # The list of top-level domains inside the package serves; it is never fetched.
     tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)

@@ -18,7 +18,11 @@ class RedactionPolicy(models.Model):
     name = models.CharField(
         max_length=100,
         unique=True,
-        validators=[RegexValidator(r"\A[a-z0-9][a-z0-9._-]*\Z", "Lower-case letters, digits, dots, dashes and underscores only.")],
+        validators=[
+            RegexValidator(
+                r"\A[a-z0-9][a-z0-9._-]*\Z", "Lower-case letters, digits, dots, dashes and underscores only."
+            )
+        ],
     )
     outbound = models.CharField(
         max_length=20,
@@ -32,7 +36,9 @@ class RedactionPolicy(models.Model):
         default=DEFAULT.stored,
         help_text="What is kept of messages and reply: `none`, a keyed `hash`, the `redacted` text, or the `full` text.",
     )
-    entities = models.JSONField(default=default_entities, help_text='Kinds of personal data, e.g. ["PERSON", "EMAIL_ADDRESS"].')
+    entities = models.JSONField(
+        default=default_entities, help_text='Kinds of personal data, e.g. ["PERSON", "EMAIL_ADDRESS"].'
+    )
     threshold = models.FloatField(
         default=DEFAULT.threshold,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
@@ -46,7 +52,9 @@ class RedactionPolicy(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(outbound__in=OUTBOUND), name="tollhouse_policy_outbound_known"),
             models.CheckConstraint(condition=Q(stored__in=STORED), name="tollhouse_policy_stored_known"),
-            models.CheckConstraint(condition=Q(threshold__gte=0, threshold__lte=1), name="tollhouse_policy_threshold_0_to_1"),
+            models.CheckConstraint(
+                condition=Q(threshold__gte=0, threshold__lte=1), name="tollhouse_policy_threshold_0_to_1"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -55,7 +63,11 @@ class RedactionPolicy(models.Model):
     def as_policy(self) -> Policy:
         """The row as a value. Raises ValueError when it holds a word that is not known."""
         return Policy(
-            name=self.name, outbound=self.outbound, stored=self.stored, entities=tuple(self.entities), threshold=self.threshold
+            name=self.name,
+            outbound=self.outbound,
+            stored=self.stored,
+            entities=tuple(self.entities),
+            threshold=self.threshold,
         )
 
     def clean(self) -> None:

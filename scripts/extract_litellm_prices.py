@@ -72,7 +72,9 @@ def main(wheel: str) -> None:
         provider = PROVIDERS.get(own, own.removesuffix("-language-models"))
         models.setdefault(provider, {})[name.removeprefix(f"{own}/")] = found
     OUTPUT.parent.mkdir(exist_ok=True)
-    OUTPUT.write_text(json.dumps({"source": f"litellm {version}", "models": models}, separators=(",", ":"), sort_keys=True))
+    OUTPUT.write_text(
+        json.dumps({"source": f"litellm {version}", "models": models}, separators=(",", ":"), sort_keys=True)
+    )
     print(f"{sum(map(len, models.values()))} models of {len(models)} providers, {OUTPUT.stat().st_size:,} bytes")
 
 

@@ -82,7 +82,11 @@ class MockProvider:
         last = last if isinstance(last, str) else json.dumps(last)
         if kind == "tool":
             function = {"name": "look_up", "arguments": json.dumps({"query": last})}
-            return {"role": "assistant", "content": None, "tool_calls": [{"id": "call_1", "type": "function", "function": function}]}
+            return {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "call_1", "type": "function", "function": function}],
+            }
         if kind == "json":
             return {"role": "assistant", "content": json.dumps({"name": "Ada", "age": 36})}
         return {"role": "assistant", "content": detail if kind == "say" else last}
@@ -150,6 +154,8 @@ class MockProvider:
         body = await request.json()
         self.requests.append(body)
         texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
-        data = [{"object": "embedding", "index": i, "embedding": [0.5, -0.25, float(len(texts))]} for i in range(len(texts))]
+        data = [
+            {"object": "embedding", "index": i, "embedding": [0.5, -0.25, float(len(texts))]} for i in range(len(texts))
+        ]
         usage = {"prompt_tokens": 8 * len(texts), "total_tokens": 8 * len(texts)}
         return web.json_response({"object": "list", "model": body["model"], "data": data, "usage": usage})

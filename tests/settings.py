@@ -5,7 +5,7 @@ from pathlib import Path
 
 os.environ.setdefault("TOLLHOUSE_STATE_DIR", str(Path(__file__).resolve().parent.parent / ".tollhouse" / "test"))
 
-from deploy.settings import *  # noqa: E402, F403
+from deploy.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DEBUG = False

@@ -24,7 +24,9 @@ class World:
     def price(self, model: str, rates: dict[str, str] = RATES, provider: str = "mock") -> None:
         Price.objects.create(provider=provider, model=model, rates=rates, source="catalog")
 
-    def feature(self, slug: str = "f", *models: str, priced: bool = True, route: dict[str, Any] | None = None, **values: Any) -> Feature:
+    def feature(
+        self, slug: str = "f", *models: str, priced: bool = True, route: dict[str, Any] | None = None, **values: Any
+    ) -> Feature:
         """A feature whose route has these models of the mock provider, in order."""
         models = models or ("echo",)
         made = Route.objects.create(name=slug, **{"timeout_s": 20, "retries": 0, **(route or {})})
@@ -32,7 +34,9 @@ class World:
             Target.objects.create(route=made, position=position, provider=self.provider, model=model)
             if priced and not Price.objects.filter(model=model).exists():
                 self.price(model)
-        return Feature.objects.create(**{"slug": slug, "route": made, "policy": self.off, "max_output_tokens": 100, **values})
+        return Feature.objects.create(
+            **{"slug": slug, "route": made, "policy": self.off, "max_output_tokens": 100, **values}
+        )
 
     def prompt(self, feature: Feature, *contents: dict[str, Any]) -> list[PromptVersion]:
         """Live versions of the feature's prompt, with equal weights."""
@@ -40,7 +44,9 @@ class World:
         deployment = Deployment.objects.create(prompt=prompt)
         versions = []
         for number, content in enumerate(contents):
-            version = PromptVersion.objects.create(prompt=prompt, address=address(content), content=content, origin="catalog")
+            version = PromptVersion.objects.create(
+                prompt=prompt, address=address(content), content=content, origin="catalog"
+            )
             Variant.objects.create(deployment=deployment, version=version, name=str(number))
             versions.append(version)
         return versions

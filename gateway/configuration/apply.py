@@ -7,7 +7,16 @@ from django.db import transaction
 
 from gateway.configuration import prompts
 from gateway.configuration.document import Document, Place
-from gateway.configuration.rows import Change, Rows, apply_budget, apply_feature, apply_policy, apply_price, apply_provider, apply_route
+from gateway.configuration.rows import (
+    Change,
+    Rows,
+    apply_budget,
+    apply_feature,
+    apply_policy,
+    apply_price,
+    apply_provider,
+    apply_route,
+)
 from gateway.configuration.schema import SECTIONS, check
 from gateway.models import AuditEntry
 

@@ -28,7 +28,9 @@ def export(*, with_secrets: bool) -> str:
         "prices": [_price(p) for p in _overrides()],
     }
     left_out = "" if with_secrets else ", ".join(p.name for p in Provider.objects.exclude(api_key_encrypted=""))
-    comment = f"# Keys stored for {left_out} are left out; `catalog export --secrets` writes them.\n\n" if left_out else ""
+    comment = (
+        f"# Keys stored for {left_out} are left out; `catalog export --secrets` writes them.\n\n" if left_out else ""
+    )
     return comment + tomli_w.dumps({name: value for name, value in document.items() if value})
 
 
@@ -45,7 +47,11 @@ def _provider(row: Provider, *, with_secrets: bool) -> dict[str, Any]:
     if with_secrets and row.api_key_encrypted:
         key = secrets.decrypt(row.api_key_encrypted, bound_to=urlsplit(row.base_url).netloc)
     return _filled(
-        kind=row.kind, base_url=row.base_url, api_key_env=row.api_key_env, api_key=key, price_provider=row.price_provider
+        kind=row.kind,
+        base_url=row.base_url,
+        api_key_env=row.api_key_env,
+        api_key=key,
+        price_provider=row.price_provider,
     )
 
 

@@ -22,7 +22,9 @@ def apply_prompt(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
     feature = rows.find(place, Feature, "slug", slug, "features")
     if feature is None:
         return
-    content = _plain({name: entry[name] for name in ("messages", "tools", "response_format", "parameters") if name in entry})
+    content = _plain(
+        {name: entry[name] for name in ("messages", "tools", "response_format", "parameters") if name in entry}
+    )
     try:
         content["variables"] = sorted(Template(content["messages"]).variables)
         name = address(content)

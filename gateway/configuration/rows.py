@@ -66,12 +66,16 @@ class Rows:
         self.changes.append(Change("+" if new else "~" if changed else "=", what, "" if new else ", ".join(changed)))
         return True
 
-    def find[M: models.Model](self, place: Place, model: type[M], field_name: str, value: str, section: str) -> M | None:
+    def find[M: models.Model](
+        self, place: Place, model: type[M], field_name: str, value: str, section: str
+    ) -> M | None:
         """The row that an entry refers to; notes the problem when there is none."""
         found = model._default_manager.filter(**{field_name: value}).first()
         if found is None:
             names = ", ".join(model._default_manager.values_list(field_name, flat=True)[:20]) or "none yet"
-            self.document.problem(place, f"There is no {value!r} in {section}; there are: {names}. Add [{section}.{value}].")
+            self.document.problem(
+                place, f"There is no {value!r} in {section}; there are: {names}. Add [{section}.{value}]."
+            )
         return found
 
 
@@ -92,7 +96,9 @@ def apply_provider(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
     if row._state.adding and missing(rows.document, place, entry, SECTIONS["providers"]):
         return
     if "kind" in entry and entry["kind"] not in KINDS:
-        rows.document.problem((*place, "kind"), f"The kind {entry['kind']!r} is not known; there are: {', '.join(KINDS)}.")
+        rows.document.problem(
+            (*place, "kind"), f"The kind {entry['kind']!r} is not known; there are: {', '.join(KINDS)}."
+        )
         return
     if "base_url" in entry:
         try:
@@ -105,7 +111,7 @@ def apply_provider(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
         return
     values = {k: v for k, v in entry.items() if k != "api_key"}
     key, host = entry.get("api_key"), urlsplit(str(entry.get("base_url", row.base_url))).netloc
-    if "api_key_env" in entry and entry["api_key_env"]:
+    if entry.get("api_key_env"):
         row.api_key_encrypted = ""
     elif key and _stored_key(row, host) != key:
         row.api_key_env, row.api_key_encrypted = "", secrets.encrypt(key, bound_to=host)
@@ -178,7 +184,11 @@ def apply_feature(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
 
 def apply_budget(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
     identity = {name: entry.get(name, "") for name in SCOPE_FIELDS}
-    identity |= {"metric": entry.get("metric", "usd"), "period": entry.get("period", "day"), "timezone": entry.get("timezone", "UTC")}
+    identity |= {
+        "metric": entry.get("metric", "usd"),
+        "period": entry.get("period", "day"),
+        "timezone": entry.get("timezone", "UTC"),
+    }
     row = Budget.objects.filter(**identity).first() or Budget(**identity)
     if row._state.adding and missing(rows.document, place, entry, SECTIONS["budgets"]):
         return
@@ -186,7 +196,10 @@ def apply_budget(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
     if "limit" in values:
         values["limit"] = Decimal(values["limit"])
     route = values.get("on_hard", "block").removeprefix("route:")
-    if route != values.get("on_hard", "block") and rows.find((*place, "on_hard"), Route, "name", route, "routes") is None:
+    if (
+        route != values.get("on_hard", "block")
+        and rows.find((*place, "on_hard"), Route, "name", route, "routes") is None
+    ):
         return
     rows.save(place, row, values, f"budget {row}")
 
@@ -201,7 +214,11 @@ def apply_price(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
     except ValueError as error:
         rows.document.problem(place, f"{what}: {error}")
         return
-    key = {"provider": entry["provider"], "model": entry["model"], "effective_from": _moment(entry.get("effective_from"))}
+    key = {
+        "provider": entry["provider"],
+        "model": entry["model"],
+        "effective_from": _moment(entry.get("effective_from")),
+    }
     current = Price.objects.filter(**key, source="catalog").order_by("-id").first()
     if current and current.rates == rates:
         rows.changes.append(Change("=", what))

@@ -33,7 +33,8 @@ PRICE_FIELDS = {
 SECTIONS = {
     "policies": Section({"outbound": TEXT, "stored": TEXT, "entities": TEXTS, "threshold": NUMBER}),
     "providers": Section(
-        {"kind": TEXT, "base_url": TEXT, "api_key_env": TEXT, "api_key": TEXT, "price_provider": TEXT}, ("kind", "base_url")
+        {"kind": TEXT, "base_url": TEXT, "api_key_env": TEXT, "api_key": TEXT, "price_provider": TEXT},
+        ("kind", "base_url"),
     ),
     "routes": Section(
         {
@@ -46,11 +47,19 @@ SECTIONS = {
         ("targets",),
     ),
     "features": Section(
-        {"description": TEXT, "owner": TEXT, "route": TEXT, "policy": TEXT, "max_output_tokens": WHOLE, "unpriced": TEXT},
+        {
+            "description": TEXT,
+            "owner": TEXT,
+            "route": TEXT,
+            "policy": TEXT,
+            "max_output_tokens": WHOLE,
+            "unpriced": TEXT,
+        },
         ("route",),
     ),
     "prompts": Section(
-        {"messages": OBJECTS, "tools": OBJECTS, "response_format": OBJECT, "parameters": OBJECT, "deploy": FLAG}, ("messages",)
+        {"messages": OBJECTS, "tools": OBJECTS, "response_format": OBJECT, "parameters": OBJECT, "deploy": FLAG},
+        ("messages",),
     ),
     "budgets": Section(
         {
@@ -64,7 +73,13 @@ SECTIONS = {
         listed=True,
     ),
     "prices": Section(
-        {"provider": TEXT, "model": TEXT, "effective_from": MOMENT, "source_url": TEXT, **dict.fromkeys(PRICE_FIELDS, NUMBER)},
+        {
+            "provider": TEXT,
+            "model": TEXT,
+            "effective_from": MOMENT,
+            "source_url": TEXT,
+            **dict.fromkeys(PRICE_FIELDS, NUMBER),
+        },
         ("provider", "model", "input_usd_per_mtok"),
         listed=True,
     ),

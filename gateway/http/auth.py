@@ -15,7 +15,9 @@ def authenticate(request: Request, catalog: Catalog) -> KeyInfo:
     scheme, _, bearer = request.header("authorization").partition(" ")
     presented = bearer.strip() if scheme.lower() == "bearer" else request.header("x-api-key")
     if not presented:
-        raise Unauthenticated("Send your Tollhouse key: `Authorization: Bearer th_…`. `manage.py keys create` makes one.")
+        raise Unauthenticated(
+            "Send your Tollhouse key: `Authorization: Bearer th_…`. `manage.py keys create` makes one."
+        )
     found = keys.find(catalog, presented, datetime.now(UTC))
     if found is None:
         raise Unauthenticated("This key is unknown, revoked or expired. `manage.py keys create` makes a new one.")
@@ -39,7 +41,9 @@ def addressed(request: Request, key: KeyInfo, catalog: Catalog, body: Mapping[st
     else:
         raise InvalidRequest("Name a feature: as `model`, or in the header X-Tollhouse-Feature.", param="model")
     if feature in catalog.features and not key.allows(feature):
-        raise AccessDenied(f"The key {key.name} may not use the feature {feature}; it may use {', '.join(key.features)}.")
+        raise AccessDenied(
+            f"The key {key.name} may not use the feature {feature}; it may use {', '.join(key.features)}."
+        )
     return feature, asked
 
 

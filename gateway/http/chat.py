@@ -31,7 +31,9 @@ async def asked(request: Request, gate: Gate, operation: Operation) -> Ask:
     feature, model = addressed(request, key, gate.catalog, body)
     variables = body.pop("variables", None)
     if variables is not None and not isinstance(variables, dict):
-        raise InvalidRequest("`variables` must be an object: a value for each variable of the prompt.", param="variables")
+        raise InvalidRequest(
+            "`variables` must be an object: a value for each variable of the prompt.", param="variables"
+        )
     stream: Json = body.get("stream")
     if stream not in (None, True, False):
         raise InvalidRequest("`stream` must be true or false.", param="stream")
@@ -46,7 +48,9 @@ async def asked(request: Request, gate: Gate, operation: Operation) -> Ask:
     )
 
 
-async def whole(request: Request, entry: Entry, gate: Gate, finish: Callable[[Piece], bytes] = lambda piece: piece.raw) -> None:
+async def whole(
+    request: Request, entry: Entry, gate: Gate, finish: Callable[[Piece], bytes] = lambda piece: piece.raw
+) -> None:
     """A plain answer: the provider's body, passed through `finish`, with the call's id and cost in headers."""
     async with aclosing(run(entry, gate)) as pieces:
         async for piece in pieces:

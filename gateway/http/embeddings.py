@@ -34,7 +34,8 @@ def _as_base64(piece: Piece) -> bytes:
     if not isinstance(items, list) or not any(isinstance(item.get("embedding"), list) for item in items):
         return piece.raw
     encoded = [
-        {**item, "embedding": _pack(item["embedding"])} if isinstance(item.get("embedding"), list) else item for item in items
+        {**item, "embedding": _pack(item["embedding"])} if isinstance(item.get("embedding"), list) else item
+        for item in items
     ]
     return orjson.dumps({**event, "data": encoded})
 

@@ -58,7 +58,10 @@ async def answer_error(request: Request, error: Exception) -> None:
     if not isinstance(error, GatewayError):
         logger.exception("unexpected error on %s %s", request.method, request.path, exc_info=error)
         error = GatewayError("Something failed inside the gate; the server's log has the details.")
-        status, body = 500, {"error": {"message": error.message, "type": "server_error", "code": error.code, "param": None}}
+        status, body = (
+            500,
+            {"error": {"message": error.message, "type": "server_error", "code": error.code, "param": None}},
+        )
     else:
         status, body = describe(error)
     if request.started:

@@ -12,7 +12,7 @@ async def healthz(request: Request) -> None:
 
 
 async def readyz(request: Request) -> None:
-    """200 when the ledger's database answered last time it was asked (every few seconds) and the catalog is loaded; else 503, with what is wrong."""
+    """200 when the ledger's database answered last time it was asked, every few seconds; else 503, with what is wrong."""
     gate = engine.current()
     problem = gate.ledger.problem
     body = {

@@ -1,9 +1,8 @@
 """One HTTP request of the data plane, and the ways to answer it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import asynccontextmanager
-from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -86,7 +85,9 @@ class Request:
 
     async def answer(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """The whole answer, as JSON bytes."""
-        await self.start(status, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers])
+        await self.start(
+            status, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
+        )
         await self._send({"type": "http.response.body", "body": body})
 
     async def start(self, status: int, headers: Headers) -> None:
@@ -102,4 +103,6 @@ class Request:
         """The error for a path that does not exist, or not with this method."""
         if known:
             raise InvalidRequest(f"{self.method} is not possible here; see the documentation of {self.path}.")
-        raise NotFound(f"There is no {self.path}. The data plane has /v1/chat/completions, /v1/embeddings and /v1/models.")
+        raise NotFound(
+            f"There is no {self.path}. The data plane has /v1/chat/completions, /v1/embeddings and /v1/models."
+        )

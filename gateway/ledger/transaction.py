@@ -93,7 +93,8 @@ class Transaction:
         self._locked: dict[int, LockedWindow] = {}
         self._taken: dict[UUID, TakenHold] = {}
         self._writes: dict[str, list[Row]] = {
-            name: [] for name in ("insert_holds", "insert_calls", "insert_payloads", "insert_adjustments", "insert_alerts")
+            name: []
+            for name in ("insert_holds", "insert_calls", "insert_payloads", "insert_adjustments", "insert_alerts")
         }
 
     async def run(self, batch: Sequence[Operation]) -> None:
@@ -216,7 +217,9 @@ class Transaction:
         if hold.moves and (earlier := self._taken.get(hold.call_id)):
             self._hold(hold, earlier.windows, earlier.amounts, earlier.draft)
         if refusal.budget:
-            window = next(w for c in candidates for w, r in zip(c.windows, c.budgets, strict=True) if r is refusal.budget)
+            window = next(
+                w for c in candidates for w, r in zip(c.windows, c.budgets, strict=True) if r is refusal.budget
+            )
             self._writes["insert_alerts"].append(alerts.exhausted(refusal.budget, self._locked[window].starts_at))
         self.answers.append((hold, refusal))
 
@@ -232,7 +235,8 @@ class Transaction:
                 continue
             if amount is None:
                 return Refusal(
-                    by="price", reason=f"{candidate.bid.provider}/{candidate.bid.model} has no price, so it cannot be held to {rule}."
+                    by="price",
+                    reason=f"{candidate.bid.provider}/{candidate.bid.model} has no price, so it cannot be held to {rule}.",
                 )
             if amount and window.spent + window.held + amount > rule.limit:
                 return Refusal(by="budget", reason=alerts.no_room(rule, amount, window.spent, window.held), budget=rule)
@@ -258,7 +262,8 @@ class Transaction:
         async with self.connection.pipeline():
             if changed:
                 await self.connection.execute(
-                    SQL["update_windows"], [[w.id for w in changed], [w.spent for w in changed], [w.held for w in changed]]
+                    SQL["update_windows"],
+                    [[w.id for w in changed], [w.spent for w in changed], [w.held for w in changed]],
                 )
             for name, rows in self._writes.items():
                 if rows:

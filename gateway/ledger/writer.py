@@ -166,7 +166,9 @@ class Writer:
         logger.error("ledger: operation of call %s refused by the database: %s", batch[0].call_id, one_line(error))
         self._answer(
             batch[0],
-            LedgerUnavailable(f"The ledger could not write this call: {type(error).__name__}.", call_id=batch[0].call_id),
+            LedgerUnavailable(
+                f"The ledger could not write this call: {type(error).__name__}.", call_id=batch[0].call_id
+            ),
         )
 
     def _answer(self, op: Operation, answer: Grant | Refusal | LedgerUnavailable | None) -> None:

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from gateway.types import OUTCOMES, TOKEN_PARTS
 
+
 def uuid7_time(id: UUID) -> datetime:
     """When a UUIDv7 was made, to the millisecond (RFC 9562, section 5.7)."""
     return datetime.fromtimestamp((id.int >> 80) / 1000, UTC)
@@ -68,7 +69,9 @@ class Call(LedgerRow):
     usage_estimated = models.BooleanField(default=False)
     usage_adds_up = models.BooleanField(default=True, help_text="The provider's parts add up to its total.")
 
-    price_id = models.BigIntegerField(null=True, blank=True, help_text="Row of the price book; empty: no price was known.")
+    price_id = models.BigIntegerField(
+        null=True, blank=True, help_text="Row of the price book; empty: no price was known."
+    )
     cost_usd = models.DecimalField(max_digits=18, decimal_places=9, null=True, blank=True)
     held_usd = models.DecimalField(max_digits=18, decimal_places=9, null=True, blank=True)
     overrun_usd = models.DecimalField(max_digits=18, decimal_places=9, default=0)
@@ -77,7 +80,9 @@ class Call(LedgerRow):
     first_token_ms = models.FloatField(null=True, blank=True)
     gate_ms = models.FloatField(default=0, help_text="Latency without the time spent at providers.")
     redaction_ms = models.FloatField(default=0)
-    trace = models.JSONField(default=dict, help_text="Milliseconds of each stage; attempts, where there was more than one.")
+    trace = models.JSONField(
+        default=dict, help_text="Milliseconds of each stage; attempts, where there was more than one."
+    )
 
     tool_calls = models.PositiveSmallIntegerField(default=0)
     outcome = models.CharField(max_length=20)
@@ -150,7 +155,9 @@ class Hold(LedgerRow):
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField(db_index=True)
     windows = ArrayField(models.BigIntegerField(), help_text="Ids of the windows it is held in.")
-    amounts = ArrayField(models.DecimalField(max_digits=18, decimal_places=9), help_text="One for each window, in its metric.")
+    amounts = ArrayField(
+        models.DecimalField(max_digits=18, decimal_places=9), help_text="One for each window, in its metric."
+    )
     draft = models.JSONField(help_text="The call row as known so far; becomes a `lost` row when the owner dies.")
 
     class Meta:
@@ -167,7 +174,9 @@ class Adjustment(LedgerRow):
     created_at = models.DateTimeField(db_default=Now())
     cost_usd = models.DecimalField(max_digits=18, decimal_places=9, help_text="To be added to the call's cost.")
     tokens = models.IntegerField(default=0, help_text="To be added to the call's tokens.")
-    outcome = models.CharField(max_length=20, blank=True, help_text="How the call really ended, where that is known now.")
+    outcome = models.CharField(
+        max_length=20, blank=True, help_text="How the call really ended, where that is known now."
+    )
     reason = models.CharField(max_length=500)
     actor = models.CharField(max_length=150)
 

@@ -23,7 +23,9 @@ class Provider(models.Model):
         max_length=100, blank=True, help_text="Environment variable that holds the key; the key itself is not stored."
     )
     api_key_encrypted = models.TextField(
-        blank=True, editable=False, help_text="For servers of one's own: the key, encrypted and bound to the base URL's host."
+        blank=True,
+        editable=False,
+        help_text="For servers of one's own: the key, encrypted and bound to the base URL's host.",
     )
     price_provider = models.CharField(
         max_length=100, blank=True, help_text="Name in the price book, where it differs from this provider's name."
@@ -47,7 +49,9 @@ class Route(models.Model):
 
     name = models.CharField(max_length=100, unique=True, validators=[slug])
     timeout_s = models.FloatField(
-        default=60, validators=[MinValueValidator(0.001)], help_text="For the whole call, all attempts together; seconds."
+        default=60,
+        validators=[MinValueValidator(0.001)],
+        help_text="For the whole call, all attempts together; seconds.",
     )
     connect_timeout_s = models.FloatField(default=5, validators=[MinValueValidator(0.001)], help_text="Seconds.")
     first_token_timeout_s = models.FloatField(
@@ -121,7 +125,9 @@ class Feature(models.Model):
         ordering = ["slug"]
         constraints = [
             models.CheckConstraint(condition=Q(max_output_tokens__gte=1), name="tollhouse_feature_max_output_positive"),
-            models.CheckConstraint(condition=Q(unpriced__in=["refuse", "flag"]), name="tollhouse_feature_unpriced_known"),
+            models.CheckConstraint(
+                condition=Q(unpriced__in=["refuse", "flag"]), name="tollhouse_feature_unpriced_known"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -151,7 +157,9 @@ class Key(models.Model):
         return self.name
 
     def clean(self) -> None:
-        if not (isinstance(self.features, list) and self.features and all(isinstance(g, str) and g for g in self.features)):
+        if not (
+            isinstance(self.features, list) and self.features and all(isinstance(g, str) and g for g in self.features)
+        ):
             raise ValidationError({"features": 'Write a list of feature globs, e.g. ["support.*"]; ["*"] means all.'})
 
 

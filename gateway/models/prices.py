@@ -12,7 +12,9 @@ class Price(models.Model):
     model = models.CharField(max_length=200, help_text="The model's id at the provider.")
     effective_from = models.DateTimeField(null=True, blank=True, help_text="Empty: from the beginning.")
     rates = models.JSONField(help_text='US dollars per million tokens, as texts: {"input": "2.50", "output": "10", …}.')
-    match = models.JSONField(null=True, blank=True, help_text="Which further model names this row is for; empty: its own only.")
+    match = models.JSONField(
+        null=True, blank=True, help_text="Which further model names this row is for; empty: its own only."
+    )
     source = models.CharField(max_length=100, help_text="Who says so, e.g. genai-prices 0.2.3, or `catalog`.")
     source_url = models.URLField(max_length=500, blank=True)
     created_at = models.DateTimeField(db_default=Now())

@@ -41,7 +41,9 @@ class PromptVersion(models.Model):
         ordering = ["-created_at", "-id"]
         constraints = [
             models.UniqueConstraint(fields=["prompt", "address"], name="tollhouse_prompt_version_once"),
-            models.CheckConstraint(condition=Q(address__regex="^[0-9a-f]{64}$"), name="tollhouse_prompt_version_address"),
+            models.CheckConstraint(
+                condition=Q(address__regex="^[0-9a-f]{64}$"), name="tollhouse_prompt_version_address"
+            ),
         ]
 
     def __str__(self) -> str:

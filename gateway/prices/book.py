@@ -56,7 +56,7 @@ class PriceBook:
     @classmethod
     def load(cls) -> "PriceBook":
         """The book as the database has it now; one query."""
-        from gateway.models import Price  # noqa: PLC0415  (models import this package)
+        from gateway.models import Price
 
         columns = ("id", "provider", "model", "effective_from", "source", "match", "rates")
         return cls.from_rows(Price.objects.order_by("id").values_list(*columns).iterator(chunk_size=2000))
@@ -75,7 +75,9 @@ class PriceBook:
         return cls(providers)
 
     def __len__(self) -> int:
-        return sum(len(rows) for p in self._providers.values() for side in (p.overrides, p.seeds) for rows in side.values())
+        return sum(
+            len(rows) for p in self._providers.values() for side in (p.overrides, p.seeds) for rows in side.values()
+        )
 
     def find(self, provider: str, model: str, at: datetime) -> Quote | None:
         """The price in force at `at` (aware), or None when the book has none: unknown is never free.

@@ -34,6 +34,7 @@ def most_usd(*, input_tokens: int, output_tokens: int, rates: Rates) -> Decimal:
     Holds for every split into parts and for every smaller count: a tier may make fewer tokens dearer.
     """
     dearest = max(
-        input_tokens * level.dearest_input + output_tokens * level.dearest_output for level in rates.reachable(input_tokens)
+        input_tokens * level.dearest_input + output_tokens * level.dearest_output
+        for level in rates.reachable(input_tokens)
     )
     return (rates.request_usd + dearest).quantize(NANO, ROUND_CEILING)

@@ -24,7 +24,11 @@ UNITS = {
     "output_reasoning_mtok": "reasoning",
 }
 #: Request contexts that select other prices, and our names for them.
-CONTEXTS = {("processing", "batch"): "batch", ("service_tier", "flex"): "flex", ("service_tier", "priority"): "priority"}
+CONTEXTS = {
+    ("processing", "batch"): "batch",
+    ("service_tier", "flex"): "flex",
+    ("service_tier", "priority"): "priority",
+}
 
 
 def sync() -> dict[str, int]:
@@ -51,7 +55,7 @@ def sync() -> dict[str, int]:
 
 def seed() -> Iterator[Price]:
     """All rows of both seeds, not saved."""
-    from genai_prices.data import providers  # noqa: PLC0415  (1.6 s of imports that only seeding needs)
+    from genai_prices.data import providers
 
     source = f"genai-prices {version('genai-prices')}"
     known: dict[str, list[Any]] = {}

@@ -23,7 +23,9 @@ FILTERS = frozenset({
     "string", "title", "tojson", "trim", "truncate", "unique", "upper", "wordcount",
 })  # fmt: skip
 #: Methods and operators that could, in one step, before the size is counted.
-EXPLOSIVE_METHODS = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs", "format", "format_map", "join", "replace", "translate"})
+EXPLOSIVE_METHODS = frozenset(
+    {"center", "ljust", "rjust", "zfill", "expandtabs", "format", "format_map", "join", "replace", "translate"}
+)
 EXPLOSIVE_OPERATORS = frozenset({"*", "**", "%", "+"})
 #: Statements that a prompt does not need, and with which a few lines could grow a text without end.
 REFUSED = {nodes.Macro: "macro", nodes.CallBlock: "call", nodes.Concat: "~", nodes.Include: "include", nodes.Import: "import",
@@ -70,7 +72,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
 def _environment() -> _Sandbox:
     # Prompts are no HTML: escaping would change what the model reads.
-    environment = _Sandbox(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)  # noqa: S701
+    environment = _Sandbox(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
     environment.filters = {name: f for name, f in environment.filters.items() if name in FILTERS}
     environment.filters |= {"join": _join, "replace": _replace}
     environment.globals.clear()
@@ -144,9 +146,13 @@ class Template:
         for a rendering that takes too long or becomes too large.
         """
         if missing := self.variables - set(variables):
-            raise PromptError(f"The prompt needs {_listed(missing)}; given were {_listed(variables)}.", param="variables")
+            raise PromptError(
+                f"The prompt needs {_listed(missing)}; given were {_listed(variables)}.", param="variables"
+            )
         if unused := set(variables) - self.variables:
-            raise PromptError(f"The prompt does not use {_listed(unused)}; it uses {_listed(self.variables)}.", param="variables")
+            raise PromptError(
+                f"The prompt does not use {_listed(unused)}; it uses {_listed(self.variables)}.", param="variables"
+            )
         self._environment.ends_at = perf_counter() + MOST_SECONDS
         budget = _Budget()
         try:

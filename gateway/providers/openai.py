@@ -61,13 +61,13 @@ class OpenAI(Provider):
                     data = await response.content.readany()
             patience = None
             if not data:
-                raise ProviderError(
-                    "The provider's stream ended before its end mark.", transient=True, billable=True
-                )
+                raise ProviderError("The provider's stream ended before its end mark.", transient=True, billable=True)
             try:
                 raw, parsed, finished = events.feed(data)
             except ValueError:
-                raise ProviderError("The provider's stream held an event that is not JSON.", transient=True, billable=True) from None
+                raise ProviderError(
+                    "The provider's stream held an event that is not JSON.", transient=True, billable=True
+                ) from None
             for event in parsed:
                 if error := event.get("error"):
                     raise ProviderError(_message(error), transient=True, body=event, billable=True)
@@ -90,14 +90,20 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except aiohttp.ConnectionTimeoutError as error:
-        raise ProviderTimeout("The provider did not accept a connection in time.", transient=True, billable=False) from error
+        raise ProviderTimeout(
+            "The provider did not accept a connection in time.", transient=True, billable=False
+        ) from error
     except aiohttp.ClientConnectorError as error:
         reason = error.os_error.strerror or type(error.os_error).__name__
         raise ProviderError(f"The provider cannot be reached: {reason}.", transient=True, billable=False) from error
     except TimeoutError as error:
-        raise ProviderTimeout("The provider did not answer in the route's time.", transient=True, billable=True) from error
+        raise ProviderTimeout(
+            "The provider did not answer in the route's time.", transient=True, billable=True
+        ) from error
     except aiohttp.ClientError as error:
-        raise ProviderError("The provider closed the connection before its reply was complete.", transient=True, billable=True) from error
+        raise ProviderError(
+            "The provider closed the connection before its reply was complete.", transient=True, billable=True
+        ) from error
 
 
 def _refused(response: aiohttp.ClientResponse, raw: bytes) -> ProviderError:
@@ -109,7 +115,9 @@ def _refused(response: aiohttp.ClientResponse, raw: bytes) -> ProviderError:
     quota = isinstance(error, dict) and error.get("code") == "insufficient_quota"
     redirected = 300 <= response.status < 400
     return ProviderError(
-        "The provider answered with a redirect, which is not followed." if redirected else _message(error, response.status),
+        "The provider answered with a redirect, which is not followed."
+        if redirected
+        else _message(error, response.status),
         transient=response.status in TRANSIENT and not quota,
         status=502 if redirected else response.status,
         body=body if isinstance(error, dict) else None,
@@ -120,7 +128,11 @@ def _refused(response: aiohttp.ClientResponse, raw: bytes) -> ProviderError:
 
 def _message(error: Json, status: int | None = None) -> str:
     text = error.get("message") if isinstance(error, dict) else error
-    return f"The provider answered: {text}" if isinstance(text, str) and text else f"The provider answered with status {status}."
+    return (
+        f"The provider answered: {text}"
+        if isinstance(text, str) and text
+        else f"The provider answered with status {status}."
+    )
 
 
 def _seconds(header: str | None) -> float | None:

@@ -35,14 +35,20 @@ def test_complete_answers_and_its_row_is_committed(world):
     # The mock reports more tokens than the request has bytes: a provider that bills more than can be.
     assert call.overrun_usd == call.cost_usd - call.held_usd > 0
     assert Hold.objects.count() == 0
-    assert Payload.objects.get().content == {"messages": MESSAGES, "reply": [{"role": "assistant", "content": "hello there"}]}
+    assert Payload.objects.get().content == {
+        "messages": MESSAGES,
+        "reply": [{"role": "assistant", "content": "hello there"}],
+    }
 
 
 def test_the_live_prompt_is_rendered_and_named_in_the_row(world, provider):
     feature = world.feature("support.reply")
     [version] = world.prompt(
         feature,
-        {"messages": [{"role": "user", "content": "Reply to: {{ ticket }}"}], "parameters": {"temperature": 0.5, "seed": 1}},
+        {
+            "messages": [{"role": "user", "content": "Reply to: {{ ticket }}"}],
+            "parameters": {"temperature": 0.5, "seed": 1},
+        },
     )
     reply = gateway.complete("support.reply", {"ticket": "{{ no }}"}, temperature=0.9)
     assert reply.text == "Reply to: {{ no }}"

@@ -23,7 +23,9 @@ class Command(BaseCommand):
         applying = verbs.add_parser("apply", help="Show the plan of a file and apply it, all or nothing.")
         applying.add_argument("file")
         applying.add_argument("--dry-run", action="store_true", help="Show the plan only.")
-        applying.add_argument("--actor", default="", help="Who applies it, for the audit log; default: the system's user.")
+        applying.add_argument(
+            "--actor", default="", help="Who applies it, for the audit log; default: the system's user."
+        )
         exporting = verbs.add_parser("export", help="Print the catalog as a file that makes it again.")
         exporting.add_argument("--secrets", action="store_true", help="With the provider keys that are stored.")
 

@@ -24,7 +24,9 @@ class Command(BaseCommand):
         verbs = parser.add_subparsers(dest="verb", required=True)
         verbs.add_parser("sync", help="Add what is new in genai-prices and litellm's map; rows that exist stay.")
         cost = verbs.add_parser("cost", help="Price each line of a file of usages.")
-        cost.add_argument("file", help='Lines {"provider", "model", "at"?, "input", "cached_input", "cache_write", "output", …}.')
+        cost.add_argument(
+            "file", help='Lines {"provider", "model", "at"?, "input", "cached_input", "cache_write", "output", …}.'
+        )
         listing = verbs.add_parser("list", help="Show prices, newest first.")
         listing.add_argument("--provider", default="")
         listing.add_argument("--model", default="", help="Part of the model's name.")
@@ -49,7 +51,9 @@ class Command(BaseCommand):
                 priced = _price(case, book)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 failed = True
-                self.stderr.write(f'{file}:{number}: {error}. Write {{"provider": …, "model": …, "input": …, "output": …}}.')
+                self.stderr.write(
+                    f'{file}:{number}: {error}. Write {{"provider": …, "model": …, "input": …, "output": …}}.'
+                )
                 continue
             self.stdout.write(json.dumps({**case, **priced}))
         if failed:

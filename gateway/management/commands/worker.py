@@ -20,7 +20,9 @@ PERIOD_S = 60.0
 
 
 class Command(BaseCommand):
-    help = "Run the periodic jobs: partitions made ahead, and an alarm when they run short. Any number of workers may run."
+    help = (
+        "Run the periodic jobs: partitions made ahead, and an alarm when they run short. Any number of workers may run."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="Do what is due, then end.")

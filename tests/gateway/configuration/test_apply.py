@@ -113,7 +113,7 @@ def test_keys_are_encrypted_bound_to_their_host_and_left_out_of_exports():
     assert "s3cret" not in Provider.objects.get().api_key_encrypted
     assert "s3cret" not in export(with_secrets=False)
     assert "Keys stored for local are left out" in export(with_secrets=False)
-    assert 's3cret-key' in export(with_secrets=True)
+    assert "s3cret-key" in export(with_secrets=True)
     assert applied(BASE.replace('kind = "openai"', 'kind = "openai"\napi_key = "s3cret-key"'))[0] == "= provider local"
 
 
@@ -149,7 +149,7 @@ def test_what_is_wrong_is_told_with_file_and_line(text, words, settings):
 
 
 def test_all_that_is_wrong_is_told_at_once():
-    assert len(refused("[[budgets]]\nlimit = -1\n\n[[budgets]]\nlimit = -2\nmetric = \"calls\"")) == 2
+    assert len(refused('[[budgets]]\nlimit = -1\n\n[[budgets]]\nlimit = -2\nmetric = "calls"')) == 2
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path):
@@ -157,7 +157,11 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path):
         call_command("catalog", "apply", str(tmp_path / "none.toml"))
 
 
-texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30).map(str.strip).filter(bool)
+texts = (
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30)
+    .map(str.strip)
+    .filter(bool)
+)
 slugs = st.from_regex(r"\A[a-z0-9][a-z0-9._-]{0,20}\Z")
 money = st.decimals(min_value=0, max_value=10**6, places=6)
 
@@ -172,7 +176,9 @@ class RoundTrip(TestCase):
             "providers": {provider: {"kind": "openai", "base_url": "https://x.example.com/v1", "api_key": words}},
             "routes": {slug: {"targets": [f"{provider}/{model}"], "timeout_s": 1.5}},
             "features": {slug: {"route": slug, "description": words, "max_output_tokens": tokens}},
-            "prompts": {slug: {"messages": [{"role": "user", "content": content.replace("{", "")}], "deploy": deployed}},
+            "prompts": {
+                slug: {"messages": [{"role": "user", "content": content.replace("{", "")}], "deploy": deployed}
+            },
             "budgets": [{"feature": slug, "limit": limit, "soft_percent": percent}],
             "prices": [{"provider": provider, "model": model, "input_usd_per_mtok": price}],
         }
@@ -182,6 +188,8 @@ class RoundTrip(TestCase):
         assert all(change.startswith("=") for change in applied(first)), applied(first)
         with connection.cursor() as cursor:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            cursor.execute("TRUNCATE tollhouse_provider, tollhouse_route, tollhouse_policy, tollhouse_budget, tollhouse_price CASCADE")
+            cursor.execute(
+                "TRUNCATE tollhouse_provider, tollhouse_route, tollhouse_policy, tollhouse_budget, tollhouse_price CASCADE"
+            )
         applied(first)
         assert export(with_secrets=True) == first

@@ -26,7 +26,9 @@ def client(world, server):
 
 
 def test_chat(client):
-    raw = client.chat.completions.with_raw_response.create(model="f", messages=MESSAGES, extra_headers={"X-Tollhouse-User": "u1"})
+    raw = client.chat.completions.with_raw_response.create(
+        model="f", messages=MESSAGES, extra_headers={"X-Tollhouse-User": "u1"}
+    )
     reply = raw.parse()
     assert reply.choices[0].message.content == "hello there"
     assert reply.usage.total_tokens == 30
@@ -55,7 +57,9 @@ def test_a_stream(client, provider):
 
 def test_a_stream_with_usage(client):
     chunks = list(
-        client.chat.completions.create(model="f", messages=MESSAGES, stream=True, stream_options={"include_usage": True})
+        client.chat.completions.create(
+            model="f", messages=MESSAGES, stream=True, stream_options={"include_usage": True}
+        )
     )
     assert chunks[-1].choices == [] and chunks[-1].usage.total_tokens == 30
 
@@ -91,7 +95,10 @@ def test_several_choices_are_held_and_heard(client):
 
 
 def test_images_pass_through(client, provider):
-    parts = [{"type": "text", "text": "what is this?"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]
+    parts = [
+        {"type": "text", "text": "what is this?"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+    ]
     client.chat.completions.create(model="f", messages=[{"role": "user", "content": parts}])
     assert provider.requests[0]["messages"][0]["content"] == parts
 
@@ -114,12 +121,21 @@ def test_the_prompt_of_the_feature_over_http(client, world):
 
 
 def test_models(client):
-    assert [m.id for m in client.models.list()] == ["f", "mock/echo", "mock/tool", "mock/json", "mock/cached", "mock/nousage"]
+    assert [m.id for m in client.models.list()] == [
+        "f",
+        "mock/echo",
+        "mock/tool",
+        "mock/json",
+        "mock/cached",
+        "mock/nousage",
+    ]
 
 
 async def test_async(client):
     async with AsyncOpenAI(base_url=client.base_url, api_key=client.api_key, max_retries=0) as found:
-        replies = await asyncio.gather(*(found.chat.completions.create(model="f", messages=MESSAGES) for _ in range(20)))
+        replies = await asyncio.gather(
+            *(found.chat.completions.create(model="f", messages=MESSAGES) for _ in range(20))
+        )
         assert {r.choices[0].message.content for r in replies} == {"hello there"}
         stream = await found.chat.completions.create(model="f", messages=MESSAGES, stream=True)
         assert "".join([c.choices[0].delta.content or "" async for c in stream]) == "hello there"
@@ -128,7 +144,9 @@ async def test_async(client):
 
 def test_a_client_that_goes_away_cancels_upstream(client, provider):
     provider.pause_s = 0.05
-    stream = client.chat.completions.create(model="f", messages=[{"role": "user", "content": "word " * 100}], stream=True)
+    stream = client.chat.completions.create(
+        model="f", messages=[{"role": "user", "content": "word " * 100}], stream=True
+    )
     for _ in range(3):
         next(stream)
     stream.close()
@@ -181,7 +199,9 @@ def test_a_switch_is_a_503_that_is_not_retried(client):
     assert (raised.value.status_code, raised.value.code, Call.objects.count()) == (503, "feature_disabled", 1)
 
 
-@pytest.mark.parametrize("status, kind", [(400, openai.BadRequestError), (401, openai.AuthenticationError), (429, openai.RateLimitError)])
+@pytest.mark.parametrize(
+    "status, kind", [(400, openai.BadRequestError), (401, openai.AuthenticationError), (429, openai.RateLimitError)]
+)
 def test_a_provider_s_error_keeps_its_status(client, world, status, kind):
     world.feature("g", f"status:{status}")
     wait_for_catalog(client)
@@ -193,7 +213,9 @@ def test_an_error_in_mid_stream_is_an_event(client, world):
     world.feature("g", "error-event")
     wait_for_catalog(client)
     with pytest.raises(openai.APIError, match="mock overload"):
-        list(client.chat.completions.create(model="g", messages=[{"role": "user", "content": "word " * 20}], stream=True))
+        list(
+            client.chat.completions.create(model="g", messages=[{"role": "user", "content": "word " * 20}], stream=True)
+        )
     assert Call.objects.get().outcome == "provider_error"
 
 

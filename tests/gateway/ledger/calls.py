@@ -34,7 +34,9 @@ def row_of(call_id, **values):
 
 
 def bid_of(usd, *, tokens=10, provider="p", model="m"):
-    return Bid(provider=provider, model=model, usd=None if usd is None else Decimal(usd), input_tokens=tokens, output_tokens=0)
+    return Bid(
+        provider=provider, model=model, usd=None if usd is None else Decimal(usd), input_tokens=tokens, output_tokens=0
+    )
 
 
 def hold_of(usd, *, feature="f", tenant="", call_id=None, bids=None, tokens=10, **values):
@@ -46,5 +48,7 @@ def hold_of(usd, *, feature="f", tenant="", call_id=None, bids=None, tokens=10, 
 
 
 def settle_of(hold, grant, usd, *, tokens=10, **values):
-    row = row_of(hold.call_id, feature=hold.scope.feature, cost_usd=Decimal(usd), input_tokens=tokens, attempts=1, **values)
+    row = row_of(
+        hold.call_id, feature=hold.scope.feature, cost_usd=Decimal(usd), input_tokens=tokens, attempts=1, **values
+    )
     return Settle(call_id=hold.call_id, row=row, grant=grant if isinstance(grant, Grant) else None)

@@ -4,9 +4,9 @@ import asyncio
 from decimal import Decimal
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import connection
 
-from asgiref.sync import sync_to_async
 from budgets.models import Alert, Budget, Switch, Window
 from gateway.ledger import Grant, Refusal
 from gateway.models import Adjustment, Call, Hold

@@ -28,7 +28,9 @@ def rate_tables(draw):
 counts = st.integers(0, 400_000)
 
 
-@given(rate_tables(), counts, counts, counts, counts, counts, counts, counts, st.integers(0, 1000), st.integers(0, 1000))
+@given(
+    rate_tables(), counts, counts, counts, counts, counts, counts, counts, st.integers(0, 1000), st.integers(0, 1000)
+)
 def test_no_usage_within_the_bound_costs_more_than_the_bound(table, i, r, w, a, o, t, b, more_in, more_out):
     rates = Rates.parse(table)
     usage = Usage(
@@ -49,7 +51,9 @@ def test_every_part_is_billed_at_its_own_rate():
 
 def test_parts_without_a_rate_are_billed_as_plain_input_and_output():
     rates = Rates.parse({"input": "1", "output": "2"})
-    assert cost_usd(Usage(cache_read_tokens=10, cache_write_tokens=10, reasoning_tokens=10), rates) == Decimal("0.00004")
+    assert cost_usd(Usage(cache_read_tokens=10, cache_write_tokens=10, reasoning_tokens=10), rates) == Decimal(
+        "0.00004"
+    )
 
 
 def test_a_tier_is_a_cliff_by_all_input_tokens():

@@ -18,7 +18,11 @@ from gateway.prices.cost import cost_usd
 from gateway.prices.seed import seed
 from gateway.types import Usage
 
-MOMENTS = [datetime(2025, 5, 1, 12, tzinfo=UTC), datetime(2026, 11, 1, 3, tzinfo=UTC), datetime(2026, 11, 1, 17, tzinfo=UTC)]
+MOMENTS = [
+    datetime(2025, 5, 1, 12, tzinfo=UTC),
+    datetime(2026, 11, 1, 3, tzinfo=UTC),
+    datetime(2026, 11, 1, 17, tzinfo=UTC),
+]
 #: (all input, cache read, cache write, output); small, cached, and beyond every known tier.
 SHAPES = [(1000, 0, 0, 100), (1000, 800, 0, 100), (1000, 300, 200, 7), (450_000, 1000, 500, 2000)]
 
@@ -26,7 +30,8 @@ SHAPES = [(1000, 0, 0, 100), (1000, 800, 0, 100), (1000, 300, 200, 7), (450_000,
 @pytest.fixture(scope="module")
 def book():
     rows = (
-        (number, p.provider, p.model, p.effective_from, p.source, p.match, p.rates) for number, p in enumerate(seed(), 1)
+        (number, p.provider, p.model, p.effective_from, p.source, p.match, p.rates)
+        for number, p in enumerate(seed(), 1)
     )
     return PriceBook.from_rows(rows)
 
@@ -58,7 +63,10 @@ def _compare(book, provider, model, at, wrong):
                 wrong.append((provider, model, "no quote", theirs.total_price))
             continue
         usage = Usage(
-            input_tokens=all_input - read - write, cache_read_tokens=read, cache_write_tokens=write, output_tokens=output
+            input_tokens=all_input - read - write,
+            cache_read_tokens=read,
+            cache_write_tokens=write,
+            output_tokens=output,
         )
         ours = cost_usd(usage, quote.rates)
         compared += 1
@@ -75,7 +83,10 @@ def test_history_is_kept(book):
 
 
 def test_a_dated_snapshot_has_its_model_price(book):
-    assert book.find("openai", "gpt-4o-mini-2024-07-18", MOMENTS[1]).rates == book.find("openai", "gpt-4o-mini", MOMENTS[1]).rates
+    assert (
+        book.find("openai", "gpt-4o-mini-2024-07-18", MOMENTS[1]).rates
+        == book.find("openai", "gpt-4o-mini", MOMENTS[1]).rates
+    )
 
 
 def test_litellm_fills_in_what_is_missing(book):
@@ -111,7 +122,14 @@ def test_sync_adds_what_is_new_and_nothing_twice():
 def test_cost_prices_each_line_and_reports_bad_ones(tmp_path, capsys):
     call_command("prices", "sync", stdout=StringIO())
     cases = tmp_path / "cases.jsonl"
-    good = {"provider": "openai", "model": "gpt-4o", "at": "2026-11-01T00:00:00Z", "input": 1000, "cached_input": 800, "output": 0}
+    good = {
+        "provider": "openai",
+        "model": "gpt-4o",
+        "at": "2026-11-01T00:00:00Z",
+        "input": 1000,
+        "cached_input": 800,
+        "output": 0,
+    }
     unknown = {"provider": "openai", "model": "nope", "input": 1, "output": 1}
     inconsistent = {**good, "cached_input": 1001}
     cases.write_text("\n".join([json.dumps(good), "not json", json.dumps(unknown), json.dumps(inconsistent)]))
