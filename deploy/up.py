@@ -15,7 +15,6 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import django
 from django.conf import settings
@@ -248,7 +247,8 @@ def _start_server(supervisor: Supervisor, port: int) -> None:
 
 def _show(port: int, login: dict[str, str], *, local: bool) -> None:
     address = f"http://127.0.0.1:{port}"
-    body: dict[str, Any] = {"model": "support.reply", "variables": {"ticket": TICKET}}
+    body = json.dumps({"model": "support.reply", "variables": {"ticket": TICKET}})
+    headers = f"-H 'Authorization: Bearer {login['key']}' -H 'Content-Type: application/json'"
     print(f"""
 Tollhouse is up.
 
@@ -257,7 +257,7 @@ Tollhouse is up.
 
 Try it:
 
-  curl {address}/v1/chat/completions -H 'Authorization: Bearer {login["key"]}' -H 'Content-Type: application/json' -d '{json.dumps(body)}'
+  curl {address}/v1/chat/completions {headers} -d '{body}'
 {"" if local else "  (without the local model this call answers 502 and leaves a row that says why)"}
 Ctrl-C stops it.
 """, flush=True)  # fmt: skip

@@ -38,7 +38,8 @@ class Heard:
 
     def _add_choice(self, choice: dict[str, Json]) -> None:
         self.finish_reason = str(choice.get("finish_reason") or self.finish_reason)[:40]
-        index = choice.get("index") if isinstance(choice.get("index"), int) else 0
+        index = choice.get("index")
+        index = index if isinstance(index, int) else 0
         if isinstance(message := choice.get("message"), dict):
             self._messages[index] = message
         elif isinstance(delta := choice.get("delta"), dict):

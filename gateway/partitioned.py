@@ -1,10 +1,12 @@
+from typing import Any
+
 from django.db import migrations
 
 
 class CreatePartitionedModel(migrations.CreateModel):
     """Creates a model's table partitioned by range on its key `id`. Partitions are made by `gateway.ledger.partitions`."""
 
-    def database_forwards(self, app_label, schema_editor, from_state, to_state):
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         plain = schema_editor.sql_create_table
         schema_editor.sql_create_table = f"{plain} PARTITION BY RANGE (id)"
         try:

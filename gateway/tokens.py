@@ -44,7 +44,8 @@ def count(text: str) -> int:
 
 @cache
 def _encoding() -> Any:
-    import bpe_openai
+    # Here, as its vocabulary takes memory that most processes never need.
+    import bpe_openai  # type: ignore[import-untyped]
 
     return bpe_openai.get_encoding("o200k_base")
 

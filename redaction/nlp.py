@@ -7,11 +7,15 @@ from presidio_analyzer.nlp_engine import NerModelConfiguration, NlpArtifacts, Sp
 
 #: Labels of spaCy's English models → Presidio's entities. Others (dates, numbers, works) are no personal data to us.
 LABELS = {
-    "PERSON": "PERSON", "PER": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION", "FAC": "LOCATION", "NORP": "NRP", "ORG": "ORGANIZATION",
-}  # fmt: skip
-OTHERS = {
-    "CARDINAL", "DATE", "EVENT", "LANGUAGE", "LAW", "MISC", "MONEY", "ORDINAL", "PERCENT", "PRODUCT", "QUANTITY", "TIME", "WORK_OF_ART",
-}  # fmt: skip
+    "PERSON": "PERSON",
+    "PER": "PERSON",
+    "GPE": "LOCATION",
+    "LOC": "LOCATION",
+    "FAC": "LOCATION",
+    "NORP": "NRP",
+    "ORG": "ORGANIZATION",
+}
+OTHERS = set(["CARDINAL", "DATE", "EVENT", "LANGUAGE", "LAW", "MISC", "MONEY", "ORDINAL", "PERCENT", "PRODUCT", "QUANTITY", "TIME", "WORK_OF_ART"])
 
 
 class Spacy(SpacyNlpEngine):
@@ -33,7 +37,7 @@ class Spacy(SpacyNlpEngine):
             if self._model
             else spacy.blank("en")
         )
-        self.nlp: dict[str, Any] = {"en": nlp}
+        self.nlp = {"en": nlp}  # type: ignore[assignment]  # declared as None by its base
 
     def _doc_to_nlp_artifact(self, doc: Any, language: str) -> NlpArtifacts:
         # Context words are matched against lemmas; without the lemmatizer, which costs as much as all the rest, the

@@ -36,7 +36,8 @@ SECRETS = (
     ("bearer token", r"(?i)(?<=\bbearer )[A-Za-z0-9._~+/-]{16,}=*", 0.9),
     (
         "named secret",
-        r"(?i)(?<=\b(?:password|passwd|passphrase|pwd|api[ _-]?key|secret|access[ _-]?token)\b[\"']?(?:\s*[:=]\s*|\s+(?:is|was|to)\s*:?\s*)[\"']?)"
+        r"(?i)(?<=\b(?:password|passwd|passphrase|pwd|api[ _-]?key|secret|access[ _-]?token)\b[\"']?"
+        r"(?:\s*[:=]\s*|\s+(?:is|was|to)\s*:?\s*)[\"']?)"
         r"(?=\S*[\d\W_])[^\s\"',;]{5,}",
         0.8,
     ),
@@ -52,8 +53,18 @@ ADDRESSES = (
         r"(?:,? (?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|#)\.? ?[\w-]+)?",
         0.8,
     ),
-    ("european street", r"\b[A-ZÄÖÜ][\wäöüß.-]+(?:straße|strasse|str\.|weg|gasse|allee|platz|laan|straat|gracht) \d{1,4}[a-z]?\b", 0.8),
-    ("via, rue, calle", r"\b(?:[Rr]ue|[Vv]ia|[Cc]alle|[Aa]venida|[Pp]iazza|[Pp]laza|[Cc]hemin) (?:d[eiu'](?:lla|lle|l)? ?)?(?:[A-Z][\w'-]+ ?){1,4},? \d{1,4}\b", 0.7),
+    (
+        "european street",
+        r"\b[A-ZÄÖÜ][\wäöüß.-]+"
+        r"(?:straße|strasse|str\.|weg|gasse|allee|platz|laan|straat|gracht) \d{1,4}[a-z]?\b",
+        0.8,
+    ),
+    (
+        "via, rue, calle",
+        r"\b(?:[Rr]ue|[Vv]ia|[Cc]alle|[Aa]venida|[Pp]iazza|[Pp]laza|[Cc]hemin) "
+        r"(?:d[eiu'](?:lla|lle|l)? ?)?(?:[A-Z][\w'-]+ ?){1,4},? \d{1,4}\b",
+        0.7,
+    ),
     ("post office box", r"(?i)\bP\.? ?O\.? ?Box \d+\b", 0.8),
     ("british postcode", r"\b(?:GIR 0AA|[A-PR-UWYZ][A-HK-Y]?\d[A-HJKPSTUW\d]? \d[ABD-HJLNP-UW-Z]{2})\b", 0.7),
     ("state and zip code", r"\b(?:[A-Z][a-z]+,? )?[A-Z]{2} \d{5}(?:-\d{4})?\b", 0.6),

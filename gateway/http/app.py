@@ -1,7 +1,7 @@
 """The data plane: a small ASGI application in front of Django, in the same process and event loop."""
 
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from gateway import engine
@@ -9,9 +9,9 @@ from gateway.http import chat, embeddings, health, models
 from gateway.http.errors import answer_error
 from gateway.http.request import Request
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 logger = logging.getLogger("tollhouse.http")

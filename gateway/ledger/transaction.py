@@ -21,7 +21,7 @@ from gateway.sql import queries
 from gateway.types import ZERO
 
 SQL = queries("ledger.sql")
-SQL["insert_calls"] = SQL["insert_calls"].format(columns=", ".join(f.column for f in Call._meta.concrete_fields))
+SQL["insert_calls"] = SQL["insert_calls"].format(columns=", ".join(str(f.column) for f in Call._meta.concrete_fields))
 
 Connection = AsyncConnection[TupleRow]
 WindowKey = tuple[int, datetime]
@@ -152,7 +152,8 @@ class Transaction:
         async with self.connection.pipeline():
             locked = await self.connection.execute(SQL["lock_windows"], [sorted(ids)])
             took = await self.connection.execute(SQL["take_holds"], [taking])
-        self._locked = {row[0]: LockedWindow(*row, spent_before=row[4]) async for row in locked}
+        async for id, budget_id, metric, starts_at, spent, held in locked:
+            self._locked[id] = LockedWindow(id, budget_id, metric, starts_at, spent, held, spent_before=spent)
         async for call_id, windows, amounts, draft in took:
             self._taken[call_id] = TakenHold(windows, amounts, draft)
             if not self._locked.keys() >= set(windows):

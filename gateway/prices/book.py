@@ -56,6 +56,7 @@ class PriceBook:
     @classmethod
     def load(cls) -> "PriceBook":
         """The book as the database has it now; one query."""
+        # Here, as the models import this package.
         from gateway.models import Price
 
         columns = ("id", "provider", "model", "effective_from", "source", "match", "rates")

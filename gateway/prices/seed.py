@@ -55,6 +55,7 @@ def sync() -> dict[str, int]:
 
 def seed() -> Iterator[Price]:
     """All rows of both seeds, not saved."""
+    # Here, as it takes 1.6 s and only seeding needs it.
     from genai_prices.data import providers
 
     source = f"genai-prices {version('genai-prices')}"
@@ -146,7 +147,8 @@ def _rates(prices: Any) -> dict[str, Any] | None:
 
 def _carried(tiers: dict[int, dict[str, str]]) -> list[dict[str, Any]]:
     """Tiers in order, each with the rates that lower ones set: a part keeps its rate until a tier of its own."""
-    listed, carried = [], {}
+    listed: list[dict[str, Any]] = []
+    carried: dict[str, str] = {}
     for above in sorted(tiers):
         carried = {**carried, **tiers[above]}
         listed.append({"above": above, **carried})

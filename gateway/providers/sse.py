@@ -26,7 +26,8 @@ class Events:
         complete, separator, self._rest = buffer.rpartition(b"\n\n")
         if not separator:
             return b"", [], False
-        raw, events = complete + separator, []
+        raw = complete + separator
+        events: list[dict[str, Json]] = []
         for text in _data(complete):
             if text == b"[DONE]":
                 return raw[: raw.rindex(b"data:", 0, raw.rindex(b"[DONE]"))], events, True

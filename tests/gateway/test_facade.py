@@ -66,7 +66,7 @@ def test_a_missing_variable_leaves_no_row(world):
 def test_a_prompt_that_a_caller_brings_gets_an_address_and_is_recorded(world):
     feature = world.feature("f")
     first = gateway.complete("f", messages=MESSAGES)
-    second = gateway.complete("f", messages=MESSAGES[:1] + [{"role": "user", "content": "other"}])
+    second = gateway.complete("f", messages=[MESSAGES[0], {"role": "user", "content": "other"}])
     assert first.prompt_version == second.prompt_version != ""
     gateway.engine.stop()
     assert feature.prompt.versions.get().address == first.prompt_version

@@ -57,6 +57,6 @@ def keep_partitions() -> None:
                 defaults={
                     "kind": "partitions_short",
                     "severity": Alert.Severity.CRITICAL,
-                    "summary": f"Partitions of calls and payloads end in {left:.1f} days. Run `manage.py worker` and see its log.",
+                    "summary": f"Partitions of calls and payloads end in {left:.1f} days: run `manage.py worker`, see its log.",
                 },
             )
