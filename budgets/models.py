@@ -8,6 +8,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+#: Amounts in windows are money, tokens or calls; a busy month has more than 10^9 tokens, so they are wider than money.
+AMOUNT_DIGITS = 27
 SCOPE_FIELDS = ("feature", "tenant", "key", "user", "cohort", "model", "provider")
 
 
@@ -40,7 +42,7 @@ class Budget(models.Model):
         max_length=64, default="UTC", help_text="IANA name, e.g. Europe/Paris; windows follow its calendar."
     )
     limit = models.DecimalField(
-        max_digits=18,
+        max_digits=AMOUNT_DIGITS,
         decimal_places=9,
         validators=[MinValueValidator(0)],
         help_text="In US dollars, tokens or calls, as the metric says. A call that does not fit is refused.",
@@ -106,8 +108,8 @@ class Window(models.Model):
     budget = models.ForeignKey(Budget, on_delete=models.PROTECT, related_name="windows")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
-    spent = models.DecimalField(max_digits=18, decimal_places=9, default=0, db_default=0)
-    held = models.DecimalField(max_digits=18, decimal_places=9, default=0, db_default=0)
+    spent = models.DecimalField(max_digits=AMOUNT_DIGITS, decimal_places=9, default=0, db_default=0)
+    held = models.DecimalField(max_digits=AMOUNT_DIGITS, decimal_places=9, default=0, db_default=0)
 
     class Meta:
         db_table = "tollhouse_window"

@@ -15,7 +15,10 @@ LABELS = {
     "NORP": "NRP",
     "ORG": "ORGANIZATION",
 }
-OTHERS = set(["CARDINAL", "DATE", "EVENT", "LANGUAGE", "LAW", "MISC", "MONEY", "ORDINAL", "PERCENT", "PRODUCT", "QUANTITY", "TIME", "WORK_OF_ART"])
+OTHERS = {
+    *("CARDINAL", "DATE", "EVENT", "LANGUAGE", "LAW", "MISC", "MONEY"),
+    *("ORDINAL", "PERCENT", "PRODUCT", "QUANTITY", "TIME", "WORK_OF_ART"),
+}
 
 
 class Spacy(SpacyNlpEngine):

@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('expires_at', models.DateTimeField(db_index=True)),
                 ('windows', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), help_text='Ids of the windows it is held in.')),
-                ('amounts', django.contrib.postgres.fields.ArrayField(base_field=models.DecimalField(decimal_places=9, max_digits=18), help_text='One for each window, in its metric.')),
+                ('amounts', django.contrib.postgres.fields.ArrayField(base_field=models.DecimalField(decimal_places=9, max_digits=27), help_text='One for each window, in its metric.')),
                 ('draft', models.JSONField(help_text='The call row as known so far; becomes a `lost` row when the owner dies.')),
             ],
             options={

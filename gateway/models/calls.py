@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from budgets.models import AMOUNT_DIGITS
 from gateway.types import OUTCOMES, TOKEN_PARTS
 
 
@@ -156,7 +157,7 @@ class Hold(LedgerRow):
     expires_at = models.DateTimeField(db_index=True)
     windows = ArrayField(models.BigIntegerField(), help_text="Ids of the windows it is held in.")
     amounts = ArrayField(
-        models.DecimalField(max_digits=18, decimal_places=9), help_text="One for each window, in its metric."
+        models.DecimalField(max_digits=AMOUNT_DIGITS, decimal_places=9), help_text="One for each window, in its metric."
     )
     draft = models.JSONField(help_text="The call row as known so far; becomes a `lost` row when the owner dies.")
 
