@@ -22,6 +22,8 @@ ALLOWED_HOSTS = os.environ.get("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1
 CSRF_TRUSTED_ORIGINS = [o for o in os.environ.get("DJANGO_CSRF_TRUSTED_ORIGINS", "").split(",") if o]
 
 INSTALLED_APPS = [
+    # Before the admin, whose templates it replaces.
+    "dashboards.apps.DashboardsConfig",
     "dashboards.admin_site.TollhouseAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -32,7 +34,6 @@ INSTALLED_APPS = [
     "gateway.apps.GatewayConfig",
     "budgets.apps.BudgetsConfig",
     "redaction.apps.RedactionConfig",
-    "dashboards.apps.DashboardsConfig",
 ]
 
 MIDDLEWARE = [

@@ -1,7 +1,7 @@
 """Fixtures for every test."""
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync
 from django.db import connections
 
 from gateway import engine
@@ -11,10 +11,10 @@ from tests.world import World
 
 
 @pytest.fixture(autouse=True)
-async def closed_connections():
+def closed_connections():
     """Closes the connection of the thread in which asynchronous tests use the ORM, so that the database can be dropped."""
     yield
-    await sync_to_async(connections.close_all)()
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 
 
 @pytest.fixture(scope="session")

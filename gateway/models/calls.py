@@ -117,6 +117,14 @@ class Call(LedgerRow):
     def total_tokens(self) -> int:
         return sum(getattr(self, part) for part in TOKEN_PARTS)
 
+    @property
+    def all_input_tokens(self) -> int:
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens + self.audio_input_tokens
+
+    @property
+    def all_output_tokens(self) -> int:
+        return self.output_tokens + self.reasoning_tokens + self.audio_output_tokens
+
 
 class Payload(LedgerRow):
     """What a call said and heard, as far as its policy lets it be kept. Same key as the call; partitioned likewise."""

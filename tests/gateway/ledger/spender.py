@@ -1,6 +1,6 @@
 """A process that spends: holds and settles random amounts, until it has done its share or is killed.
 
-    python -m tests.gateway.ledger.spender SEED CALLS CONCURRENCY
+python -m tests.gateway.ledger.spender SEED CALLS CONCURRENCY
 """
 
 import asyncio

@@ -78,12 +78,16 @@ amounts = st.decimals(min_value=0, max_value=2, places=9)
 steps = st.lists(st.tuples(st.integers(0, 1), amounts, st.floats(0, 1), st.sampled_from("scl")), max_size=25)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(limit=st.decimals(min_value=0, max_value=5, places=9), calls=steps)
 def test_any_calls_of_two_processes_stay_within_any_limit(transactional_db, limit, calls):
     """Each call is settled at once, cancelled without a settlement (its owner dies), or settled late."""
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE tollhouse_budget, tollhouse_window, tollhouse_hold, tollhouse_call, tollhouse_adjustment CASCADE")
+        cursor.execute(
+            "TRUNCATE tollhouse_budget, tollhouse_window, tollhouse_hold, tollhouse_call, tollhouse_adjustment CASCADE"
+        )
     budgets(limit)
     async_to_sync(_play)(calls)
     window = Window.objects.filter(budget__feature="f", budget__metric="usd").first()
@@ -159,7 +163,9 @@ def test_broken_connections_lose_nothing_and_count_nothing_twice(transactional_d
         while process.poll() is None:
             time.sleep(0.1)
             with connection.cursor() as cursor:
-                cursor.execute("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'tollhouse'")
+                cursor.execute(
+                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'tollhouse'"
+                )
                 breaks += cursor.fetchone()[0]
     assert process.returncode == 0 and breaks > 3 and sampler.broken == []
     assert Call.objects.count() == 600

@@ -1,0 +1,163 @@
+"""Calls: the list, and the page of one call."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from gateway.admin.base import ReadOnlyAdmin, audit
+from gateway.admin.call_list import PERIODS, Filters, TooMuch, read
+from gateway.models import Adjustment, Call, Feature, Payload, Price, PromptVersion
+from gateway.prices.rates import MILLION, Rates
+from gateway.types import OUTCOMES, TOKEN_PARTS
+
+#: Kinds of outcome, for colour; the word itself is always shown too.
+TONES = {
+    "ok": "good", "truncated": "warn", "filtered": "warn", "cancelled": "warn", "lost": "bad", "provider_error": "bad",
+    "timeout": "bad", "ledger_unavailable": "bad",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A stage or attempt in the timeline; start and width in thousandths of the whole."""
+
+    name: str
+    ms: float
+    start: int
+    width: int
+    kind: str = "stage"
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class MoneyLine:
+    """Tokens of one part, at their rate per million, and what they cost, in US dollars."""
+
+    part: str
+    tokens: int
+    rate: Decimal | None
+    usd: Decimal | None
+
+
+@admin.register(Call)
+class CallAdmin(ReadOnlyAdmin[Call]):
+    """The list is ours: the admin's own would count all rows and page by offset."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if wanted := request.GET.get("id", "").strip():
+            return self._jump(request, wanted)
+        filters = Filters.of(request.GET.dict())
+        try:
+            page = read(filters)
+        except TooMuch:
+            page = None
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Calls",
+            "opts": self.opts,
+            "filters": filters,
+            "page": page,
+            "periods": {key: label for key, (label, _) in PERIODS.items()},
+            "features": Feature.objects.values_list("slug", flat=True),
+            "outcomes": OUTCOMES,
+            "tones": TONES,
+            "anything": page is not None and (page.calls or Call.objects.exists()),
+        }
+        return TemplateResponse(request, "admin/tollhouse_gateway/call/list.html", context)
+
+    def _jump(self, request: HttpRequest, wanted: str) -> HttpResponse:
+        try:
+            return HttpResponseRedirect(reverse("admin:tollhouse_gateway_call_change", args=[UUID(wanted)]))
+        except ValueError:
+            messages.error(request, f"“{wanted}” is no id of a call; it looks like 0190a2b4-….")
+            return HttpResponseRedirect(reverse("admin:tollhouse_gateway_call_changelist"))
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        try:
+            call = Call.objects.filter(id=UUID(object_id)).first()
+        except ValueError:
+            call = None
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if call is None:
+            raise Http404(f"There is no call {object_id}.")
+        may_read = request.user.has_perm("tollhouse_gateway.read_payload")
+        asked = request.method == "POST" and "payload" in request.POST
+        if asked and not may_read:
+            raise PermissionDenied
+        payload = None
+        if asked:
+            payload = Payload.objects.filter(id=call.id).first()
+            audit(request, "payload_read", call)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{call.feature}",
+            "opts": self.opts,
+            "call": call,
+            "tone": TONES.get(call.outcome, "bad"),
+            "bars": list(timeline(call)),
+            "money": money(call),
+            "price": Price.objects.filter(id=call.price_id).first() if call.price_id else None,
+            "adjustments": Adjustment.objects.filter(call_id=call.id),
+            "version": _version(call),
+            "may_read": may_read,
+            "asked": asked,
+            "payload": payload,
+        }
+        return TemplateResponse(request, "admin/tollhouse_gateway/call/page.html", context)
+
+
+def timeline(call: Call) -> Iterator[Bar]:
+    """The stages of a call, one after the other, with failed attempts inside of the sending."""
+    stages: dict[str, float] = call.trace.get("stages", {})
+    whole = max(sum(stages.values()), 0.001)
+    at = 0.0
+    for name, ms in stages.items():
+        yield _bar(name, ms, at, whole)
+        if name == "send":
+            inside = at
+            for attempt in call.trace.get("attempts", []):
+                note = f"{attempt['outcome']}{' ' + str(attempt['status']) if attempt.get('status') else ''}"
+                yield _bar(attempt["target"], attempt["ms"], inside, whole, kind="attempt", note=note)
+                inside += attempt["ms"]
+        at += ms
+
+
+def _bar(name: str, ms: float, at: float, whole: float, *, kind: str = "stage", note: str = "") -> Bar:
+    start = min(996, round(1000 * at / whole))
+    width = min(1000 - start, max(4, round(1000 * ms / whole)))
+    return Bar(name=name, ms=ms, start=start, width=width, kind=kind, note=note)
+
+
+def money(call: Call) -> list[MoneyLine]:
+    """Each part of the usage at the rate of the price row that the call used, where there is one."""
+    price = Price.objects.filter(id=call.price_id).first() if call.price_id else None
+    all_input = call.input_tokens + call.cache_read_tokens + call.cache_write_tokens + call.audio_input_tokens
+    rates = Rates.parse(price.rates).at(call.started_at.time()).level(all_input).usd_per_token if price else {}
+    lines = []
+    for column in TOKEN_PARTS:
+        tokens, part = getattr(call, column), column.removesuffix("_tokens")
+        if tokens:
+            rate = rates.get(part)
+            usd = None if rate is None else rate * tokens
+            lines.append(MoneyLine(part.replace("_", " "), tokens, None if rate is None else rate * MILLION, usd))
+    return lines
+
+
+def _version(call: Call) -> PromptVersion | None:
+    if not call.prompt_version:
+        return None
+    versions = PromptVersion.objects.select_related("prompt__feature")
+    return versions.filter(address=call.prompt_version, prompt__feature__slug=call.feature).first()

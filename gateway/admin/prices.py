@@ -1,0 +1,62 @@
+"""The price book: looked into, and corrected by further rows."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils.html import format_html
+
+from gateway.admin.base import audit
+from gateway.models import Price
+from gateway.prices.rates import Rates
+
+
+class PriceForm(ModelForm[Price]):
+    class Meta:
+        model = Price
+        fields = ["provider", "model", "effective_from", "rates", "source_url"]
+
+    def clean_rates(self) -> Any:
+        try:
+            Rates.parse(self.cleaned_data["rates"])
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        return self.cleaned_data["rates"]
+
+
+@admin.register(Price)
+class PriceAdmin(admin.ModelAdmin[Price]):
+    """A price is never changed: to correct one, add a row for the same model and date; the later row counts."""
+
+    form = PriceForm
+    list_display = ["model", "provider", "since", "input_rate", "output_rate", "source"]
+    list_filter = ["source"]
+    search_fields = ["model", "provider"]
+    search_help_text = "Model or provider"
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Price, form: ModelForm[Price], change: bool) -> None:
+        obj.source = f"admin {request.user.get_username()}"[:100]
+        super().save_model(request, obj, form, change)
+        audit(request, "add", obj, rates=obj.rates)
+
+    @admin.display(description="From", ordering="effective_from", empty_value="always")
+    def since(self, price: Price) -> Any:
+        return price.effective_from
+
+    @admin.display(description="Input, $ per M tokens")
+    def input_rate(self, price: Price) -> str:
+        return format_html('<span class="th-number">{}</span>', price.rates.get("input", ""))
+
+    @admin.display(description="Output, $ per M tokens")
+    def output_rate(self, price: Price) -> str:
+        return format_html('<span class="th-number">{}</span>', price.rates.get("output", ""))

@@ -1,0 +1,79 @@
+"""How figures, outcomes and messages look on our pages."""
+
+import json
+import re
+from decimal import Decimal
+from typing import Any
+
+from django import template
+from django.utils.html import conditional_escape, format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from redaction.vault import PLACEHOLDER
+
+register = template.Library()
+MASK = re.compile(rf"{PLACEHOLDER.pattern}|&lt;[A-Z][A-Z_]+&gt;")
+
+
+@register.filter
+def usd(value: Decimal | None) -> str:
+    """An amount of US dollars, exact, without trailing zeros but with cents; `no price` for None."""
+    if value is None:
+        return "no price"
+    text = f"{value.normalize():f}"
+    whole, _, decimals = text.partition(".")
+    return f"${whole}.{decimals.ljust(2, '0')}"
+
+
+@register.filter
+def amount(value: Decimal, metric: str) -> str:
+    """An amount in a budget's metric."""
+    return usd(value) if metric == "usd" else f"{value:,.0f}"
+
+
+@register.filter
+def ms(value: float | None) -> str:
+    """Milliseconds, or seconds from a thousand of them on."""
+    if value is None:
+        return "–"
+    if value >= 1000:
+        return f"{value / 1000:.2f} s"
+    return f"{value:.0f} ms" if value >= 10 else f"{value:.2g} ms"
+
+
+@register.filter
+def share(value: Decimal, whole: Decimal) -> int:
+    """A share in percent, 0 to 100; of nothing it is all."""
+    return min(100, round(100 * value / whole)) if whole else 100
+
+
+@register.filter
+def get(mapping: dict[str, Any], key: str) -> Any:
+    """The value at a key, `bad` (the tone of refusals) where there is none."""
+    return mapping.get(key, "bad")
+
+
+@register.filter
+def masked(text: Any) -> SafeString:
+    """A text, escaped, with its placeholders marked."""
+    escaped = str(conditional_escape(text if isinstance(text, str) else json.dumps(text, indent=2, ensure_ascii=False)))
+    return mark_safe(MASK.sub(lambda found: f'<mark class="th-mask">{found[0]}</mark>', escaped))  # noqa: S308  (escaped above)
+
+
+@register.simple_tag
+def call_link(filters: Any, **changes: str) -> str:
+    """The address of the same list of calls, with something changed."""
+    found: str = filters.link(**changes)
+    return found
+
+
+@register.simple_tag
+def meter(spent: int, held: int) -> SafeString:
+    """A bar of two parts, in percent of the whole: what is spent, and what is held on top of it."""
+    held = min(held, 100 - spent)
+    return format_html(
+        '<svg class="th-meter" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="whole" width="100" height="6" rx="2"></rect><rect class="spent {}" width="{}" height="6"></rect>'
+        '<rect class="held" x="{}" width="{}" height="6"></rect></svg>',
+        "full" if spent >= 100 else "near" if spent >= 70 else "", spent, spent, held,
+    )  # fmt: skip

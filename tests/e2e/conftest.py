@@ -1,0 +1,70 @@
+"""A real browser: Debian's Chromium, headless, talking to Django's live server only."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+#: Where to keep a screenshot of every page that a test opens; nowhere unless this is set.
+SCREENSHOTS = os.environ.get("SCREENSHOTS")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    # Playwright's own loop runs in this thread, which Django takes for asynchronous code.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert path, "install Chromium: the pages are tested in a real browser"
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield found
+        found.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+class Visitor:
+    """Somebody at a browser; `problems` collects what the browser complained about."""
+
+    def __init__(self, browser, url: str, width: int, scheme: str) -> None:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        self.url, self.width, self.scheme = url, width, scheme
+        self.page = context.new_page()
+        self.problems: list[str] = []
+        self.page.on("console", lambda message: self.problems.append(message.text) if message.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+
+    def log_in(self, name: str, password: str) -> None:
+        self.page.goto(f"{self.url}/admin/login/")
+        self.page.fill("#id_username", name)
+        self.page.fill("#id_password", password)
+        self.page.click("input[type=submit]")
+
+    def open(self, path: str, name: str = "") -> None:
+        """Opens a page; it must not complain, nor be wider than the window."""
+        answer = self.page.goto(f"{self.url}{path}")
+        assert answer.ok, f"{path}: {answer.status}"
+        self.look(name or path.strip("/").replace("/", "-") or "index")
+
+    def look(self, name: str) -> None:
+        if SCREENSHOTS:
+            Path(SCREENSHOTS).mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=f"{SCREENSHOTS}/{name}-{self.width}-{self.scheme}.png", full_page=True)
+        assert self.problems == []
+        wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{name} is {wide} px too wide at {self.width}"
+
+
+@pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["wide-light", "narrow-dark"])
+def visitor(request, browser, live_server, transactional_db, django_user_model):
+    """An administrator at a wide, light window and at a narrow, dark one."""
+    django_user_model.objects.create_superuser("admin", password="correct horse")
+    found = Visitor(browser, live_server.url, *request.param)
+    found.log_in("admin", "correct horse")
+    yield found
+    found.page.context.close()

@@ -1,0 +1,147 @@
+"""Every page opens in a real browser, without complaint, wide and narrow, light and dark."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+
+from budgets.models import Alert, Budget, Switch, Window
+from gateway.models import AuditEntry, Key
+from tests.rows import make_call, many_calls
+from tests.world import World
+
+PAYLOAD = {
+    "messages": [
+        {"role": "system", "content": "You are a friendly support agent."},
+        {"role": "user", "content": "Hello, I am [PERSON_1]. <script>alert(1)</script> Where is my order?"},
+    ],
+    "reply": [{"role": "assistant", "content": "Dear [PERSON_1], it is on its way.", "tool_calls": [
+        {"id": "c", "type": "function", "function": {"name": "look_up", "arguments": '{"order": "4711"}'}}]}],
+}  # fmt: skip
+
+
+@pytest.fixture
+def configured(visitor):
+    world = World("http://127.0.0.1:9/v1")
+    feature = world.feature("support.reply", "gpt-4o-mini", "backup")
+    [version] = world.prompt(feature, {"messages": [{"role": "user", "content": "{{ ticket }}"}]})
+    now = timezone.now()
+    for scope, spent, held, limit in (("support.reply", "17.5", "1.25", 25), ("", "99", "1", 100), ("summary", "3", "0", 10)):
+        budget = Budget.objects.create(feature=scope, limit=limit)
+        Window.objects.create(
+            budget=budget, starts_at=now - timedelta(hours=9), ends_at=now + timedelta(hours=15), spent=spent, held=held
+        )
+    Switch.objects.create(scope="model", value="gpt-4o", reason="Answers in the wrong language", set_by="ada")
+    Alert.objects.create(kind="budget_threshold", severity="warning", dedup_key="a", summary="70% of the day's budget is spent.")
+    call = make_call(
+        prompt_version=version.address, tenant="acme", user_ref="0f3a", session_id="s-1", streamed=True, first_token_ms=180.0,
+        entities={"PERSON": 1}, payload=PAYLOAD, labels={"team": "checkout"}, fallback_from="mock/gpt-4o-mini", attempts=2,
+        trace={"stages": {"identify": 0.02, "redact": 1.9, "hold": 1.1, "send": 1420.0},
+               "attempts": [{"target": "mock/gpt-4o-mini", "outcome": "timeout", "ms": 600.0, "status": 504}]},
+    )  # fmt: skip
+    make_call(outcome="refused_budget", cost_usd=Decimal(0), reason="This call may need 0.002 usd, but there is 0 left.", trace={})
+    make_call(outcome="provider_error", http_status=500, cost_usd=None, error_class="ProviderError", usage_estimated=True)
+    return world, call
+
+
+def test_the_overview_shows_what_is_live(visitor, configured):
+    visitor.open("/admin/", "overview")
+    text = visitor.page.inner_text("#content")
+    for words in ("$17.50 of $25.00 a day", "Answers in the wrong language", "70% of the day's budget", "refused_budget"):
+        assert words in text
+
+
+def test_the_overview_of_an_empty_system_tells_the_first_steps(visitor):
+    visitor.open("/admin/", "overview-empty")
+    assert "First steps" in visitor.page.inner_text("#content")
+
+
+def test_the_list_of_calls_filters_pages_and_leads_to_a_call(visitor, configured):
+    _, call = configured
+    many_calls(120)
+    visitor.open("/admin/tollhouse_gateway/call/?feature=support.reply", "calls")
+    assert visitor.page.locator(".th-calls tbody tr").count() == 3
+    visitor.open("/admin/tollhouse_gateway/call/", "calls-many")
+    seen = set()
+    for _ in range(2):
+        seen |= {a.get_attribute("href") for a in visitor.page.locator(".th-calls tbody a").all()}
+        visitor.page.click("text=Older")
+    seen |= {a.get_attribute("href") for a in visitor.page.locator(".th-calls tbody a").all()}
+    assert len(seen) == 124
+    visitor.page.click("text=Newest")
+    visitor.open(f"/admin/tollhouse_gateway/call/?id={call.id}", "call-by-id")
+    assert str(call.id) in visitor.page.url
+
+
+def test_the_list_of_calls_says_why_it_is_empty(visitor):
+    visitor.open("/admin/tollhouse_gateway/call/", "calls-none")
+    assert "No call yet" in visitor.page.inner_text("#content")
+    make_call()
+    visitor.open("/admin/tollhouse_gateway/call/?feature=other", "calls-no-fit")
+    assert "No call fits" in visitor.page.inner_text("#content")
+    visitor.page.goto(f"{visitor.url}/admin/tollhouse_gateway/call/?id=nonsense")
+    assert "is no id of a call" in visitor.page.inner_text("body")
+
+
+def test_a_call_s_page_and_its_payload(visitor, configured):
+    _, call = configured
+    visitor.open(f"/admin/tollhouse_gateway/call/{call.id}/change/", "call")
+    text = visitor.page.inner_text("#content")
+    for words in ("mock/gpt-4o-mini timeout 504", "1 × PERSON", "support.reply@", "checkout"):
+        assert words in text
+    assert "PERSON_1" not in text
+    visitor.page.focus("text=Show payload")
+    visitor.page.keyboard.press("Enter")
+    visitor.page.wait_for_selector(".th-message")
+    visitor.look("call-payload")
+    assert "<script>alert(1)</script>" in visitor.page.inner_text("#payload")
+    assert visitor.page.locator("mark.th-mask").count() == 2
+    assert AuditEntry.objects.get().action == "call.payload_read"
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "tollhouse_gateway/feature", "tollhouse_gateway/route", "tollhouse_gateway/provider", "tollhouse_gateway/key",
+        "tollhouse_gateway/price", "tollhouse_gateway/promptversion", "tollhouse_gateway/deployment",
+        "tollhouse_gateway/auditentry", "tollhouse_gateway/hold", "tollhouse_gateway/owner", "tollhouse_gateway/adjustment",
+        "tollhouse_budgets/budget", "tollhouse_budgets/window", "tollhouse_budgets/switch", "tollhouse_budgets/alert",
+        "tollhouse_redaction/redactionpolicy",
+    ],
+)  # fmt: skip
+def test_every_list_and_form_opens(visitor, configured, model):
+    world, _ = configured
+    Key.objects.create(name="web", prefix="th_abcde", digest="0" * 64, features=["*"])
+    visitor.open(f"/admin/{model}/")
+    if add := visitor.page.query_selector("a.addlink"):
+        visitor.open(add.get_attribute("href"), f"{model.replace('/', '-')}-add")
+        visitor.page.go_back()
+    if row := visitor.page.query_selector("#result_list tbody th a"):
+        visitor.open(row.get_attribute("href"), f"{model.replace('/', '-')}-change")
+
+
+def test_switching_off_and_lifting(visitor):
+    visitor.open("/admin/tollhouse_budgets/switch/add/", "switch-add")
+    visitor.page.select_option("#id_scope", "feature")
+    visitor.page.fill("#id_value", "support.reply")
+    visitor.page.fill("#id_reason", "It went wild")
+    visitor.page.click("input[name=_save]")
+    assert (Switch.objects.get().set_by, Switch.objects.get().lifted_at) == ("admin", None)
+    visitor.page.check(".action-select")
+    visitor.page.select_option("select[name=action]", "lift")
+    visitor.page.click("button[name=index]")
+    assert Switch.objects.get().lifted_by == "admin"
+    visitor.look("switch-lifted")
+
+
+def test_a_key_is_shown_once(visitor):
+    visitor.open("/admin/tollhouse_gateway/key/add/", "key-add")
+    visitor.page.fill("#id_name", "web")
+    visitor.page.fill("#id_features", '["support.*"]')
+    visitor.page.click("input[name=_save]")
+    key = visitor.page.inner_text(".messagelist code")
+    assert key.startswith("th_") and len(key) > 40
+    visitor.look("key-shown")
+    visitor.page.reload()
+    assert key not in visitor.page.content()
