@@ -55,7 +55,7 @@ class Budget(models.Model):
     on_hard = models.CharField(
         max_length=110,
         default="block",
-        help_text="`block`, or `route:<name>`: calls that no longer fit go on over that route and leave this budget alone.",
+        help_text="`block`, or `route:NAME`: calls that no longer fit go on over that route and leave this budget alone.",
     )
     active = models.BooleanField(default=True, help_text="An inactive budget holds nothing and refuses nothing.")
 
@@ -97,7 +97,7 @@ class Budget(models.Model):
                 {"timezone": f"{self.timezone!r} is no time zone; write an IANA name such as Europe/Paris."}
             )
         if self.on_hard != "block" and not self.on_hard.removeprefix("route:").strip():
-            raise ValidationError({"on_hard": "Name the route: route:<name>."})
+            raise ValidationError({"on_hard": "Name the route: route:NAME."})
         if self.metric != self.Metric.USD and self.limit is not None and self.limit != self.limit.to_integral_value():
             raise ValidationError({"limit": f"A limit in {self.metric} is a whole number."})
 

@@ -12,6 +12,7 @@ class TollhouseAdminSite(AdminSite):
     site_header = "Tollhouse"
     site_title = "Tollhouse"
     index_title = "Overview"
+    site_url = None
     index_template = "tollhouse/index.html"
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:

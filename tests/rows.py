@@ -40,7 +40,7 @@ def many_calls(count: int, *, days: int = 1) -> None:
         values = columns.replace("id,", "new.id,", 1).replace("feature", "'f' || n %% 20")
         cursor.execute(
             f"INSERT INTO tollhouse_call ({columns}) SELECT {values} FROM tollhouse_call c,"
-            " LATERAL (SELECT n, (lpad(to_hex((extract(epoch FROM %s::timestamptz) * 1000)::bigint + n * %s / %s), 12, '0')"
+            " LATERAL (SELECT n, (lpad(to_hex((extract(epoch FROM %s::timestamptz) * 1000)::bigint + n::bigint * %s / %s), 12, '0')"
             " || '7000' || '8000' || lpad(to_hex(n), 12, '0'))::uuid AS id FROM generate_series(1, %s) n) new WHERE c.id = %s",
             [start, days * 86_400_000, count, count, template.id],
         )

@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                 ('timezone', models.CharField(default='UTC', help_text='IANA name, e.g. Europe/Paris; windows follow its calendar.', max_length=64)),
                 ('limit', models.DecimalField(decimal_places=9, help_text='In US dollars, tokens or calls, as the metric says. A call that does not fit is refused.', max_digits=27, validators=[django.core.validators.MinValueValidator(0)])),
                 ('soft_percent', models.PositiveSmallIntegerField(default=70, help_text='An alert is raised when this share of the limit is spent.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(100)])),
-                ('on_hard', models.CharField(default='block', help_text='`block`, or `route:<name>`: calls that no longer fit go on over that route and leave this budget alone.', max_length=110)),
+                ('on_hard', models.CharField(default='block', help_text='`block`, or `route:NAME`: calls that no longer fit go on over that route and leave this budget alone.', max_length=110)),
                 ('active', models.BooleanField(default=True, help_text='An inactive budget holds nothing and refuses nothing.')),
             ],
             options={

@@ -18,6 +18,7 @@ from gateway.models import Adjustment, Call, Feature, Payload, Price, PromptVers
 from gateway.prices.rates import MILLION, Rates
 from gateway.types import OUTCOMES, TOKEN_PARTS
 
+STAGES = ("identify", "render", "redact", "price", "hold", "send", "redact_reply")
 #: Kinds of outcome, for colour; the word itself is always shown too.
 TONES = {
     "ok": "good", "truncated": "warn", "filtered": "warn", "cancelled": "warn", "lost": "bad", "provider_error": "bad",
@@ -121,7 +122,8 @@ class CallAdmin(ReadOnlyAdmin[Call]):
 
 def timeline(call: Call) -> Iterator[Bar]:
     """The stages of a call, one after the other, with failed attempts inside of the sending."""
-    stages: dict[str, float] = call.trace.get("stages", {})
+    # The database keeps an object's keys in an order of its own.
+    stages = dict(sorted(call.trace.get("stages", {}).items(), key=lambda stage: STAGES.index(stage[0])))
     whole = max(sum(stages.values()), 0.001)
     at = 0.0
     for name, ms in stages.items():

@@ -27,28 +27,46 @@ def configured(visitor):
     feature = world.feature("support.reply", "gpt-4o-mini", "backup")
     [version] = world.prompt(feature, {"messages": [{"role": "user", "content": "{{ ticket }}"}]})
     now = timezone.now()
-    for scope, spent, held, limit in (("support.reply", "17.5", "1.25", 25), ("", "99", "1", 100), ("summary", "3", "0", 10)):
+    for scope, spent, held, limit in (
+        ("support.reply", "17.5", "1.25", 25),
+        ("", "99", "1", 100),
+        ("summary", "3", "0", 10),
+    ):
         budget = Budget.objects.create(feature=scope, limit=limit)
         Window.objects.create(
             budget=budget, starts_at=now - timedelta(hours=9), ends_at=now + timedelta(hours=15), spent=spent, held=held
         )
     Switch.objects.create(scope="model", value="gpt-4o", reason="Answers in the wrong language", set_by="ada")
-    Alert.objects.create(kind="budget_threshold", severity="warning", dedup_key="a", summary="70% of the day's budget is spent.")
+    Alert.objects.create(
+        kind="budget_threshold", severity="warning", dedup_key="a", summary="70% of the day's budget is spent."
+    )
     call = make_call(
         prompt_version=version.address, tenant="acme", user_ref="0f3a", session_id="s-1", streamed=True, first_token_ms=180.0,
         entities={"PERSON": 1}, payload=PAYLOAD, labels={"team": "checkout"}, fallback_from="mock/gpt-4o-mini", attempts=2,
         trace={"stages": {"identify": 0.02, "redact": 1.9, "hold": 1.1, "send": 1420.0},
                "attempts": [{"target": "mock/gpt-4o-mini", "outcome": "timeout", "ms": 600.0, "status": 504}]},
     )  # fmt: skip
-    make_call(outcome="refused_budget", cost_usd=Decimal(0), reason="This call may need 0.002 usd, but there is 0 left.", trace={})
-    make_call(outcome="provider_error", http_status=500, cost_usd=None, error_class="ProviderError", usage_estimated=True)
+    make_call(
+        outcome="refused_budget",
+        cost_usd=Decimal(0),
+        reason="This call may need 0.002 usd, but there is 0 left.",
+        trace={},
+    )
+    make_call(
+        outcome="provider_error", http_status=500, cost_usd=None, error_class="ProviderError", usage_estimated=True
+    )
     return world, call
 
 
 def test_the_overview_shows_what_is_live(visitor, configured):
     visitor.open("/admin/", "overview")
     text = visitor.page.inner_text("#content")
-    for words in ("$17.50 of $25.00 a day", "Answers in the wrong language", "70% of the day's budget", "refused_budget"):
+    for words in (
+        "$17.50 of $25.00 a day",
+        "Answers in the wrong language",
+        "70% of the day's budget",
+        "refused_budget",
+    ):
         assert words in text
 
 
