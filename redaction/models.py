@@ -37,7 +37,7 @@ class RedactionPolicy(models.Model):
         help_text="What is kept of messages and reply: `none`, a keyed `hash`, the `redacted` text, or the `full` text.",
     )
     entities = models.JSONField(
-        default=default_entities, help_text='Kinds of personal data, e.g. ["PERSON", "EMAIL_ADDRESS"].'
+        default=default_entities, blank=True, help_text='Kinds of personal data, e.g. ["PERSON", "EMAIL_ADDRESS"].'
     )
     threshold = models.FloatField(
         default=DEFAULT.threshold,

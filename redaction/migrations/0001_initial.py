@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=100, unique=True, validators=[django.core.validators.RegexValidator('\\A[a-z0-9][a-z0-9._-]*\\Z', 'Lower-case letters, digits, dots, dashes and underscores only.')])),
                 ('outbound', models.CharField(choices=[('off', 'off'), ('mask', 'mask'), ('pseudonymise', 'pseudonymise'), ('refuse', 'refuse')], default='pseudonymise', help_text='On the way to the provider: `pseudonymise` is undone in the reply, `mask` is not, `refuse` refuses the call.', max_length=20)),
                 ('stored', models.CharField(choices=[('none', 'none'), ('hash', 'hash'), ('redacted', 'redacted'), ('full', 'full')], default='redacted', help_text='What is kept of messages and reply: `none`, a keyed `hash`, the `redacted` text, or the `full` text.', max_length=20)),
-                ('entities', models.JSONField(default=redaction.models.default_entities, help_text='Kinds of personal data, e.g. ["PERSON", "EMAIL_ADDRESS"].')),
+                ('entities', models.JSONField(blank=True, default=redaction.models.default_entities, help_text='Kinds of personal data, e.g. ["PERSON", "EMAIL_ADDRESS"].')),
                 ('threshold', models.FloatField(default=0.4, help_text='Least score, 0 to 1, at which a finding counts.', validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1)])),
             ],
             options={

@@ -129,7 +129,6 @@ def test_a_call_s_page_and_its_payload(visitor, configured):
     ],
 )  # fmt: skip
 def test_every_list_and_form_opens(visitor, configured, model):
-    world, _ = configured
     Key.objects.create(name="web", prefix="th_abcde", digest="0" * 64, features=["*"])
     visitor.open(f"/admin/{model}/")
     if add := visitor.page.query_selector("a.addlink"):
