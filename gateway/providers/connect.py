@@ -1,37 +1,25 @@
-"""Connections to providers: pooled, without redirects, and never to a private address unless that is allowed."""
+"""Connections to providers: pooled, and never to a private address unless that is allowed."""
 
 import socket
+from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from gateway.providers.guard import is_public
 
 
-class GuardedResolver(AbstractResolver):
-    """Resolves names and drops addresses that are not public, at the moment of connecting.
-
-    Checking the name when it is configured is not enough: it may resolve to another address later (DNS rebinding).
-    """
-
-    def __init__(self) -> None:
-        self._resolver = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        public = [result for result in found if is_public(result["host"])]
-        if not public:
-            raise OSError(None, f"{host} is not a public address (see TOLLHOUSE_ALLOW_PRIVATE_UPSTREAMS)")
-        return public
-
-    async def close(self) -> None:
-        await self._resolver.close()
-
-
 def connector(*, allow_private: bool) -> aiohttp.TCPConnector:
     """A pool without a limit of its own; what may be in flight is decided by budgets and servers."""
-    if allow_private:
-        return aiohttp.TCPConnector(limit=0)
-    return aiohttp.TCPConnector(limit=0, resolver=GuardedResolver())
+    return aiohttp.TCPConnector(limit=0, socket_factory=None if allow_private else _guarded_socket)
+
+
+def _guarded_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket for an address that is about to be connected to. Raises OSError for one that is not public.
+
+    Here and not where the name is configured or resolved: a name may resolve to another address at any time (DNS
+    rebinding), and an address written as such is not resolved at all.
+    """
+    family, kind, protocol, _, (host, *_) = address
+    if not is_public(host):
+        raise OSError(None, f"{host} is not a public address (see TOLLHOUSE_ALLOW_PRIVATE_UPSTREAMS)")
+    return socket.socket(family=family, type=kind, proto=protocol)

@@ -1,0 +1,60 @@
+"""Reports become disjoint parts that add up."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.prices.usage import from_openai
+from gateway.types import Usage
+
+
+@pytest.mark.parametrize(
+    "report, parts, adds_up",
+    [
+        ({"prompt_tokens": 8, "total_tokens": 8}, {"input_tokens": 8}, True),
+        (
+            {"prompt_tokens": 1000, "completion_tokens": 50, "total_tokens": 1050,
+             "prompt_tokens_details": {"cached_tokens": 800, "cache_write_tokens": 100, "audio_tokens": 30},
+             "completion_tokens_details": {"reasoning_tokens": 20, "audio_tokens": 5}},
+            {"input_tokens": 70, "cache_read_tokens": 800, "cache_write_tokens": 100, "audio_input_tokens": 30,
+             "output_tokens": 25, "reasoning_tokens": 20, "audio_output_tokens": 5},
+            True,
+        ),
+        # Reasoning counted outside of completion_tokens, which the total proves.
+        (
+            {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 35, "completion_tokens_details": {"reasoning_tokens": 20}},
+            {"input_tokens": 10, "output_tokens": 5, "reasoning_tokens": 20},
+            True,
+        ),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 99}, {"input_tokens": 10, "output_tokens": 5}, False),
+        ({"prompt_tokens": 10, "completion_tokens": 5}, {"input_tokens": 10, "output_tokens": 5}, True),
+        (
+            {"prompt_tokens": 10, "completion_tokens": None, "total_tokens": 10, "prompt_tokens_details": None},
+            {"input_tokens": 10},
+            True,
+        ),
+    ],
+)  # fmt: skip
+def test_reports(report, parts, adds_up):
+    assert from_openai(report) == (Usage(**parts), adds_up)
+
+
+counts = st.one_of(st.none(), st.booleans(), st.integers(-5, 10**6), st.text(max_size=3))
+details = st.one_of(
+    st.none(),
+    st.lists(counts),
+    st.dictionaries(
+        st.sampled_from(["cached_tokens", "cache_write_tokens", "audio_tokens", "reasoning_tokens"]), counts
+    ),
+)
+
+
+@given(st.fixed_dictionaries({}, optional={
+    "prompt_tokens": counts, "completion_tokens": counts, "total_tokens": counts,
+    "prompt_tokens_details": details, "completion_tokens_details": details,
+}))  # fmt: skip
+def test_whatever_a_provider_sends_gives_parts_that_are_not_negative(report):
+    usage, adds_up = from_openai(report)
+    assert all(getattr(usage, part) >= 0 for part in Usage.__slots__ if part != "estimated")
+    if adds_up and type(report.get("total_tokens")) is int:
+        assert usage.total_tokens == report["total_tokens"]
