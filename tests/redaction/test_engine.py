@@ -1,0 +1,111 @@
+"""What is found in text, and what is not."""
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from redaction.engine import MOST_CHARACTERS, spans
+from redaction.models import RedactionPolicy
+from redaction.policies import DEFAULT, KNOWN_ENTITIES, Policy
+
+PATTERNS = Policy(
+    name="p",
+    outbound="mask",
+    stored="none",
+    entities=tuple(e for e in DEFAULT.entities if e not in ("PERSON", "LOCATION")),
+)
+
+
+def found(text, policy=PATTERNS):
+    return [(span.type, text[span.start : span.end]) for span in spans(text, policy)]
+
+
+@pytest.mark.parametrize(
+    "entity, value, text",
+    [
+        ("EMAIL_ADDRESS", "jane.doe@example.co.uk", "write to {} please"),
+        ("CREDIT_CARD", "4111 1111 1111 1111", "card {}."),
+        ("IBAN_CODE", "DE89 3704 0044 0532 0130 00", "my iban: {}"),
+        ("US_SSN", "536-90-4399", "my social security number is {}"),
+        ("PHONE_NUMBER", "+44 20 7946 0958", "call me at {}"),
+        ("IP_ADDRESS", "203.0.113.7", "from {} again"),
+        ("UK_NINO", "AB 12 34 56 C", "national insurance {}"),
+        ("STREET_ADDRESS", "221B Baker Street", "I live at {}, London"),
+        ("STREET_ADDRESS", "Hauptstraße 12", "Ich wohne in der {}"),
+        ("STREET_ADDRESS", "SW1A 2AA", "postcode {}"),
+        ("SECRET", "sk-proj-abcdefghijklmnop1234", "use {} for it"),
+        ("SECRET", "AKIAIOSFODNN7EXAMPLE", "key id {}"),
+        ("SECRET", "ghp_abcdefghijklmnopqrstuvwxyz0123456789", "token {}"),
+        ("SECRET", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-_123", "Authorization: Bearer {}"),
+        ("SECRET", "hunter2!", "my password is {} ok"),
+        ("SECRET", "s3cr3t-value", 'api_key="{}"'),
+        ("SECRET", "-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----", "here: {}"),
+    ],
+)
+def test_each_entity_is_found_where_it_stands(entity, value, text):
+    assert (entity, value) in found(text.format(value))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Order 4711-22 of 2026-11-21 weighs 12.5 kg.",
+        "main.py imports os; id 0190a2b4-7c1e-7000-8000-000000000000",
+        "The password must be at least eight characters long.",
+        "4111 1111 1111 1112 fails the checksum",
+        "",
+        "   ",
+    ],
+)
+def test_what_is_no_personal_data_is_left_alone(text):
+    assert found(text) == []
+
+
+def test_names_and_places_are_found_by_the_language_model():
+    text = "Hello, I am John Smith from Berlin."
+    assert ("PERSON", "John Smith") in found(text, DEFAULT)
+    assert ("LOCATION", "Berlin") in found(text, DEFAULT)
+
+
+def test_findings_do_not_overlap_and_are_in_order():
+    text = "jane@example.com, 203.0.113.7, +44 20 7946 0958, password: hunter2!x " * 20
+    last = 0
+    for span in spans(text, DEFAULT):
+        assert last <= span.start < span.end
+        last = span.end
+
+
+def test_long_texts_are_cut_without_losing_what_stands_at_the_cut():
+    text = "word " * (MOST_CHARACTERS // 5 - 2) + "jane.doe@example.com and more. " + "word " * MOST_CHARACTERS
+    assert found(text) == [("EMAIL_ADDRESS", "jane.doe@example.com")]
+
+
+@pytest.mark.parametrize(
+    "field, value", [("outbound", "hide"), ("stored", "all"), ("entities", ("PEOPLE",)), ("threshold", 2)]
+)
+def test_a_policy_with_a_word_that_is_not_known_says_so(field, value):
+    with pytest.raises(ValueError, match=field):
+        Policy(**{"name": "p", "outbound": "off", "stored": "none", "entities": (), field: value})
+
+
+def test_every_known_entity_can_be_asked_for():
+    assert found("nothing here", Policy(name="p", outbound="off", stored="none", entities=KNOWN_ENTITIES)) == []
+
+
+@pytest.mark.django_db
+def test_the_spans_command(tmp_path: Path):
+    file = tmp_path / "texts.jsonl"
+    file.write_text('{"id": 1, "text": "jane@example.com"}\nnonsense\n{"id": 2, "text": "none"}\n')
+    RedactionPolicy.objects.create(name="mails", entities=["EMAIL_ADDRESS"])
+    out, err = StringIO(), StringIO()
+    with pytest.raises(SystemExit):
+        call_command("redaction", "spans", str(file), policy="mails", stdout=out, stderr=err)
+    first, second = map(json.loads, out.getvalue().splitlines())
+    assert first == {"id": 1, "spans": [{"start": 0, "end": 16, "type": "EMAIL_ADDRESS", "score": 1.0}]}
+    assert second == {"id": 2, "spans": []}
+    assert ":2: not understood" in err.getvalue()
+    with pytest.raises(CommandError, match="no policy 'nope'; there are: mails"):
+        call_command("redaction", "spans", str(file), policy="nope")
