@@ -1,0 +1,73 @@
+"""One engine per process, usable from anywhere, also after a fork."""
+
+import asyncio
+import os
+import threading
+
+import pytest
+from asgiref.sync import sync_to_async
+
+import gateway
+from gateway import engine
+from gateway.models import Call, Owner
+
+MESSAGES = [{"role": "user", "content": "hello"}]
+
+
+def test_threads_share_one_engine(world):
+    world.feature("f")
+    threads = [threading.Thread(target=gateway.complete, args=("f",), kwargs={"messages": MESSAGES}) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Call.objects.count() == 8
+    assert Owner.objects.count() == 1
+    engine.stop()
+    assert Owner.objects.count() == 0
+
+
+def test_a_forked_child_starts_an_engine_of_its_own(world):
+    world.feature("f")
+    gateway.complete("f", messages=MESSAGES)
+    child = os.fork()
+    if child == 0:
+        # Nothing may escape into the test runner's copy.
+        status = 1
+        try:
+            status = 0 if gateway.complete("f", messages=MESSAGES).text == "hello" else 2
+            engine.stop()
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    gateway.complete("f", messages=MESSAGES)
+    assert Call.objects.count() == 3
+
+
+async def test_blocking_the_engine_s_own_loop_is_refused(world):
+    await sync_to_async(world.feature)("f")
+    await engine.adopt()
+    try:
+        with pytest.raises(RuntimeError, match="await acomplete"):
+            gateway.complete("f", messages=MESSAGES)
+        assert (await gateway.acomplete("f", messages=MESSAGES)).text == "hello"
+        # Synchronous code of the same process, in a thread, uses the same gate.
+        assert (await asyncio.to_thread(gateway.complete, "f", messages=MESSAGES)).text == "hello"
+        assert await Owner.objects.acount() == 1
+    finally:
+        await engine.release()
+
+
+def test_the_public_names_are_those_that_are_promised():
+    assert gateway.__all__ == sorted(gateway.__all__)
+    assert all(getattr(gateway, name).__doc__ for name in gateway.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        gateway.nonsense  # noqa: B018
+
+
+def test_each_asynchronous_form_has_the_parameters_of_its_twin():
+    import inspect
+
+    for name in ("complete", "stream", "embed"):
+        twins = (getattr(gateway, name), getattr(gateway, f"a{name}"))
+        assert len({str(list(inspect.signature(twin).parameters.values())) for twin in twins}) == 1
