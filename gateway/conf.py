@@ -1,9 +1,12 @@
 """Settings: the dict `TOLLHOUSE` in Django's settings, with names, types, defaults and units declared once, here."""
 
+from functools import cache
 from typing import Any, get_type_hints
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 
 
 class TollhouseSettings:
@@ -54,6 +57,13 @@ class TollhouseSettings:
             setattr(self, name, value)
 
 
+@cache
 def settings() -> TollhouseSettings:
-    """The current settings, read and checked afresh; cheap, but not for the hot path."""
+    """The settings, read and checked once. Raises ImproperlyConfigured."""
     return TollhouseSettings()
+
+
+@receiver(setting_changed)
+def _read_again(*, setting: str, **kwargs: Any) -> None:
+    if setting == "TOLLHOUSE":
+        settings.cache_clear()

@@ -10,6 +10,7 @@ from gateway.ledger.operations import Row
 from gateway.models.calls import uuid7_time
 
 logger = logging.getLogger("tollhouse.call")
+tracer = trace.get_tracer("tollhouse")
 
 
 def emit(row: Row, *, settle_ms: float) -> None:
@@ -34,7 +35,7 @@ def _span(row: Row) -> None:
         )
         context = trace.set_span_in_context(trace.NonRecordingSpan(parent))
     started = uuid7_time(row["id"])
-    span = trace.get_tracer("tollhouse").start_span(
+    span = tracer.start_span(
         f"{row['operation']} {row['model_asked'] or row['model_served'] or row['feature']}",
         context=context, kind=SpanKind.CLIENT, start_time=int(started.timestamp() * 1e9),
     )  # fmt: skip

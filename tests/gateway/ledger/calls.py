@@ -1,6 +1,7 @@
 """What ledger tests ask of the ledger: holds and settlements of small calls."""
 
 from contextlib import asynccontextmanager
+from copy import copy
 from decimal import Decimal
 
 from uuid_utils.compat import uuid7
@@ -15,7 +16,7 @@ from gateway.ledger.database import connection_parameters
 @asynccontextmanager
 async def a_writer(**options):
     """A ledger writer on the test database; `options` replace settings."""
-    conf = settings()
+    conf = copy(settings())
     for name, value in options.items():
         setattr(conf, name, value)
     writer = Writer(connection_parameters(), conf)
