@@ -1,5 +1,6 @@
 """Fifth stage: the hold. Switches, budgets and the amount set aside, in one transaction of the ledger."""
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -8,6 +9,7 @@ from gateway.entry import Entry
 from gateway.errors import BudgetExceeded, FeatureDisabled, GatewayError, LedgerUnavailable, PolicyRefused
 from gateway.identify import Identified
 from gateway.ledger import Bid, Grant, Hold, Refusal, Writer
+from gateway.offload import offload
 from gateway.price import price
 from gateway.redact import Redacted
 from gateway.types import ZERO
@@ -18,16 +20,23 @@ GRACE_S = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """A call that may be sent: its grant, and the targets that it may go to, by bid."""
+    """A call that may be sent: its grant, the targets that it may go to, by bid, and the US dollars held (None: unpriced)."""
 
     call: Identified
     grant: Grant
     targets: dict[Bid, TargetInfo]
+    usd: Decimal | None
     exempt: frozenset[int] = frozenset()
 
 
 async def hold(
-    call: Identified, safe: Redacted, bids: dict[Bid, TargetInfo], entry: Entry, catalog: Catalog, ledger: Writer
+    call: Identified,
+    safe: Redacted,
+    bids: dict[Bid, TargetInfo],
+    entry: Entry,
+    catalog: Catalog,
+    ledger: Writer,
+    executor: Executor,
 ) -> Held:
     """Sets the call's cost aside at the first target that switches and budgets allow.
 
@@ -39,10 +48,10 @@ async def hold(
     while True:
         answer = await ledger.hold(_operation(call, tuple(bids), entry, exempt=exempt))
         if isinstance(answer, Grant):
-            return Held(call=call, grant=answer, targets=bids, exempt=exempt)
+            return Held(call=call, grant=answer, targets=bids, usd=answer.bid.usd, exempt=exempt)
         budget = answer.budget
         if budget and not counted and any(b.input_tokens for b in bids):
-            counted, bids = True, price(call, safe.body, catalog, counted=True)
+            counted, bids = True, await offload(executor, price, call, safe.body, catalog, counted=True)
         elif budget and budget.divert_to in catalog.routes and budget.id not in exempt:
             exempt, counted = exempt | {budget.id}, False
             call = call.diverted(catalog.routes[budget.divert_to])
@@ -60,7 +69,8 @@ async def move(
     )
     if isinstance(answer, Refusal):
         raise refused(answer, entry)
-    return Held(call=held.call, grant=answer, targets=bids, exempt=held.exempt)
+    total = None if answer.bid.usd is None else answer.bid.usd + usd
+    return Held(call=held.call, grant=answer, targets=bids, usd=total, exempt=held.exempt)
 
 
 def _operation(

@@ -37,7 +37,7 @@ async def run(entry: Entry, gate: Gate) -> AsyncGenerator[Piece]:
         with entry.stage("price"):
             bids = price(call, safe.body, catalog)
         with entry.stage("hold"):
-            held = await hold(call, safe, bids, entry, catalog, gate.ledger)
+            held = await hold(call, safe, bids, entry, catalog, gate.ledger, gate.executor)
         sent = record.sent = Sent(held)
         restorer = Restorer(safe.vault, streamed=ask.stream, usage_asked=wants_usage(ask.body))
         last = None

@@ -27,7 +27,11 @@ ACCOUNT_STATUS = frozenset({401, 402, 403, 404})
 
 
 class Sent:
-    """What became of a call's attempts. `usd` and `tokens` are what the failed ones may have cost."""
+    """What became of a call's attempts.
+
+    `usd`, `input_tokens` and `output_tokens` are what the failed ones may have cost; `reached` says whether the last
+    one was sent, and is not among them.
+    """
 
     def __init__(self, held: Held) -> None:
         self.held = held
@@ -53,8 +57,8 @@ async def send(
     """The pieces of the first attempt that answers.
 
     A transient error is tried again at the same target, up to the route's retries, then at the next ones; once a piece
-    has been passed on there is no other attempt. Before an attempt that could add to the cost the hold is moved. Raises
-    the last attempt's ProviderError, or what moving the hold raises.
+    has been passed on there is no other attempt. Before an attempt that could add to the cost the hold is moved; where
+    that is refused there is none either. Raises the last attempt's ProviderError.
     """
     route = sent.held.call.route
     ends_at = perf_counter() + route.timeout_s
@@ -77,12 +81,16 @@ async def send(
             wait = _wait(error, retries) if again else 0.0
             if passed_on or not options or wait >= left:
                 raise
+            sent.reached = False
             if error.billable:
                 sent.count(bid)
             if error.billable or not again:
-                sent.held = await move(
-                    sent.held, options, entry, ledger, usd=sent.usd, tokens=sent.input_tokens + sent.output_tokens
-                )
+                tokens = sent.input_tokens + sent.output_tokens
+                try:
+                    sent.held = await move(sent.held, options, entry, ledger, usd=sent.usd, tokens=tokens)
+                except GatewayError as refusal:
+                    # There is no room, or leave, for another attempt: what the caller learns is why the first one failed.
+                    raise error from refusal
             retries = retries + 1 if sent.target is target else 0
             if not entry.row["fallback_from"] and sent.target is not target:
                 entry.row["fallback_from"] = f"{target.provider.name}/{target.model}"

@@ -1,6 +1,7 @@
 """Eighth stage: the hold becomes the cost, and the call its row and payload, in one transaction."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from types import TracebackType
@@ -21,6 +22,8 @@ from gateway.redact import Redacted
 from gateway.send import Sent
 from gateway.types import TOKEN_PARTS, ZERO, Json, Usage
 from redaction.messages import RedactionFailed, payload
+
+logger = logging.getLogger("tollhouse.settle")
 
 #: How long a finished reply waits for its row to be written, before it is withheld; seconds.
 ROW_TIMEOUT_S = 10.0
@@ -57,9 +60,9 @@ class Record:
             return
         self._conclude(error)
         # A task of its own, so that a caller who goes away cannot stop the row from being written.
-        settling = asyncio.create_task(self._settle())
+        settling = asyncio.create_task(self._settle(error))
         _running.add(settling)
-        settling.add_done_callback(_running.discard)
+        settling.add_done_callback(_ended)
         if error is not None and not isinstance(error, Exception):
             return
         try:
@@ -92,20 +95,18 @@ class Record:
                 row["outcome"], row["error_class"] = "provider_error", type(error).__name__
             case _:
                 row["outcome"], row["error_class"] = "cancelled", "ClientGone"
-        if self.sent:
-            self._bill(self.sent, row, error)
 
-    def _bill(self, sent: Sent, row: Row, error: BaseException | None) -> None:
+    async def _bill(self, sent: Sent, row: Row, error: BaseException | None) -> None:
         """Usage and cost: the reply's own, on top of attempts before it that a provider may charge for."""
         bid, target = sent.held.grant.bid, sent.target
         quote = price_of(self.catalog, target)
-        usage, adds_up = self._usage(sent, error)
+        usage, adds_up = await self._usage(sent, error)
         if usage is None:
             usage = Usage(input_tokens=bid.input_tokens, output_tokens=bid.output_tokens, estimated=True)
             usd = bid.usd
         else:
             usd = cost(quote, usage, self.heard.service_tier)
-        held = None if bid.usd is None else bid.usd + sent.usd
+        held = sent.held.usd
         total = None if usd is None else usd + sent.usd
         row |= {
             "model_served": self.heard.model or target.model,
@@ -121,7 +122,7 @@ class Record:
             "overrun_usd": max(ZERO, total - held) if total is not None and held is not None else ZERO,
         }
 
-    def _usage(self, sent: Sent, error: BaseException | None) -> tuple[Usage | None, bool]:
+    async def _usage(self, sent: Sent, error: BaseException | None) -> tuple[Usage | None, bool]:
         """What the last attempt used: as reported, else counted; None where the provider may charge for all that was held.
 
         Also whether the parts add up to the provider's total.
@@ -133,16 +134,22 @@ class Record:
         left_in_stream = self.call.ask.stream and error is not None and not isinstance(error, Exception)
         if not self.heard.began and not left_in_stream:
             return None, True
+        return await offload(self.executor, self._counted, sent), True
+
+    def _counted(self, sent: Sent) -> Usage:
         assert self.safe is not None
         openai = sent.target.provider.price_provider == "openai"
         counted = tokens.count_input_tokens(self.safe.body, sent.target.model, openai=openai)
-        written = tokens.count(self.heard.text)
         return Usage(
-            input_tokens=min(counted, sent.held.grant.bid.input_tokens), output_tokens=written, estimated=True
-        ), True
+            input_tokens=min(counted, sent.held.grant.bid.input_tokens),
+            output_tokens=tokens.count(self.heard.text),
+            estimated=True,
+        )
 
-    async def _settle(self) -> None:
+    async def _settle(self, error: BaseException | None) -> None:
         row = self.entry.row
+        if self.sent:
+            await self._bill(self.sent, row, error)
         with self.entry.stage("redact_reply"):
             content = await self._payload()
         grant = self.sent.held.grant if self.sent else None
@@ -165,6 +172,13 @@ class Record:
 
 
 _running: set[asyncio.Task[None]] = set()
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    _running.discard(task)
+    if not task.cancelled() and (error := task.exception()):
+        # Its hold stays, and becomes a `lost` row when it expires.
+        logger.error("a call could not be settled: %s", type(error).__name__, exc_info=error)
 
 
 async def settled() -> None:

@@ -131,3 +131,17 @@ def test_a_taken_port_is_told(state):
         up = Up(state, port)
         assert up.process.wait(60) == 1
         assert f"Port {port} cannot be used (Address already in use); choose another: PORT=8001 make up." in up.output
+
+
+def test_a_command_without_a_database_says_so_in_one_line():
+    environment = {
+        **os.environ,
+        "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+        "DJANGO_SETTINGS_MODULE": "deploy.settings",
+    }
+    command = [sys.executable, "manage.py", "keys", "list"]
+    found = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert found.returncode == 1
+    assert (
+        found.stderr.startswith("The database does not answer; check DATABASE_URL: ") and found.stderr.count("\n") == 1
+    )

@@ -265,3 +265,14 @@ def test_truncation_is_an_outcome(world):
     world.feature("f", "truncated")
     assert gateway.complete("f", messages=MESSAGES).outcome == "truncated"
     assert the_call().outcome == "truncated"
+
+
+def test_a_retry_that_no_budget_has_room_for_is_not_made_and_counts_nothing_twice(world, provider):
+    world.feature("f", "garbage", route={"retries": 3})
+    Budget.objects.create(feature="f", limit=Decimal("0.008"))
+    with pytest.raises(errors.ProviderError, match="not a JSON object"):
+        gateway.complete("f", messages=MESSAGES)
+    call = the_call()
+    assert len(provider.requests) == 1
+    assert (call.outcome, call.cost_usd) == ("provider_error", call.held_usd)
+    assert Window.objects.get().spent == call.cost_usd < Decimal("0.008")
