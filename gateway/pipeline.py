@@ -32,7 +32,7 @@ async def run(entry: Entry, gate: Gate) -> AsyncGenerator[Piece]:
         with entry.stage("redact"):
             safe = record.safe = await redact(prompt, call, gate.executor)
         entry.row["prompt_version"], entry.row["variant"] = prompt.address, prompt.variant
-        if not prompt.address:
+        if not prompt.address and ask.operation == "chat":
             entry.row["prompt_version"] = observe(call, safe.body, gate.observed)
         with entry.stage("price"):
             bids = price(call, safe.body, catalog)

@@ -33,6 +33,8 @@ def render(call: Identified) -> Prompt:
     messages = body.get("messages")
     if messages is not None and not (isinstance(messages, list) and all(isinstance(m, dict) for m in messages)):
         raise InvalidRequest("`messages` must be a list of objects with `role` and `content`.", param="messages")
+    if not isinstance(body.get("stream_options") or {}, dict):
+        raise InvalidRequest("`stream_options` must be an object.", param="stream_options")
     if ask.variables is None:
         if not messages:
             raise InvalidRequest(

@@ -10,3 +10,4 @@ from deploy.settings import *  # noqa: F403
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DEBUG = False
 TOLLHOUSE = {"ALLOW_PRIVATE_UPSTREAMS": True}
+INSTALLED_APPS = ["tests", *INSTALLED_APPS]  # noqa: F405

@@ -150,20 +150,20 @@ class Writer:
                 await self._halve(connection, batch, error)
             else:
                 await self._attempt(connection, batch, repeat=repeat)
-        except psycopg.Error as error:
+        except Exception as error:  # noqa: BLE001  (whatever spoils a batch, only its culprit may suffer)
             await connection.execute("ROLLBACK")
             await self._halve(connection, batch, error)
         else:
             for op, answer in transaction.answers:
                 self._answer(op, answer)
 
-    async def _halve(self, connection: Connection, batch: Sequence[Operation], error: psycopg.Error) -> None:
+    async def _halve(self, connection: Connection, batch: Sequence[Operation], error: Exception) -> None:
         if len(batch) > 1:
             middle = len(batch) // 2
             await self._attempt(connection, batch[:middle], repeat=True)
             await self._attempt(connection, batch[middle:], repeat=True)
             return
-        logger.error("ledger: operation of call %s refused by the database: %s", batch[0].call_id, one_line(error))
+        logger.error("ledger: operation of call %s cannot be written: %s", batch[0].call_id, one_line(error))
         self._answer(
             batch[0],
             LedgerUnavailable(

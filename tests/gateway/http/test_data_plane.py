@@ -46,6 +46,10 @@ MESSAGES = [{"role": "user", "content": "hello"}]
         ({"model": "f", "messages": MESSAGES, "stream": "yes"}, "`stream` must be true or false"),
         ({"model": "f", "messages": MESSAGES, "variables": []}, "`variables` must be an object"),
         ({"model": "f", "variables": {}}, "has no live prompt"),
+        (
+            {"model": "f", "messages": MESSAGES, "stream": True, "stream_options": [1]},
+            "`stream_options` must be an object",
+        ),
     ],
 )
 def test_bad_bodies_say_what_to_do(post, body, words):
@@ -136,7 +140,7 @@ fields = [
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(
     st.dictionaries(st.sampled_from(fields), values, max_size=4),
