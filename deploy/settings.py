@@ -109,4 +109,5 @@ LOGGING = {
     "loggers": {"presidio-analyzer": {"level": "ERROR"}},
 }
 
-TOLLHOUSE = tollhouse_from_environment()
+# Without DATABASE_URL everything is on this machine, and models of one's own are too.
+TOLLHOUSE = {"ALLOW_PRIVATE_UPSTREAMS": "DATABASE_URL" not in os.environ, **tollhouse_from_environment()}
