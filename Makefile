@@ -2,8 +2,9 @@
 SHELL := /bin/bash
 STATE := .tollhouse
 UV := $(shell command -v uv 2>/dev/null || echo $(STATE)/tools/bin/uv)
-PYTHON := $(shell for v in 3.13 3.12 3.14; do p=$$(command -v python$$v 2>/dev/null) && $$p -c '' 2>/dev/null && echo $$p && break; done || true)
-PYTHON := $(or $(PYTHON),$(shell python3 -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && command -v python3))
+# An interpreter's version and not its path, so that an environment made with another one of that version stays.
+PYTHON := $(shell for v in 3.13 3.12 3.14 3; do python$$v -c 'import sys; v = sys.version_info; \
+	v < (3, 12) and sys.exit(1); print(f"{v[0]}.{v[1]}")' 2>/dev/null && break; done)
 export UV_PYTHON ?= $(PYTHON)
 export PYTHONUNBUFFERED = 1
 
@@ -25,11 +26,11 @@ clean: ## Remove what make made, the embedded database included.
 	rm -rf $(STATE) .venv staticfiles
 
 sync: $(UV)
-	@if [ -z "$(UV_PYTHON)" ]; then echo "No Python 3.12 or newer was found; install one (or set UV_PYTHON to it)." >&2; exit 1; fi
+	@if [ -z "$(UV_PYTHON)" ]; then echo "No Python 3.12 or newer was found; install one (or set UV_PYTHON to its version)." >&2; exit 1; fi
 	@mkdir -p $(STATE)
 	@$(UV) sync --quiet --frozen --extra local || { echo "The packages could not be installed; see the lines above." >&2; exit 1; }
 
 $(STATE)/tools/bin/uv:
 	@echo "Installing uv into $(STATE)/tools …"
-	@python=$${UV_PYTHON:-python3}; $$python -m venv $(STATE)/tools && $(STATE)/tools/bin/pip install --quiet uv \
+	@python=python$(UV_PYTHON); command -v $$python >/dev/null || python=python3; $$python -m venv $(STATE)/tools && $(STATE)/tools/bin/pip install --quiet uv \
 		|| { echo "uv could not be installed; see https://docs.astral.sh/uv for other ways." >&2; exit 1; }
