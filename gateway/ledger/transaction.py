@@ -23,6 +23,9 @@ from gateway.types import ZERO
 SQL = queries("ledger.sql")
 SQL["insert_calls"] = SQL["insert_calls"].format(columns=", ".join(str(f.column) for f in Call._meta.concrete_fields))
 
+#: Ids of windows that a writer remembers; those of past periods are forgotten with all others when there are more.
+MOST_WINDOWS = 20_000
+
 Connection = AsyncConnection[TupleRow]
 WindowKey = tuple[int, datetime]
 
@@ -115,6 +118,8 @@ class Transaction:
             if (rule := rules.by_id.get(window.budget_id)) and alerts.crossed(rule, window.spent_before, window.spent):
                 self._writes["insert_alerts"].append(alerts.threshold(rule, window.starts_at, window.spent))
         await self._write_and_commit()
+        if len(self.memory.windows) > MOST_WINDOWS:
+            self.memory.windows.clear()
         self.memory.windows.update(self._new_windows)
 
     async def _begin(self, taking: list[UUID]) -> tuple[datetime, Rules, set[int]]:

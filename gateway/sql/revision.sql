@@ -8,6 +8,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
+INSERT INTO tollhouse_revision (name, value) VALUES ('catalog', 0), ('rules', 0), ('prices', 0);
+
 DO $$
 DECLARE part record;
 BEGIN

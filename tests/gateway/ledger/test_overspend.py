@@ -142,11 +142,20 @@ def test_four_processes_never_pass_the_limit_and_two_killed_ones_leave_lost_rows
             process.wait()
         for process in processes[2:]:
             assert process.wait(60) == 0
-        killed = Hold.objects.count()
+        killed = left_by_the_dead()
         async_to_sync(_sweep)()
     assert sampler.samples > 20 and sampler.broken == []
     assert Call.objects.filter(outcome="lost").count() == killed
     sums_agree()
+
+
+def left_by_the_dead() -> int:
+    """Holds, and those that somebody has swept already; in one statement, as any living writer sweeps at any time."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT (SELECT count(*) FROM tollhouse_hold) + (SELECT count(*) FROM tollhouse_call WHERE outcome = 'lost')"
+        )
+        return cursor.fetchone()[0]
 
 
 async def _sweep() -> None:
