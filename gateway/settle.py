@@ -182,6 +182,6 @@ def _ended(task: asyncio.Task[None]) -> None:
 
 
 async def settled() -> None:
-    """Waits until every call that has ended has its row; for an orderly stop."""
-    while _running:
-        await asyncio.gather(*_running, return_exceptions=True)
+    """Waits until every call that has ended has its row, but no longer than a reply would; for an orderly stop."""
+    if _running:
+        await asyncio.wait(_running, timeout=ROW_TIMEOUT_S)

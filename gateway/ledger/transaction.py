@@ -31,11 +31,11 @@ WindowKey = tuple[int, datetime]
 
 
 class TakenHold(NamedTuple):
-    """A hold that this transaction has deleted: its windows' ids, the amount held in each, its draft row."""
+    """A hold that this transaction has deleted: its windows' ids, the amount held in each; its draft row if it moves."""
 
     windows: list[int]
     amounts: list[Decimal]
-    draft: Row
+    draft: Row | None
 
 
 @dataclass(slots=True)
@@ -104,13 +104,14 @@ class Transaction:
         """One transaction for the whole batch: read the rules, lock the windows, decide, write, commit."""
         holds = [op for op in batch if isinstance(op, Hold) and not op.abandoned]
         settles = [op for op in batch if isinstance(op, Settle)]
-        taking = [s.call_id for s in settles] + [h.call_id for h in holds if h.moves or self.repeat]
+        moving = [h.call_id for h in holds if h.moves or self.repeat]
+        taking = [s.call_id for s in settles] + moving
         now, rules, ids = await self._begin(taking)
         candidates = [[Candidate(bid, rules.budgets_for(h.at(bid))) for bid in h.bids] for h in holds]
         await self._find_windows([c for listed in candidates for c in listed], rules, now)
         ids |= {id for listed in candidates for c in listed for id in c.windows}
         ids |= {id for s in settles if s.grant for id in s.grant.windows}
-        await self._lock(ids, taking)
+        await self._lock(ids, taking, moving)
         await self._settle(settles)
         for hold, listed in zip(holds, candidates, strict=True):
             self._admit(hold, listed, rules)
@@ -134,7 +135,7 @@ class Transaction:
         if revision is None or revision != self.memory.rules.revision:
             self.memory.rules = await load_rules(self.connection, revision)
             self.memory.windows.clear()
-        return now, self.memory.rules, {id async for (id,) in held} if held else set()
+        return now, self.memory.rules, {id for (id,) in await held.fetchall()} if held else set()
 
     async def _find_windows(self, candidates: Iterable[Candidate], rules: Rules, now: datetime) -> None:
         """Gives each candidate the ids of its windows, after making those that nobody needed before."""
@@ -150,16 +151,16 @@ class Transaction:
         for candidate in candidates:
             candidate.windows = [known[keys[rule.id]] for rule in candidate.budgets]
 
-    async def _lock(self, ids: set[int], taking: list[UUID]) -> None:
+    async def _lock(self, ids: set[int], taking: list[UUID], moving: list[UUID]) -> None:
         """Locks every window that this batch may touch, by id, then takes the holds that it settles or moves."""
         if not ids and not taking:
             return
         async with self.connection.pipeline():
             locked = await self.connection.execute(SQL["lock_windows"], [sorted(ids)])
-            took = await self.connection.execute(SQL["take_holds"], [taking])
-        async for id, budget_id, metric, starts_at, spent, held in locked:
+            took = await self.connection.execute(SQL["take_holds"], [taking, moving])
+        for id, budget_id, metric, starts_at, spent, held in await locked.fetchall():
             self._locked[id] = LockedWindow(id, budget_id, metric, starts_at, spent, held, spent_before=spent)
-        async for call_id, windows, amounts, draft in took:
+        for call_id, windows, amounts, draft in await took.fetchall():
             self._taken[call_id] = TakenHold(windows, amounts, draft)
             if not self._locked.keys() >= set(windows):
                 # Its owner moved it between our two reads; the batch starts over.
@@ -220,7 +221,7 @@ class Transaction:
                 return
             refusal = refusal or answer
         assert refusal is not None
-        if hold.moves and (earlier := self._taken.get(hold.call_id)):
+        if hold.moves and (earlier := self._taken.get(hold.call_id)) and earlier.draft is not None:
             self._hold(hold, earlier.windows, earlier.amounts, earlier.draft)
         if refusal.budget:
             window = next(

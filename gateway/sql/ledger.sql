@@ -33,8 +33,9 @@ FROM tollhouse_window w JOIN tollhouse_budget b ON b.id = w.budget_id
 WHERE w.id = ANY(%s) ORDER BY w.id FOR UPDATE OF w
 
 -- name: take_holds
--- Settles each hold once: whoever deletes it accounts for it.
-DELETE FROM tollhouse_hold WHERE call_id = ANY(%s) RETURNING call_id, windows, amounts, draft
+-- Settles each hold once: whoever deletes it accounts for it. Only a hold that is moved may need its draft again.
+DELETE FROM tollhouse_hold WHERE call_id = ANY(%s)
+RETURNING call_id, windows, amounts, CASE WHEN call_id = ANY(%s) THEN draft END
 
 -- name: find_calls
 SELECT c.id, c.outcome, c.cost_usd,

@@ -1,6 +1,7 @@
 """Catalog files: applied whole or not at all, exported to the same again."""
 
 import tomllib
+from datetime import UTC, datetime
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
@@ -18,6 +19,7 @@ from gateway.configuration.apply import Refused, apply
 from gateway.configuration.document import Document
 from gateway.configuration.export import export
 from gateway.models import AuditEntry, Feature, Price, PromptVersion, Provider, Route, Variant
+from gateway.prices.book import PriceBook
 
 DEMO = Path(__file__).resolve().parents[3] / "deploy" / "catalog" / "demo.toml"
 pytestmark = pytest.mark.django_db
@@ -56,6 +58,14 @@ def test_the_demo_applies_and_a_second_time_changes_nothing(settings):
     assert second.getvalue().splitlines() == ["= 7 unchanged", "Applied."]
     assert Variant.objects.get().version.content["variables"] == ["ticket"]
     assert AuditEntry.objects.filter(action="catalog.apply").count() == 1
+
+
+@pytest.mark.parametrize("name", ["openai", "anthropic"])
+def test_the_vendors_catalogs_apply_and_their_models_have_prices(name):
+    call_command("catalog", "apply", str(DEMO.with_name(f"{name}.toml")), stdout=StringIO(), stderr=StringIO())
+    call_command("prices", "sync", stdout=StringIO())
+    target = Route.objects.get(name=name).targets.get()
+    assert PriceBook.load().find(target.provider.name, target.model, datetime.now(UTC)) is not None
 
 
 def test_a_dry_run_shows_the_plan_and_keeps_nothing(tmp_path):
