@@ -84,8 +84,8 @@ def make_ahead(days: int) -> tuple[int, datetime]:
     return len(statements), partition("tollhouse_payload", now + timedelta(days=days))[2]
 
 
-def days_left() -> float:
-    """For how many days from now, at least, every table has its partitions."""
+def covered_until() -> datetime:
+    """Until when, from now on, every table has its partitions; the database's now where one is missing already."""
     with connections["default"].cursor() as cursor:
         cursor.execute("SELECT now()")
         now: datetime = cursor.fetchone()[0]
@@ -97,4 +97,4 @@ def days_left() -> float:
         while (found := partition(table, at))[0] in existing:
             at = found[2]
         ends.append(at)
-    return (min(ends) - now) / timedelta(days=1)
+    return min(ends)

@@ -4,10 +4,12 @@ import logging
 import signal
 import threading
 from argparse import ArgumentParser
+from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
+from django.utils import timezone
 
 from budgets.models import Alert
 from gateway.conf import settings
@@ -43,20 +45,20 @@ class Command(BaseCommand):
 
 
 def keep_partitions() -> None:
-    """Makes partitions ahead; where that fails and the last one is near, an alert says so, once a day."""
+    """Makes partitions ahead; where that fails and the last one is near, an alert says so, once for each last one."""
     days = settings().PARTITIONS_AHEAD_DAYS
     try:
         made, until = partitions.make_ahead(days)
         if made:
             logger.info("worker: %d partitions made, until %s", made, f"{until:%Y-%m-%d}")
     finally:
-        left = partitions.days_left()
-        if left < min(2, days):
+        until = partitions.covered_until()
+        if until < timezone.now() + timedelta(days=min(2, days)):
             Alert.objects.get_or_create(
-                dedup_key=f"partitions:{left:.0f}",
+                dedup_key=f"partitions:{until:%Y-%m-%d}",
                 defaults={
                     "kind": "partitions_short",
                     "severity": Alert.Severity.CRITICAL,
-                    "summary": f"Partitions of calls and payloads end in {left:.1f} days: run `manage.py worker`, see its log.",
+                    "summary": f"Partitions of calls and payloads end on {until:%Y-%m-%d}: see the log of `manage.py worker`.",
                 },
             )
