@@ -24,7 +24,7 @@ from redaction.policies import DEFAULT
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One line of a plan: `+` made, `~` changed, `=` as it was."""
+    """One line of a plan: `+` made, `~` changed, `=` as it was, `!` probably a mistake."""
 
     kind: str
     what: str
@@ -223,8 +223,18 @@ def apply_price(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
     if current and current.rates == rates:
         rows.changes.append(Change("=", what))
         return
+    if current and _thousandfold(current.rates, rates):
+        rows.changes.append(
+            Change("!", what, "changes more than a thousandfold; prices are US dollars per million tokens")
+        )
     row = Price(**key, source="catalog")
     rows.save(place, row, {"rates": rates, "source_url": entry.get("source_url", "")}, what)
+
+
+def _thousandfold(before: dict[str, Any], after: dict[str, str]) -> bool:
+    """Whether a rate moved so far that another unit was probably meant."""
+    pairs = [(Decimal(before[part]), Decimal(after[part])) for part in after if isinstance(before.get(part), str)]
+    return any(old and new and max(old / new, new / old) >= 1000 for old, new in pairs)
 
 
 def _moment(value: date | datetime | None) -> datetime | None:

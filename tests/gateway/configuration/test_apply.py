@@ -118,6 +118,13 @@ def test_a_price_override_is_a_new_row_only_when_it_differs():
     assert [p.rates for p in Price.objects.order_by("id")] == [{"input": "0.1"}, {"input": "0.2"}]
 
 
+def test_a_price_that_moves_a_thousandfold_is_pointed_out():
+    price = '[[prices]]\nprovider = "local"\nmodel = "small"\ninput_usd_per_mtok = {}\n'
+    applied(price.format("0.15"))
+    assert applied(price.format("0.2")) == ["+ price local/small"]
+    assert applied(price.format("0.0000002"))[0].startswith("! price local/small: changes more than a thousandfold")
+
+
 def test_keys_are_encrypted_bound_to_their_host_and_left_out_of_exports():
     applied(BASE.replace('kind = "openai"', 'kind = "openai"\napi_key = "s3cret-key"'))
     assert "s3cret" not in Provider.objects.get().api_key_encrypted
