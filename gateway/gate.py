@@ -1,6 +1,7 @@
 """The gate of a process: the catalog, the ledger, the connections to providers, all in one event loop."""
 
 import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp
@@ -13,6 +14,9 @@ from gateway.ledger.database import connection_parameters
 from gateway.offload import offload
 from gateway.prompts.observed import Observed
 from gateway.providers.connect import connector
+from redaction import engine
+
+logger = logging.getLogger("tollhouse.gate")
 
 
 class Gate:
@@ -29,6 +33,8 @@ class Gate:
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
         )
+        if any(feature.policy.scans for feature in catalog.features.values()):
+            executor.submit(_warm)
         self._watching = asyncio.create_task(watch(self._swap, catalog), name="tollhouse-catalog")
 
     @classmethod
@@ -50,3 +56,14 @@ class Gate:
         await self.ledger.stop()
         await self.http.close()
         self.executor.shutdown()
+
+
+def _warm() -> None:
+    """Builds the redaction engine, which takes seconds, before the first call needs it."""
+    try:
+        engine.warm()
+    except OSError as error:
+        logger.error(
+            "TOLLHOUSE_REDACTION_MODEL=%r cannot be loaded, so calls that need it are refused; install it, or leave it "
+            "empty to look for patterns only: %s", engine.model(), str(error).splitlines()[0],
+        )  # fmt: skip

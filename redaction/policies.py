@@ -28,6 +28,11 @@ class Policy:
     entities: tuple[str, ...]
     threshold: float = 0.4
 
+    @property
+    def scans(self) -> bool:
+        """Whether text has to be analysed for it."""
+        return bool(self.entities) and (self.outbound != "off" or self.stored == "redacted")
+
     def __post_init__(self) -> None:
         _known("outbound", self.outbound, OUTBOUND)
         _known("stored", self.stored, STORED)
