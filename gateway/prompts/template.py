@@ -1,15 +1,18 @@
 """Templates of prompts: Jinja2 in its immutable sandbox, with strict variables, bounded in time and size."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache, wraps
+from json import JSONEncoder
 from time import perf_counter
 from typing import Any
 
 import orjson
 from jinja2 import StrictUndefined, TemplateError, meta, nodes
 from jinja2.exceptions import SecurityError
+from jinja2.filters import do_round
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
 
 from gateway.errors import PromptError
 from gateway.types import Json
@@ -17,11 +20,11 @@ from gateway.types import Json
 #: What one rendering may take and make.
 MOST_SECONDS = 1.0
 MOST_CHARACTERS = 1_000_000
-#: Filters that cannot blow a text up; `join` and `replace` are there too, with a bound of their own.
+#: Filters that cannot blow a text up; `join`, `replace`, `round` and `tojson` have bounds of their own.
 FILTERS = frozenset({
     "abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "int", "items", "last", "length",
-    "list", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "round", "select", "selectattr", "sort",
-    "string", "title", "tojson", "trim", "truncate", "unique", "upper", "wordcount",
+    "list", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "select", "selectattr", "sort",
+   "string", "title", "trim" "truncate", "unique", "upper", "wordcount",
 })  # fmt: skip
 #: Methods and operators that could, in one step, before the size is counted.
 EXPLOSIVE_METHODS = frozenset(
@@ -52,30 +55,82 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
         self.tick()
-        return super().call(context, obj, *args, **kwargs)
+        return _bounded(super().call(context, obj, *args, **kwargs))
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         self.tick()
-        return self._refused(obj, attribute) or super().getattr(obj, attribute)
+        if _explosive(obj, attribute):
+            return self.unsafe_undefined(obj, attribute)
+        return super().getattr(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         self.tick()
-        return self._refused(obj, argument) or super().getitem(obj, argument)
-
-    def _refused(self, obj: Any, name: Any) -> Any:
-        # The sandbox lets `format` pass in a form of its own, which pads as far as it is told to.
-        return self.unsafe_undefined(obj, name) if isinstance(obj, str) and name in EXPLOSIVE_METHODS else None
+        if _explosive(obj, argument):
+            return self.unsafe_undefined(obj, str(argument))
+        return super().getitem(obj, argument)
 
     def tick(self) -> None:
         if perf_counter() > self.ends_at:
             raise SecurityError(f"rendering took longer than {MOST_SECONDS:g} s")
 
+    def each(self, values: Iterable[Any]) -> Iterator[Any]:
+        """The values of a loop, with a look at the clock before each: an empty body passes no other hook."""
+        for value in values:
+            self.tick()
+            yield value
+
+    def guarded(self, apply: Callable[..., Any]) -> Callable[..., Any]:
+        """A filter, with the clock before it and the bound of sizes behind it."""
+
+        @wraps(apply)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            self.tick()
+            return _bounded(apply(*args, **kwargs))
+
+        return guarded
+
+
+def _explosive(obj: Any, name: Any) -> bool:
+    # The sandbox lets `format` pass in a form of its own, which pads as far as it is told to. Numbers and bytes have
+    # methods that pad too (`to_bytes`, `zfill`), and none that a prompt needs.
+    return isinstance(name, str) and (
+        name in EXPLOSIVE_METHODS if isinstance(obj, str) else isinstance(obj, int | float | bytes)
+    )
+
+
+class _Guards(NodeTransformer):
+    """Puts the clock into loops, and the bound of sizes around lists and objects that the template writes."""
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:
+        self.generic_visit(node)
+        node.iter = _filtered(node.iter, "_each")
+        return node
+
+    def visit_List(self, node: nodes.List) -> nodes.Node:
+        self.generic_visit(node)
+        return _filtered(node, "_bounded")
+
+    def visit_Dict(self, node: nodes.Dict) -> nodes.Node:
+        self.generic_visit(node)
+        return _filtered(node, "_bounded")
+
+    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:
+        self.generic_visit(node)
+        return _filtered(node, "_bounded") if node.ctx == "load" else node
+
+
+def _filtered(node: Any, name: str) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+
 
 def _environment() -> _Sandbox:
     # Prompts are no HTML: escaping would change what the model reads.
     environment = _Sandbox(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
-    environment.filters = {name: f for name, f in environment.filters.items() if name in FILTERS}
-    environment.filters |= {"join": _join, "replace": _replace}
+    filters = {name: f for name, f in environment.filters.items() if name in FILTERS | {"tojson"}}
+    filters |= {"join": _join, "replace": _replace, "round": _round}
+    environment.filters = {name: environment.guarded(f) for name, f in filters.items()}
+    environment.filters |= {"_each": environment.each, "_bounded": _bounded}
+    environment.policies["json.dumps_function"] = _dumps
     environment.globals.clear()
     environment.globals["range"] = _range
     return environment
@@ -103,6 +158,41 @@ def _replace(text: str, old: str, new: str) -> str:
     if len(text) + text.count(old) * len(new) > MOST_CHARACTERS:
         raise SecurityError(f"replace makes a text longer than {MOST_CHARACTERS:,} characters")
     return text.replace(old, new)
+
+
+def _round(value: float, precision: int = 0, method: Any = "common") -> float:
+    if not -20 <= precision <= 20:
+        raise SecurityError("round to at most 20 digits in a prompt")
+    return do_round(value, precision, method)
+
+
+def _dumps(value: Any, *, indent: int | None = None, **options: Any) -> str:
+    if indent is not None and not 0 <= indent <= 8:
+        raise SecurityError("tojson indents by at most 8 in a prompt")
+    texts, size = [], 0
+    for text in JSONEncoder(indent=indent, **options).iterencode(value):
+        texts.append(text)
+        size += len(text)
+        if size > MOST_CHARACTERS:
+            raise SecurityError(f"tojson makes a text longer than {MOST_CHARACTERS:,} characters")
+    return "".join(texts)
+
+
+def _bounded(value: Any) -> Any:
+    """The value, as long as it could be written out: lists may hold one another many times over, and so grow without end."""
+    left, waiting = MOST_CHARACTERS, [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str | bytes | list | tuple | dict):
+            left -= len(item)
+        left -= 1
+        if left < 0:
+            raise SecurityError(f"a value of more than {MOST_CHARACTERS:,} characters is not allowed in a prompt")
+        if isinstance(item, dict):
+            waiting += [*item, *item.values()]
+        elif isinstance(item, list | tuple):
+            waiting += item
+    return value
 
 
 class Template:
@@ -135,9 +225,12 @@ class Template:
                 if tree.find(kind):
                     raise PromptError(f"A prompt cannot use `{word}`; write the text out, or pass it in as a variable.")
             names |= meta.find_undeclared_variables(tree) - set(self._environment.globals)
-            template = self._environment.from_string(text)
+            template = self._environment.from_string(_Guards().visit(tree))
         except TemplateError as error:
             raise PromptError(f"The prompt is no valid template: {error}") from None
+        except (SyntaxError, RecursionError, ValueError) as error:
+            # What Python makes of nesting too deep for it, and of numbers too long.
+            raise PromptError(f"The prompt is no valid template: {type(error).__name__}, simplify it.") from None
         return lambda variables, budget: budget.collect(template.generate(variables))
 
     def render(self, variables: Mapping[str, Json]) -> list[dict[str, Json]]:
@@ -160,7 +253,7 @@ class Template:
             return [message(variables, budget) for message in self._messages]
         except TemplateError as error:
             raise PromptError(f"The prompt could not be rendered: {error}", param="variables") from None
-        except (TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
+        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
             # What a template does with a variable of another type than it expects.
             raise PromptError(f"The prompt could not be rendered: {type(error).__name__}.", param="variables") from None
 

@@ -70,3 +70,61 @@ def test_a_template_that_is_none_says_so():
 def test_what_could_hurt_is_refused(text):
     with pytest.raises(PromptError):
         rendered(text, x="aaaa" * 10)
+
+
+ALIASED = "{% set a = ['xxxxxxxx'] %}" + "".join(
+    f"{{% set {new} = [{', '.join([old] * 10)}] %}}" for old, new in zip("abcdefg", "bcdefgh", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% for a in x %}{% for b in x %}{% for c in x %}{% endfor %}{% endfor %}{% endfor %}",
+        "{{ x|length }}{% set r = range(1000) %}{% for a in r %}{% for b in r %}{% for c in r %}{% endfor %}{% endfor %}{% endfor %}",
+        "{{ x|tojson(indent=900000000) }}",
+        "{{ x|length|round(20000000, 'ceil') }}",
+        "{{ x|length }}{{ 1|round(20000000, 'ceil') }}",
+        "{{ x|length }}{{ (1).to_bytes(3000000000, 'big') }}",
+        "{{ x|length }}{{ 'a'.encode().center(3000000000) }}",
+        "{{ x|length }}" + ALIASED + "{{ h|string|length }}",
+        "{{ x|length }}" + ALIASED.replace("[", "(").replace("]", ",)") + "{{ h == h }}",
+        "{% set b = range(1000)|map(attribute='no', default=x)|list %}{% set c = range(1000)|map(attribute='no', default=b)|list %}{{ c|tojson }}",
+        "{{ x|length }}{% set b = {}.fromkeys(range(1000)|list, x) %}{% set c = {}.fromkeys(range(1000)|list, b) %}{{ c }}",
+    ],
+)
+def test_lists_cannot_hurt_either(text):
+    with pytest.raises(PromptError):
+        rendered(text, x=list(range(1000)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% for a in x %}" * 25 + "{% endfor %}" * 25,
+        "{{ " + "(" * 3000 + "x" + ")" * 3000 + " }}",
+        "{{ x + " + "9" * 5000 + " }}",
+    ],
+)
+def test_a_template_too_deep_for_python_is_no_template(text):
+    with pytest.raises(PromptError, match="no valid template"):
+        user(text)
+
+
+def test_a_variable_of_another_type_is_told():
+    with pytest.raises(PromptError, match="could not be rendered"):
+        rendered("{{ x|dictsort }}", x="text")
+
+
+def test_loops_literals_and_bounded_filters_work_as_ever():
+    text = "{% for a, b in x|dictsort %}{{ loop.index }}/{{ loop.length }}:{{ [a, b]|join('=') }}{{ ',' if not loop.last }}{% endfor %}"
+    assert rendered(text, x={"k": 1, "l": 2}) == "1/2:k=1,2/2:l=2"
+    assert rendered("{{ x|round(1) }} {{ {'a': (x, 1)}|tojson }} {{ [x]|tojson(indent=1) }}", x=2.345) == (
+        '2.3 {"a": [2.345, 1]} [\n 2.345\n]'
+    )
+    assert (
+        rendered(
+            "{% for n in x recursive %}{{ n.v }}{{ loop(n.c) }}{% endfor %}", x=[{"v": 1, "c": [{"v": 2, "c": []}]}]
+        )
+        == "12"
+    )
