@@ -11,6 +11,8 @@ from typing import Any
 Place = tuple[str | int, ...]
 HEADER = re.compile(r"^\s*(\[\[?)(.+?)(\]\]?)\s*(?:#.*)?$")
 KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
+#: A text or a comment; those of several lines may hold what looks like a header or a key.
+TEXT = re.compile(r"""\"{3}(?:\\.|[^\\])*?\"{3,5}|'{3}.*?'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|\#[^\n]*""", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,9 @@ class Document:
             found = re.search(r"at line (\d+)", str(error))
             self.problems.append(Problem(name, int(found[1]) if found else 1, f"This is not valid TOML: {error}."))
             return
+        except (ValueError, ArithmeticError, RecursionError):
+            self.problems.append(Problem(name, 1, "A number is too long, or lists are nested too deeply, to be read."))
+            return
         self._index(text)
 
     @classmethod
@@ -59,10 +64,11 @@ class Document:
         self.problem((*place, name), f"{name!r} is not known here; {hint}")
 
     def _index(self, text: str) -> None:
-        """Finds the line of each table and key. Keys inside texts of several lines may be found too; they are in nobody's way."""
+        """Finds the line of each table and key."""
         table: Place = ()
         counts: dict[Place, int] = {}
-        for number, line in enumerate(text.splitlines(), 1):
+        bare = TEXT.sub(lambda found: "\n" * found[0].count("\n") or found[0], text)
+        for number, line in enumerate(bare.split("\n"), 1):
             if header := HEADER.match(line):
                 path = _path(header[2])
                 if path is None:

@@ -5,19 +5,23 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import tomli_w
+from django.db.models import Count
 
 from budgets.models import SCOPE_FIELDS, Budget
 from gateway import secrets
+from gateway.configuration.rows import overrides
 from gateway.configuration.schema import PRICE_FIELDS
-from gateway.models import Feature, Price, Provider, Route, Variant
+from gateway.models import Deployment, Feature, Price, Provider, Route, Variant
 from redaction.models import RedactionPolicy
 
 
 def export(*, with_secrets: bool) -> str:
     """All policies, providers, routes, features, live prompts, budgets and price overrides as TOML.
 
-    Stored provider keys are in it only `with_secrets`; else a comment names the providers whose key was left out.
+    Stored provider keys are in it only `with_secrets`. Comments name what was left out: those keys, the smaller shares of
+    split deployments, and prices with tiers or variants, which a file cannot say.
     """
+    prices = _overrides()
     document = {
         "policies": {p.name: _policy(p) for p in RedactionPolicy.objects.all()},
         "providers": {p.name: _provider(p, with_secrets=with_secrets) for p in Provider.objects.all()},
@@ -25,13 +29,21 @@ def export(*, with_secrets: bool) -> str:
         "features": {f.slug: _feature(f) for f in Feature.objects.select_related("route", "policy")},
         "prompts": _prompts(),
         "budgets": [_budget(b) for b in Budget.objects.order_by(*SCOPE_FIELDS, "metric", "period", "timezone")],
-        "prices": [_price(p) for p in _overrides()],
+        "prices": [_price(p) for p in prices if _flat(p)],
     }
-    left_out = "" if with_secrets else ", ".join(p.name for p in Provider.objects.exclude(api_key_encrypted=""))
-    comment = (
-        f"# Keys stored for {left_out} are left out; `catalog export --secrets` writes them.\n\n" if left_out else ""
+    keys = [] if with_secrets else [p.name for p in Provider.objects.exclude(api_key_encrypted="")]
+    comments = [
+        f"# {sentence.format(', '.join(names))}\n"
+        for sentence, names in (
+            ("Keys stored for {} are left out; `catalog export --secrets` writes them.", keys),
+            ("Deployments of {} are split; only the largest share is here, and applying it ends the split.", _split()),
+            ("Prices of {} have tiers or variants and are left out; enter them in the admin.", _tiered(prices)),
+        )
+        if names
+    ]
+    return "".join([*comments, "\n"] if comments else []) + tomli_w.dumps(
+        {name: value for name, value in document.items() if value}
     )
-    return comment + tomli_w.dumps({name: value for name, value in document.items() if value})
 
 
 def _filled(**values: Any) -> dict[str, Any]:
@@ -82,6 +94,11 @@ def _prompts() -> dict[str, Any]:
     return dict(sorted(found.items()))
 
 
+def _split() -> list[str]:
+    counted = Deployment.objects.annotate(shares=Count("variants")).filter(shares__gt=1)
+    return list(counted.order_by("prompt__feature__slug").values_list("prompt__feature__slug", flat=True))
+
+
 def _budget(row: Budget) -> dict[str, Any]:
     return {
         **{name: getattr(row, name) for name in SCOPE_FIELDS if getattr(row, name)},
@@ -97,8 +114,16 @@ def _budget(row: Budget) -> dict[str, Any]:
 
 def _overrides() -> list[Price]:
     """The override in force for each model and date."""
-    newest = {(p.provider, p.model, p.effective_from): p for p in Price.objects.filter(source="catalog").order_by("id")}
+    newest = {(p.provider, p.model, p.effective_from): p for p in overrides().order_by("id")}
     return sorted(newest.values(), key=lambda p: (p.provider, p.model, str(p.effective_from)))
+
+
+def _flat(row: Price) -> bool:
+    return set(row.rates) <= set(PRICE_FIELDS.values())
+
+
+def _tiered(rows: list[Price]) -> list[str]:
+    return [str(row) for row in rows if not _flat(row)]
 
 
 def _price(row: Price) -> dict[str, Any]:

@@ -15,11 +15,14 @@ from gateway.conf import settings
 from gateway.configuration.document import Document, Place
 from gateway.configuration.schema import PRICE_FIELDS, SECTIONS, missing
 from gateway.models import Feature, Price, Provider, Route, Target
+from gateway.prices.book import SEEDS
 from gateway.prices.rates import Rates
 from gateway.providers import KINDS
 from gateway.providers.guard import check_url
 from redaction.models import RedactionPolicy
 from redaction.policies import DEFAULT
+
+MOST_MODEL = Target._meta.get_field("model").max_length or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ class Rows:
     ) -> M | None:
         """The row that an entry refers to; notes the problem when there is none."""
         found = model._default_manager.filter(**{field_name: value}).first()
-        if found is None:
+        if found is None and not (self.document.problems and value in self.document.values.get(section, {})):
+            # One that the file has, and that is wrong itself, was told where it stands.
             names = ", ".join(model._default_manager.values_list(field_name, flat=True)[:20]) or "none yet"
             self.document.problem(
                 place, f"There is no {value!r} in {section}; there are: {names}. Add [{section}.{value}]."
@@ -143,8 +147,10 @@ def apply_route(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
     moved = f"targets {', '.join(before)} → {', '.join(after)}" if before != after and row.pk else ""
     if rows.save(place, row, values, f"route {name}", extra=moved) and before != after:
         row.targets.all().delete()
-        for position, (provider, model) in enumerate(targets or ()):
-            Target.objects.create(route=row, position=position, provider=provider, model=model)
+        Target.objects.bulk_create(
+            Target(route=row, position=position, provider=provider, model=model)
+            for position, (provider, model) in enumerate(targets or ())
+        )
 
 
 def _targets(rows: Rows, place: Place, given: list[str]) -> list[tuple[Provider, str]] | None:
@@ -153,6 +159,9 @@ def _targets(rows: Rows, place: Place, given: list[str]) -> list[tuple[Provider,
         provider_name, slash, model = text.partition("/")
         if not slash or not model:
             rows.document.problem(place, f"{text!r} is no target; write provider/model.")
+            return None
+        if len(model) > MOST_MODEL:
+            rows.document.problem(place, f"The model {model[:20]}… has more than {MOST_MODEL} characters.")
             return None
         provider = rows.find(place, Provider, "name", provider_name, "providers")
         if provider is None:
@@ -210,7 +219,7 @@ def apply_price(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
     rates = {part: f"{Decimal(entry[name]).normalize():f}" for name, part in PRICE_FIELDS.items() if name in entry}
     what = f"price {entry['provider']}/{entry['model']}"
     try:
-        Rates.parse(rates)
+        parsed = Rates.parse(rates)
     except ValueError as error:
         rows.document.problem(place, f"{what}: {error}")
         return
@@ -219,8 +228,8 @@ def apply_price(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
         "model": entry["model"],
         "effective_from": _moment(entry.get("effective_from")),
     }
-    current = Price.objects.filter(**key, source="catalog").order_by("-id").first()
-    if current and current.rates == rates:
+    current = overrides().filter(**key).order_by("-id").first()
+    if current and Rates.parse(current.rates) == parsed:
         rows.changes.append(Change("=", what))
         return
     if current and _thousandfold(current.rates, rates):
@@ -229,6 +238,14 @@ def apply_price(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
         )
     row = Price(**key, source="catalog")
     rows.save(place, row, {"rates": rates, "source_url": entry.get("source_url", "")}, what)
+
+
+def overrides() -> models.QuerySet[Price]:
+    """The price rows that count before the seed, from catalog files and the admin alike."""
+    found = Price.objects.all()
+    for seed in SEEDS:
+        found = found.exclude(source__startswith=seed)
+    return found
 
 
 def _thousandfold(before: dict[str, Any], after: dict[str, str]) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 
 from gateway.configuration.document import Document, Place
 
+#: Larger than any amount that the database can hold, smaller than what a float cannot.
+MOST = 10**30
 TEXT, WHOLE, NUMBER, FLAG, TEXTS = "a text", "a whole number", "a number", "true or false", "a list of texts"
 OBJECT, OBJECTS, MOMENT = "a table", "a list of tables", "a date or time"
 
@@ -88,6 +90,7 @@ SECTIONS = {
 
 def check(document: Document) -> None:
     """Notes every section, field and type in the document that cannot be."""
+    _check_texts(document, (), document.values)
     for name, value in document.values.items():
         section = SECTIONS.get(name)
         if section is None:
@@ -105,6 +108,18 @@ def check(document: Document) -> None:
                 _check_entry(document, (name, key), entry, section)
 
 
+def _check_texts(document: Document, place: Place, value: Any) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_texts(document, place, key)
+            _check_texts(document, (*place, key), item)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _check_texts(document, (*place, number), item)
+    elif isinstance(value, str) and "\0" in value:
+        document.problem(place, "PostgreSQL stores no text with the character U+0000; leave it out.")
+
+
 def _check_entry(document: Document, place: Place, entry: Any, section: Section) -> None:
     if not isinstance(entry, dict):
         document.problem(place, "This must be a table.")
@@ -119,13 +134,15 @@ def _check_entry(document: Document, place: Place, entry: Any, section: Section)
 def _fits(value: Any, kind: str) -> bool:
     if isinstance(value, bool):
         return kind == FLAG
+    if isinstance(value, int | Decimal) and not (Decimal(value).is_finite() and -MOST < value < MOST):
+        return False
     match kind:
         case "a text":
             return isinstance(value, str)
         case "a whole number":
             return isinstance(value, int)
         case "a number":
-            return isinstance(value, int) or (isinstance(value, Decimal) and value.is_finite())
+            return isinstance(value, int | Decimal)
         case "a list of texts":
             return isinstance(value, list) and all(isinstance(item, str) for item in value)
         case "a table":

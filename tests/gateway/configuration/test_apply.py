@@ -125,6 +125,30 @@ def test_a_price_that_moves_a_thousandfold_is_pointed_out():
     assert applied(price.format("0.0000002"))[0].startswith("! price local/small: changes more than a thousandfold")
 
 
+def test_what_fails_for_another_mistake_is_not_told_again():
+    assert len(refused(BASE.replace("https://models", "ftp://models"))) == 1
+
+
+def test_prices_entered_in_the_admin_are_exported_too():
+    Price.objects.create(provider="p", model="flat", rates={"input": "2.50"}, source="admin jo")
+    Price.objects.create(provider="p", model="tiered", rates={"input": "1", "tiers": []}, source="admin jo")
+    Price.objects.create(provider="p", model="seed", rates={"input": "1"}, source="litellm 1")
+    text = export(with_secrets=False)
+    assert [price["model"] for price in tomllib.loads(text)["prices"]] == ["flat"]
+    assert "# Prices of p/tiered have tiers or variants and are left out" in text
+    assert applied(text) == ["= price p/flat"]
+
+
+def test_a_split_deployment_is_pointed_out_in_exports():
+    prompt = '[prompts."support.reply"]\nmessages = [{{role = "user", content = "{}"}}]\n'
+    applied(BASE + prompt.format("one") + "deploy = true")
+    assert "split" not in export(with_secrets=False)
+    applied(prompt.format("two"))
+    other = PromptVersion.objects.exclude(variants__isnull=False).get()
+    Variant.objects.create(deployment=Variant.objects.get().deployment, version=other, name="b", weight=10)
+    assert "# Deployments of support.reply are split; only the largest share is here" in export(with_secrets=False)
+
+
 def test_keys_are_encrypted_bound_to_their_host_and_left_out_of_exports():
     applied(BASE.replace('kind = "openai"', 'kind = "openai"\napi_key = "s3cret-key"'))
     assert "s3cret" not in Provider.objects.get().api_key_encrypted
@@ -157,6 +181,14 @@ def test_keys_are_encrypted_bound_to_their_host_and_left_out_of_exports():
         (BASE + '[prompts.nope]\nmessages = [{role = "user", content = "x"}]', "There is no 'nope' in features"),
         ('[[prices]]\nprovider = "p"\nmodel = "m"\ninput_usd_per_mtok = 2000001', "more than one dollar a token"),
         ('[policies.p]\nentities = ["PERSONS"]', "entities: 'PERSONS' is not known"),
+        (BASE + 'description = "a\\u0000b"', "c.toml:11: PostgreSQL stores no text with the character U+0000"),
+        (BASE + '[prompts."support.reply"]\nmessages = [{role = "user", content = "\\u0000"}]', "c.toml:12: PostgreSQL stores no text"),
+        (BASE + "[routes.b]\ntimeout_s = 1e400", "c.toml:12: timeout_s must be a number"),
+        (BASE + "[routes.b]\ntimeout_s = nan", "c.toml:12: timeout_s must be a number"),
+        (BASE.replace("local/small", "local/" + "x" * 300), "c.toml:7: The model xxxxxxxxxxxxxxxxxxxx… has more than 200 characters."),
+        ("[[budgets]]\nlimit = " + "9" * 5000, "c.toml:1: A number is too long"),
+        ("[[budgets]]\nlimit = 1e99999999999999999999", "c.toml:1: A number is too long"),
+        ('[prompts.a]\nx = \"\"\"\n[[budgets]]\nlimit = 2\n[a = {} #]\n\"\"\"\n[[budgets]]\nlimit = "1"', "c.toml:8: limit must be a number"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_with_file_and_line(text, words, settings):
