@@ -10,3 +10,7 @@ class GatewayConfig(AppConfig):
     label = "tollhouse_gateway"
     verbose_name = "The gate"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        # Registers the checks; they import models, which are there only now.
+        from gateway import checks  # noqa: F401
