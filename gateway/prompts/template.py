@@ -24,7 +24,7 @@ MOST_CHARACTERS = 1_000_000
 FILTERS = frozenset({
     "abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "int", "items", "last", "length",
     "list", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "select", "selectattr", "sort",
-   "string", "title", "trim" "truncate", "unique", "upper", "wordcount",
+    "string", "title", "trim", "truncate", "unique", "upper", "wordcount",
 })  # fmt: skip
 #: Methods and operators that could, in one step, before the size is counted.
 EXPLOSIVE_METHODS = frozenset(

@@ -20,7 +20,7 @@ def the_call():
 
 def test_complete_answers_and_its_row_is_committed(world):
     world.feature("support.reply", "cached")
-    reply = gateway.complete("support.reply", messages=MESSAGES, user=42, tenant="acme", labels={"team": "x"})
+    reply = gateway.complete("support.reply", messages=MESSAGES, user="jane.doe", tenant="acme", labels={"team": "x"})
     assert reply.text == "hello there"
     # 200 uncached × 10 + 800 cached × 5 + 20 output × 20 + 10 reasoning × 40, per million.
     assert reply.cost_usd == Decimal("0.0068")
@@ -30,7 +30,7 @@ def test_complete_answers_and_its_row_is_committed(world):
     )  # fmt: skip
     parts = (call.input_tokens, call.cache_read_tokens, call.output_tokens, call.reasoning_tokens)
     assert parts == (200, 800, 20, 10) and call.usage_adds_up and not call.usage_estimated
-    assert call.labels == {"team": "x"} and call.user_ref and "42" not in call.user_ref
+    assert call.labels == {"team": "x"} and call.user_ref and "jane" not in call.user_ref
     assert {"identify", "render", "redact", "price", "hold", "send"} <= set(call.trace["stages"])
     # The mock reports more tokens than the request has bytes: a provider that bills more than can be.
     assert call.overrun_usd == call.cost_usd - call.held_usd > 0

@@ -3,9 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2.defaults import DEFAULT_FILTERS
 
 from gateway.errors import PromptError
-from gateway.prompts.template import Template
+from gateway.prompts.template import FILTERS, Template
 
 
 def user(text):
@@ -128,3 +129,8 @@ def test_loops_literals_and_bounded_filters_work_as_ever():
         )
         == "12"
     )
+
+
+def test_every_allowed_filter_is_one_of_the_engine():
+    assert FILTERS <= set(DEFAULT_FILTERS)
+    assert rendered("{{ '  long words  '|trim|truncate(4, true, '…') }}") == "lon…"
