@@ -21,6 +21,7 @@ from gateway.ledger.database import connection_parameters
 from gateway.models import Feature, Key, Provider, Revision, Route, Variant
 from gateway.prices.book import PriceBook
 from gateway.prompts.template import Template, compiled
+from gateway.rollout import Rollout
 from gateway.types import Json
 from redaction.policies import Policy
 
@@ -37,6 +38,8 @@ class ProviderInfo:
     price_provider: str
     api_key: str = field(repr=False)
     missing_key: str = ""
+    options: Mapping[str, Json]
+    max_concurrent: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +63,7 @@ class RouteInfo:
     connect_timeout_s: float
     first_token_timeout_s: float
     retries: int
+    hedge_after_s: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,9 @@ class FeatureInfo:
     policy: Policy
     max_output_tokens: int
     unpriced: str
+    rollout: Rollout
+    disclosure: str
+    cache_ttl_s: int
     live: tuple[LiveVersion, ...]
 
 
@@ -163,6 +170,7 @@ def _routes() -> dict[str, RouteInfo]:
             connect_timeout_s=route.connect_timeout_s,
             first_token_timeout_s=route.first_token_timeout_s,
             retries=route.retries,
+            hedge_after_s=route.hedge_after_s,
         )
         for route in Route.objects.prefetch_related("targets")
     }
@@ -180,7 +188,7 @@ def _provider(row: Provider) -> ProviderInfo:
             missing = str(error)
     return ProviderInfo(
         name=row.name, kind=row.kind, base_url=row.base_url, price_provider=row.price_provider or row.name, api_key=key,
-        missing_key=missing,
+        missing_key=missing, options=row.options, max_concurrent=row.max_concurrent,
     )  # fmt: skip
 
 
@@ -206,6 +214,14 @@ def _features(routes: Mapping[str, RouteInfo]) -> dict[str, FeatureInfo]:
             policy=row.policy.as_policy(),
             max_output_tokens=row.max_output_tokens,
             unpriced=row.unpriced,
+            rollout=Rollout(
+                phase=row.phase,
+                tenants=frozenset(row.rollout_tenants),
+                cohorts=frozenset(row.rollout_cohorts),
+                percent=row.rollout_percent,
+            ),
+            disclosure=row.disclosure,
+            cache_ttl_s=row.cache_ttl_s,
             live=tuple(live.get(row.slug, ())),
         )
         for row in Feature.objects.select_related("route", "policy")

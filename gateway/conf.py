@@ -34,6 +34,10 @@ class TollhouseSettings:
     OWNER_DEAD_AFTER_S: float = 30.0
     #: How long the ledger may be away before a waiting call gets `LedgerUnavailable`, in seconds.
     LEDGER_TIMEOUT_S: float = 5.0
+    #: After so many transient failures in a row a target is left alone.
+    BREAKER_FAILURES: int = 5
+    #: For how long, the first time; each failed probe after that doubles it, up to eight times. Seconds.
+    BREAKER_OPEN_S: float = 15.0
     #: Partitions made ahead of time, in days.
     PARTITIONS_AHEAD_DAYS: int = 28
     #: Threads that analyse text for personal data, per process.

@@ -9,6 +9,7 @@ import aiohttp
 from gateway import settle
 from gateway.catalog import Catalog, load, watch
 from gateway.conf import TollhouseSettings, settings
+from gateway.health import Health
 from gateway.ledger import Writer
 from gateway.ledger.database import connection_parameters
 from gateway.offload import offload
@@ -27,6 +28,7 @@ class Gate:
         self.executor = executor
         self.most_body_bytes = options.MAX_BODY_BYTES
         self.observed = Observed()
+        self.health = Health(options)
         self.ledger = Writer(connection_parameters(), options)
         self.http = aiohttp.ClientSession(
             connector=connector(allow_private=options.ALLOW_PRIVATE_UPSTREAMS),

@@ -6,7 +6,14 @@ from decimal import Decimal
 
 from gateway.catalog import Catalog, TargetInfo
 from gateway.entry import Entry
-from gateway.errors import BudgetExceeded, FeatureDisabled, GatewayError, LedgerUnavailable, PolicyRefused
+from gateway.errors import (
+    BudgetExceeded,
+    FeatureDisabled,
+    GatewayError,
+    InvalidRequest,
+    LedgerUnavailable,
+    PolicyRefused,
+)
 from gateway.identify import Identified
 from gateway.ledger import Bid, Grant, Hold, Refusal, Writer
 from gateway.offload import offload
@@ -55,7 +62,11 @@ async def hold(
         elif budget and budget.divert_to in catalog.routes and budget.id not in exempt:
             exempt, counted = exempt | {budget.id}, False
             call = call.diverted(catalog.routes[budget.divert_to])
-            bids = price(call, safe.body, catalog)
+            try:
+                bids = price(call, safe.body, catalog)
+            except InvalidRequest:
+                # The caller's request is in order; it is the other route that cannot take it.
+                raise refused(answer, entry) from None
         else:
             raise refused(answer, entry)
 

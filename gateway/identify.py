@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 from budgets.rules import Scope
 from gateway.catalog import Catalog, FeatureInfo, RouteInfo
-from gateway.errors import InvalidRequest, NotFound
+from gateway.errors import FeatureDisabled, InvalidRequest, NotFound
+from gateway.health import Health
 from gateway.types import Ask
 
 
@@ -24,8 +25,8 @@ class Identified:
         return replace(self, route=route)
 
 
-def identify(ask: Ask, catalog: Catalog) -> Identified:
-    """Finds the feature and the route of a call and reads its limits.
+def identify(ask: Ask, catalog: Catalog, health: Health) -> Identified:
+    """Finds the feature and the route of a call, targets that are doing well first, and reads its limits.
 
     Raises NotFound for an unknown feature, route or model, InvalidRequest for limits that cannot be.
     """
@@ -40,11 +41,22 @@ def identify(ask: Ask, catalog: Catalog) -> Identified:
     return Identified(
         ask=ask,
         feature=feature,
-        route=catalog.find_target(feature, ask.model),
+        route=health.prefer(catalog.find_target(feature, ask.model)),
         scope=Scope(feature.slug, caller.tenant, caller.key, caller.user_ref, caller.cohort, "", ""),
         max_output_tokens=_output_limit(ask, feature),
         choices=_whole(ask, "n", 1, least=1, most=128),
     )
+
+
+def admit(call: Identified) -> None:
+    """Raises FeatureDisabled where the feature is not yet there for this caller."""
+    feature, caller = call.feature, call.ask.caller
+    if not feature.rollout.includes(feature.slug, tenant=caller.tenant, cohort=caller.cohort, unit=caller.unit):
+        raise FeatureDisabled(
+            f"The feature {feature.slug} is in its {feature.rollout.phase} phase and not on for this caller. Add the "
+            f"tenant or cohort to its rollout, or move it to the next phase.",
+            call_id=call.ask.call_id,
+        )
 
 
 def _output_limit(ask: Ask, feature: FeatureInfo) -> int:

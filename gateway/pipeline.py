@@ -3,16 +3,17 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from gateway.attempt import Sent
 from gateway.entry import Entry
 from gateway.gate import Gate
 from gateway.hold import hold
-from gateway.identify import identify
+from gateway.identify import admit, identify
 from gateway.price import price
 from gateway.prompts.observed import observe
 from gateway.redact import redact
 from gateway.render import render
 from gateway.restore import Restorer, wants_usage
-from gateway.send import Sent, send
+from gateway.send import send
 from gateway.settle import Record
 from gateway.types import Piece
 
@@ -25,8 +26,9 @@ async def run(entry: Entry, gate: Gate) -> AsyncGenerator[Piece]:
     """
     ask, catalog = entry.ask, gate.catalog
     with entry.stage("identify"):
-        call = identify(ask, catalog)
+        call = identify(ask, catalog, gate.health)
     async with Record(entry, call, catalog, gate.ledger, gate.executor) as record:
+        admit(call)
         with entry.stage("render"):
             prompt = render(call)
         with entry.stage("redact"):
@@ -42,7 +44,7 @@ async def run(entry: Entry, gate: Gate) -> AsyncGenerator[Piece]:
         restorer = Restorer(safe.vault, streamed=ask.stream, usage_asked=wants_usage(ask.body))
         last = None
         with entry.stage("send"):
-            async with aclosing(send(sent, safe, entry, gate.ledger, gate.http)) as pieces:
+            async with aclosing(send(sent, safe, entry, gate.ledger, gate.http, gate.health)) as pieces:
                 async for piece in pieces:
                     record.heard.add(piece)
                     last = restorer.restore(piece)

@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from gateway.catalog import Catalog, TargetInfo
-from gateway.errors import PolicyRefused
+from gateway.errors import InvalidRequest, PolicyRefused
 from gateway.identify import Identified
 from gateway.ledger import Bid
 from gateway.prices.book import Quote
 from gateway.prices.cost import cost_usd, most_usd
+from gateway.providers import KINDS
 from gateway.tokens import count_input_tokens, most_input_tokens
 from gateway.types import Json, Usage
 
@@ -19,12 +20,17 @@ def price(
 ) -> dict[Bid, TargetInfo]:
     """A bid for each target of the route, in order of fallback: tokens and US dollars that cannot be exceeded.
 
-    Input tokens are bounded by their bytes; with `counted` they are counted by tokenizer instead. Raises PolicyRefused
-    when no target has a price and the feature does not let such calls pass.
+    Input tokens are bounded by their bytes; with `counted` they are counted by tokenizer instead. Targets whose kind of
+    provider cannot be put this request are passed over. Raises InvalidRequest when that is all of them, PolicyRefused
+    when none has a price and the feature does not let such calls pass.
     """
     bids: dict[Bid, TargetInfo] = {}
+    refusals: list[str] = []
     output_tokens = call.max_output_tokens * call.choices
     for target in call.route.targets:
+        if refusal := KINDS[target.provider.kind].refusal(call.ask.operation, body):
+            refusals.append(f"{target}: {refusal}.")
+            continue
         if counted:
             input_tokens = count_input_tokens(body, target.model, openai=target.provider.price_provider == "openai")
         else:
@@ -33,6 +39,8 @@ def price(
         if quote is None and call.feature.unpriced == "refuse":
             continue
         bids[_bid(call, target, quote, input_tokens, output_tokens, str(body.get("service_tier") or ""))] = target
+    if len(refusals) == len(call.route.targets):
+        raise InvalidRequest(" ".join(refusals))
     if not bids:
         names = ", ".join(map(str, call.route.targets))
         raise PolicyRefused(

@@ -46,7 +46,7 @@ def render(call: Identified) -> Prompt:
             f"The feature {call.feature.slug} has no live prompt to render; deploy one, or send messages.",
             param="variables",
         )
-    unit = ask.caller.tenant or ask.caller.user_ref or ask.caller.session_id or str(ask.call_id)
+    unit = ask.caller.unit or str(ask.call_id)
     version = pick(call.feature.live, feature=call.feature.slug, unit=unit)
     rendered = version.template.render(ask.variables)
     given = {name: version.content[name] for name in ("tools", "response_format") if version.content.get(name)}

@@ -4,21 +4,20 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from decimal import Decimal
 from time import perf_counter
 
 import aiohttp
 
+from gateway.attempt import Attempts, Sent
 from gateway.catalog import TargetInfo
 from gateway.entry import Entry
-from gateway.errors import GatewayError, ProviderError, ProviderTimeout
+from gateway.errors import GatewayError, ProviderError
+from gateway.health import Health, LeftAlone
 from gateway.hold import Held, move
 from gateway.ledger import Bid, Writer
-from gateway.providers import KINDS, Request
 from gateway.redact import Redacted
-from gateway.types import ZERO, Json, Piece
+from gateway.types import Piece
 
-PROVIDERS = {kind: provider() for kind, provider in KINDS.items()}
 #: Waits between attempts: exponential from the first, with full jitter, as AWS's "Exponential Backoff And Jitter"
 #: recommends; seconds.
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0
@@ -26,33 +25,8 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0
 ACCOUNT_STATUS = frozenset({401, 402, 403, 404})
 
 
-class Sent:
-    """What became of a call's attempts.
-
-    `usd`, `input_tokens` and `output_tokens` are what the failed ones may have cost; `reached` says whether the last
-    one was sent, and is not among them.
-    """
-
-    def __init__(self, held: Held) -> None:
-        self.held = held
-        self.reached = False
-        self.usd: Decimal = ZERO
-        self.input_tokens = 0
-        self.output_tokens = 0
-
-    @property
-    def target(self) -> TargetInfo:
-        return self.held.targets[self.held.grant.bid]
-
-    def count(self, bid: Bid) -> None:
-        """A failed attempt that the provider may charge for counts with all that was held for it."""
-        self.usd += bid.usd or ZERO
-        self.input_tokens += bid.input_tokens
-        self.output_tokens += bid.output_tokens
-
-
 async def send(
-    sent: Sent, safe: Redacted, entry: Entry, ledger: Writer, http: aiohttp.ClientSession
+    sent: Sent, safe: Redacted, entry: Entry, ledger: Writer, http: aiohttp.ClientSession, health: Health
 ) -> AsyncGenerator[Piece]:
     """The pieces of the first attempt that answers.
 
@@ -62,22 +36,23 @@ async def send(
     """
     route = sent.held.call.route
     ends_at = perf_counter() + route.timeout_s
+    attempts = Attempts(sent, safe, entry, ends_at, ledger=ledger, http=http, health=health)
     retries = 0
     while True:
-        target, bid = sent.target, sent.held.grant.bid
         passed_on = False
         try:
-            async with aclosing(_attempt(sent, safe, entry, ends_at, http)) as pieces:
+            async with aclosing(_pieces(attempts, sent)) as pieces:
                 async for piece in pieces:
                     passed_on = True
                     yield piece
             return
         except ProviderError as error:
+            # Of those that were hedged, the last.
+            target, bid = sent.target, sent.held.grant.bid
             left = ends_at - perf_counter()
-            again = error.transient and retries < route.retries
-            options = _options(
-                sent.held, target, again=again, account=error.status in ACCOUNT_STATUS or error.transient
-            )
+            again = error.transient and retries < route.retries and not isinstance(error, LeftAlone)
+            account = error.status in ACCOUNT_STATUS or error.transient
+            options = _options(sent.held, target, again=again, account=account)
             wait = _wait(error, retries) if again else 0.0
             if passed_on or not options or wait >= left:
                 raise
@@ -93,50 +68,15 @@ async def send(
                     raise error from refusal
             retries = retries + 1 if sent.target is target else 0
             if not entry.row["fallback_from"] and sent.target is not target:
-                entry.row["fallback_from"] = f"{target.provider.name}/{target.model}"
+                entry.row["fallback_from"] = str(target)
             await asyncio.sleep(wait)
 
 
-async def _attempt(
-    sent: Sent, safe: Redacted, entry: Entry, ends_at: float, http: aiohttp.ClientSession
-) -> AsyncGenerator[Piece]:
-    """One attempt at the target for which the hold stands, noted in the entry."""
-    target, route = sent.target, sent.held.call.route
-    entry.row["attempts"] += 1
-    entry.row |= {"route": route.name, "provider": target.provider.name, "model_served": target.model}
-    began = clock = perf_counter()
-    try:
-        request = _request(sent, target, safe, ends_at - began)
-        sent.reached = True
-        async with aclosing(PROVIDERS[target.provider.kind].send(request, http)) as pieces:
-            async for piece in pieces:
-                entry.provider_s += perf_counter() - clock
-                entry.first_token()
-                yield piece
-                clock = perf_counter()
-    except GatewayError as error:
-        entry.provider_s += perf_counter() - clock
-        entry.attempt_failed(f"{target.provider.name}/{target.model}", error, perf_counter() - began)
-        raise
-
-
-def _request(sent: Sent, target: TargetInfo, safe: Redacted, left_s: float) -> Request:
-    provider, call = target.provider, sent.held.call
-    if provider.missing_key:
-        raise ProviderError(
-            f"The provider {provider.name} has no key: {provider.missing_key}.",
-            transient=False, billable=False, status=401,
-        )  # fmt: skip
-    if left_s <= 0:
-        raise ProviderTimeout("The route's time was over before the attempt.", transient=False, billable=False)
-    body: dict[str, Json] = {k: v for k, v in safe.body.items() if k not in ("model", "stream")}
-    if call.max_output_tokens and body.get("max_tokens") is None and body.get("max_completion_tokens") is None:
-        body[PROVIDERS[provider.kind].output_limit_field(provider.base_url)] = call.max_output_tokens
-    return Request(
-        operation=call.ask.operation, model=target.model, body=body, stream=call.ask.stream,
-        base_url=provider.base_url, api_key=provider.api_key, timeout_s=left_s,
-        connect_timeout_s=call.route.connect_timeout_s, first_token_timeout_s=call.route.first_token_timeout_s,
-    )  # fmt: skip
+def _pieces(attempts: Attempts, sent: Sent) -> AsyncGenerator[Piece]:
+    """The next attempt, hedged where the route says so and there is another target to hedge with."""
+    after_s = sent.held.call.route.hedge_after_s
+    others = _options(sent.held, sent.target, again=False, account=True) if after_s else {}
+    return attempts.hedged(after_s, others) if after_s and others else attempts.one(sent.target)
 
 
 def _options(held: Held, failed: TargetInfo, *, again: bool, account: bool) -> dict[Bid, TargetInfo]:

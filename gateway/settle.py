@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from gateway import emit, tokens
+from gateway.attempt import Sent
 from gateway.catalog import Catalog
 from gateway.entry import Entry
 from gateway.errors import GatewayError, InvalidRequest, LedgerUnavailable, ProviderError
@@ -19,7 +20,6 @@ from gateway.offload import offload
 from gateway.price import cost, price_of
 from gateway.prices.usage import from_openai
 from gateway.redact import Redacted
-from gateway.send import Sent
 from gateway.types import TOKEN_PARTS, ZERO, Json, Usage
 from redaction.messages import RedactionFailed, payload
 

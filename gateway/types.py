@@ -68,6 +68,11 @@ class Caller:
     labels: Mapping[str, str] | None = None
     traceparent: str = ""
 
+    @property
+    def unit(self) -> str:
+        """By what splits and shares are stable: the tenant, else the user, else the session; empty: nothing is known."""
+        return self.tenant or self.user_ref or self.session_id
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:

@@ -29,7 +29,7 @@ def provider(mock_provider):
     mock_provider.requests.clear()
     mock_provider.headers.clear()
     mock_provider.failed.clear()
-    mock_provider.cancelled = 0
+    mock_provider.cancelled = mock_provider.most_at_once = 0
     mock_provider.pause_s = 0.0
     return mock_provider
 

@@ -2,7 +2,7 @@
 
 `echo` answers with the last message; `say:<text>` with that text; `cached` reports cached tokens; `nousage` reports none;
 `tool` calls a tool with the last message as argument; `status:<n>` fails; `flaky` fails once for each key; `hang` never
-answers; `cut` breaks off; `garbage` is no JSON; `error-event` fails in mid-stream; `truncated` stops for length.
+answers; `slow-status:<n>` fails after the pause; `cut` breaks off; `garbage` is no JSON; `error-event` fails in mid-stream; `truncated` stops for length.
 Every request is kept in `requests`.
 """
 
@@ -12,6 +12,8 @@ import threading
 from typing import Any
 
 from aiohttp import web
+
+from tests.provider_anthropic import messages
 
 PIECE = 3
 
@@ -23,6 +25,7 @@ class MockProvider:
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.cancelled = 0
+        self.at_once = self.most_at_once = 0
         self.failed: set[str] = set()
         self.pause_s = 0.0
         self.port = 0
@@ -48,21 +51,38 @@ class MockProvider:
         app = web.Application(client_max_size=50_000_000)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/embeddings", self._embeddings)
+        app.router.add_post("/v1/messages", self._messages)
+        app.router.add_post("/openai/deployments/{deployment}/chat/completions", self._deployment)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         self.port = self._runner.addresses[0][1]
 
+    async def _messages(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.requests.append(body)
+        self.headers.append(dict(request.headers))
+        return await messages(request, body)
+
+    async def _deployment(self, request: web.Request) -> web.StreamResponse:
+        if "api-version" not in request.query or "api-key" not in request.headers:
+            return web.json_response({"error": {"code": "401", "message": "Access denied"}}, status=401)
+        return await self._chat(request)
+
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.requests.append(body)
         self.headers.append(dict(request.headers))
         kind, _, detail = body["model"].partition(":")
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             if kind == "hang":
                 await asyncio.sleep(3600)
-            await asyncio.sleep(self.pause_s)
+            if kind != "status":
+                await asyncio.sleep(self.pause_s)
+            kind = kind.removeprefix("slow-")
             if kind == "status" or (kind == "flaky" and detail not in self.failed):
                 self.failed.add(detail)
                 status = int(detail) if kind == "status" else 503
@@ -76,6 +96,8 @@ class MockProvider:
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
+        finally:
+            self.at_once -= 1
 
     def _message(self, body: dict[str, Any], kind: str, detail: str) -> dict[str, Any]:
         last = body["messages"][-1]["content"]

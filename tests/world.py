@@ -24,16 +24,26 @@ class World:
     def price(self, model: str, rates: dict[str, str] = RATES, provider: str = "mock") -> None:
         Price.objects.create(provider=provider, model=model, rates=rates, source="catalog")
 
+    def kind(self, kind: str, **values: Any) -> Provider:
+        """Another provider, of that kind and name, at the mock's address."""
+        return Provider.objects.create(**{"name": kind, "kind": kind, "base_url": self.provider.base_url, **values})
+
     def feature(
-        self, slug: str = "f", *models: str, priced: bool = True, route: dict[str, Any] | None = None, **values: Any
+        self,
+        slug: str = "f",
+        *models: str | tuple[Provider, str],
+        priced: bool = True,
+        route: dict[str, Any] | None = None,
+        **values: Any,
     ) -> Feature:
-        """A feature whose route has these models of the mock provider, in order."""
+        """A feature whose route has these models, in order: of the mock provider where they come without one."""
         models = models or ("echo",)
         made = Route.objects.create(name=slug, **{"timeout_s": 20, "retries": 0, **(route or {})})
-        for position, model in enumerate(models):
-            Target.objects.create(route=made, position=position, provider=self.provider, model=model)
-            if priced and not Price.objects.filter(model=model).exists():
-                self.price(model)
+        for position, target in enumerate(models):
+            provider, model = (self.provider, target) if isinstance(target, str) else target
+            Target.objects.create(route=made, position=position, provider=provider, model=model)
+            if priced and not Price.objects.filter(provider=provider.name, model=model).exists():
+                self.price(model, provider=provider.name)
         return Feature.objects.create(
             **{"slug": slug, "route": made, "policy": self.off, "max_output_tokens": 100, **values}
         )

@@ -1,5 +1,7 @@
 """Features, routes, providers and keys. Changes are in force within a second."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -56,27 +58,30 @@ class ProviderForm(forms.ModelForm[Provider]):
 
     class Meta:
         model = Provider
-        fields = ["name", "kind", "base_url", "api_key_env", "price_provider"]
-
-    def clean_base_url(self) -> str:
-        url: str = self.cleaned_data["base_url"]
-        try:
-            check_url(url, allow_private=settings().ALLOW_PRIVATE_UPSTREAMS)
-        except ValueError as error:
-            raise forms.ValidationError(f"{error}.") from None
-        return url
+        fields = ["name", "kind", "base_url", "api_key_env", "price_provider", "options", "max_concurrent"]
 
     def clean(self) -> dict[str, Any]:
         found = super().clean() or {}
+        if kind := KINDS.get(found.get("kind", "")):
+            self._check("options", kind.check_options, found.get("options") or {})
+            if found.get("base_url") or (kind.NEEDS_URL and "base_url" not in self.errors):
+                allow = settings().ALLOW_PRIVATE_UPSTREAMS
+                self._check("base_url", partial(check_url, allow_private=allow), found.get("base_url", ""))
         if found.get("api_key") and found.get("api_key_env"):
             raise forms.ValidationError("Give a key or the variable that holds one, not both.")
         return found
+
+    def _check(self, field: str, check: Callable[[Any], None], value: Any) -> None:
+        try:
+            check(value)
+        except ValueError as error:
+            self.add_error(field, f"{error}.")
 
 
 @admin.register(Provider)
 class ProviderAdmin(AuditedAdmin[Provider]):
     form = ProviderForm
-    fields = ["name", "kind", "base_url", "api_key_env", "api_key", "price_provider"]
+    fields = ["name", "kind", "base_url", "api_key_env", "api_key", "price_provider", "options", "max_concurrent"]
     list_display = ["name", "kind", "base_url", "key_source"]
     search_fields = ["name", "base_url"]
 

@@ -64,6 +64,8 @@ def _provider(row: Provider, *, with_secrets: bool) -> dict[str, Any]:
         api_key_env=row.api_key_env,
         api_key=key,
         price_provider=row.price_provider,
+        **({"options": row.options} if row.options else {}),
+        **({"max_concurrent": row.max_concurrent} if row.max_concurrent else {}),
     )
 
 
@@ -74,13 +76,16 @@ def _route(row: Route) -> dict[str, Any]:
         "connect_timeout_s": row.connect_timeout_s,
         "first_token_timeout_s": row.first_token_timeout_s,
         "retries": row.retries,
+        **({"hedge_after_s": row.hedge_after_s} if row.hedge_after_s else {}),
     }
 
 
 def _feature(row: Feature) -> dict[str, Any]:
     return _filled(
         description=row.description, owner=row.owner, route=row.route.name, policy=row.policy.name,
-        max_output_tokens=row.max_output_tokens, unpriced=row.unpriced,
+        max_output_tokens=row.max_output_tokens, unpriced=row.unpriced, phase=row.phase,
+        rollout_tenants=row.rollout_tenants, rollout_cohorts=row.rollout_cohorts, rollout_percent=row.rollout_percent,
+        disclosure=row.disclosure, cache_ttl_s=row.cache_ttl_s,
     )  # fmt: skip
 
 

@@ -1,11 +1,10 @@
 """The section `prompts`: a new content makes a new version; `deploy = true` puts it live."""
 
-from decimal import Decimal
 from typing import Any
 
 from django.db.models.functions import Now
 
-from gateway.configuration.document import Place
+from gateway.configuration.document import Place, plain
 from gateway.configuration.rows import Change, Rows
 from gateway.configuration.schema import SECTIONS, missing
 from gateway.errors import PromptError
@@ -22,7 +21,7 @@ def apply_prompt(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
     feature = rows.find(place, Feature, "slug", slug, "features")
     if feature is None:
         return
-    content = _plain(
+    content = plain(
         {name: entry[name] for name in ("messages", "tools", "response_format", "parameters") if name in entry}
     )
     try:
@@ -59,14 +58,3 @@ def deploy(version: PromptVersion, *, actor: str, reason: str) -> str:
         detail={"from": before, "to": [version.address]},
     )  # fmt: skip
     return moved
-
-
-def _plain(value: Any) -> Any:
-    """TOML's values as JSON has them; its decimals become the nearest floats, as they would in any JSON client."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value

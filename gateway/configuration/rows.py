@@ -12,7 +12,7 @@ from django.db import models
 from budgets.models import SCOPE_FIELDS, Budget
 from gateway import secrets
 from gateway.conf import settings
-from gateway.configuration.document import Document, Place
+from gateway.configuration.document import Document, Place, plain
 from gateway.configuration.schema import PRICE_FIELDS, SECTIONS, missing
 from gateway.models import Feature, Price, Provider, Route, Target
 from gateway.prices.book import SEEDS
@@ -104,16 +104,24 @@ def apply_provider(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
             (*place, "kind"), f"The kind {entry['kind']!r} is not known; there are: {', '.join(KINDS)}."
         )
         return
-    if "base_url" in entry:
+    kind = KINDS[entry.get("kind", row.kind)]
+    try:
+        options = plain(entry.get("options", row.options))
+        kind.check_options(options)
+    except ValueError as error:
+        rows.document.problem((*place, "options"), f"provider {name}: {error}.")
+        return
+    base_url = entry.get("base_url", row.base_url)
+    if base_url or kind.NEEDS_URL:
         try:
-            check_url(entry["base_url"], allow_private=settings().ALLOW_PRIVATE_UPSTREAMS)
+            check_url(base_url, allow_private=settings().ALLOW_PRIVATE_UPSTREAMS)
         except ValueError as error:
             rows.document.problem((*place, "base_url"), f"provider {name}: {error}.")
             return
     if entry.get("api_key") and entry.get("api_key_env"):
         rows.document.problem((*place, "api_key"), f"provider {name}: give api_key or api_key_env, not both.")
         return
-    values = {k: v for k, v in entry.items() if k != "api_key"}
+    values = {**{k: v for k, v in entry.items() if k != "api_key"}, "options": options}
     key, host = entry.get("api_key"), urlsplit(str(entry.get("base_url", row.base_url))).netloc
     if entry.get("api_key_env"):
         row.api_key_encrypted = ""

@@ -35,8 +35,12 @@ PRICE_FIELDS = {
 SECTIONS = {
     "policies": Section({"outbound": TEXT, "stored": TEXT, "entities": TEXTS, "threshold": NUMBER}),
     "providers": Section(
-        {"kind": TEXT, "base_url": TEXT, "api_key_env": TEXT, "api_key": TEXT, "price_provider": TEXT},
-        ("kind", "base_url"),
+        {
+            **dict.fromkeys(("kind", "base_url", "api_key_env", "api_key", "price_provider"), TEXT),
+            "options": OBJECT,
+            "max_concurrent": WHOLE,
+        },
+        ("kind",),
     ),
     "routes": Section(
         {
@@ -45,6 +49,7 @@ SECTIONS = {
             "connect_timeout_s": NUMBER,
             "first_token_timeout_s": NUMBER,
             "retries": WHOLE,
+            "hedge_after_s": NUMBER,
         },
         ("targets",),
     ),
@@ -56,6 +61,12 @@ SECTIONS = {
             "policy": TEXT,
             "max_output_tokens": WHOLE,
             "unpriced": TEXT,
+            "phase": TEXT,
+            "rollout_tenants": TEXTS,
+            "rollout_cohorts": TEXTS,
+            "rollout_percent": WHOLE,
+            "disclosure": TEXT,
+            "cache_ttl_s": WHOLE,
         },
         ("route",),
     ),

@@ -19,6 +19,7 @@ async def readyz(request: Request) -> None:
         "status": "unavailable" if problem else "ok",
         "problem": problem,
         "features": len(gate.catalog.features),
+        "left_alone": gate.health.open,
         "revisions": dict(gate.catalog.revisions),
     }
     await request.answer(503 if problem else 200, orjson.dumps(body))

@@ -1,7 +1,7 @@
 """Configuration: features, routes, providers and keys. What is live stands in the snapshot, see `gateway.catalog`."""
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -17,8 +17,15 @@ class Provider(models.Model):
     """An account at a model vendor, or a server of one's own."""
 
     name = models.CharField(max_length=100, unique=True, validators=[slug])
-    kind = models.CharField(max_length=40, help_text="`openai` for any OpenAI-compatible server.")
-    base_url = models.URLField(max_length=500, help_text="Up to and with /v1, e.g. https://api.openai.com/v1.")
+    kind = models.CharField(
+        max_length=40,
+        help_text="`openai` for any OpenAI-compatible server; `anthropic`, `azure`, `litellm`, `sandbox`.",
+    )
+    base_url = models.URLField(
+        max_length=500,
+        blank=True,
+        help_text="Up to and with /v1, e.g. https://api.openai.com/v1. Empty for a sandbox, and where litellm knows it.",
+    )
     api_key_env = models.CharField(
         max_length=100, blank=True, help_text="Environment variable that holds the key; the key itself is not stored."
     )
@@ -30,6 +37,15 @@ class Provider(models.Model):
     price_provider = models.CharField(
         max_length=100, blank=True, help_text="Name in the price book, where it differs from this provider's name."
     )
+    options = models.JSONField(
+        default=dict, blank=True, help_text='What its kind can be told, e.g. {"latency_ms": 200} for a sandbox.'
+    )
+    max_concurrent = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Calls that one server process has under way at each of its models; others wait. Empty: no limit.",
+    )
 
     class Meta:
         db_table = "tollhouse_provider"
@@ -37,7 +53,10 @@ class Provider(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=Q(api_key_env="") | Q(api_key_encrypted=""), name="tollhouse_provider_one_key_source"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(max_concurrent__gte=1), name="tollhouse_provider_max_concurrent_positive"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -60,6 +79,13 @@ class Route(models.Model):
     retries = models.PositiveSmallIntegerField(
         default=1, help_text="Further attempts at a target after a transient error, before the next target is tried."
     )
+    hedge_after_s = models.FloatField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.001)],
+        help_text="When nothing has come after this time, the next target is asked too, and the first to answer wins; "
+        "both may cost. Seconds; empty: off.",
+    )
 
     class Meta:
         db_table = "tollhouse_route"
@@ -70,6 +96,7 @@ class Route(models.Model):
                 name="tollhouse_route_timeouts_positive",
             ),
             models.CheckConstraint(condition=Q(retries__lte=10), name="tollhouse_route_retries_at_most_10"),
+            models.CheckConstraint(condition=Q(hedge_after_s__gt=0), name="tollhouse_route_hedge_positive"),
         ]
 
     def __str__(self) -> str:
@@ -103,6 +130,11 @@ class Feature(models.Model):
         REFUSE = "refuse", "refuse the call"
         FLAG = "flag", "let it pass, with no cost on the row and an alert"
 
+    class Phase(models.TextChoices):
+        INTERNAL = "internal", "internal: the tenants and cohorts named below"
+        BETA = "beta", "beta: those, and a share of everybody else"
+        GENERAL = "general", "general: everybody"
+
     slug = models.CharField(max_length=100, unique=True, validators=[slug])
     description = models.CharField(max_length=500, blank=True)
     owner = models.CharField(max_length=100, blank=True, help_text="Team that answers for it.")
@@ -119,6 +151,21 @@ class Feature(models.Model):
         default=Unpriced.REFUSE,
         help_text="For a model without a price. Under a budget in US dollars such a call is always refused.",
     )
+    phase = models.CharField(max_length=10, choices=Phase, default=Phase.GENERAL)
+    rollout_tenants = models.JSONField(default=list, blank=True, help_text='Tenants it is on for, e.g. ["acme"].')
+    rollout_cohorts = models.JSONField(default=list, blank=True, help_text='Cohorts it is on for, e.g. ["staff"].')
+    rollout_percent = models.PositiveSmallIntegerField(
+        default=0,
+        validators=[MaxValueValidator(100)],
+        help_text="In beta, the share of all others it is on for; the same ones each time. Percent.",
+    )
+    disclosure = models.CharField(
+        max_length=1000, blank=True, help_text="What the product tells its users about this use of a model."
+    )
+    cache_ttl_s = models.PositiveIntegerField(
+        default=0,
+        help_text="How long a reply is given again to the same request of the same tenant; seconds. 0: never.",
+    )
 
     class Meta:
         db_table = "tollhouse_feature"
@@ -128,10 +175,20 @@ class Feature(models.Model):
             models.CheckConstraint(
                 condition=Q(unpriced__in=["refuse", "flag"]), name="tollhouse_feature_unpriced_known"
             ),
+            models.CheckConstraint(
+                condition=Q(phase__in=["internal", "beta", "general"]), name="tollhouse_feature_phase_known"
+            ),
+            models.CheckConstraint(condition=Q(rollout_percent__lte=100), name="tollhouse_feature_percent_at_most_100"),
         ]
 
     def __str__(self) -> str:
         return self.slug
+
+    def clean(self) -> None:
+        for name in ("rollout_tenants", "rollout_cohorts"):
+            value = getattr(self, name)
+            if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+                raise ValidationError({name: 'Write a list of names, e.g. ["acme"]; [] is nobody.'})
 
 
 class Key(models.Model):

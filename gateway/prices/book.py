@@ -84,7 +84,8 @@ class PriceBook:
         """The price in force at `at` (aware), or None when the book has none: unknown is never free.
 
         An override counts before the seed, the latest effective date before earlier ones, a later row before an earlier
-        one. Names that have no row of their own match as genai-prices matches them (dated snapshots, aliases).
+        one. Names that have no row of their own match as genai-prices matches them (dated snapshots, aliases); the
+        override `*` is for all models of a provider that have none either.
         """
         rows = self._found.get((provider, model))
         if rows is None:
@@ -103,7 +104,7 @@ class PriceBook:
         if entry is None:
             return []
         found = next((m for m, match in entry.matches.items() if matches(match, model)), name)
-        return entry.overrides.get(name, []) + entry.seeds.get(found, [])
+        return entry.overrides.get(name, []) + entry.seeds.get(found, []) or entry.overrides.get("*", [])
 
 
 def _rank(row: PriceRow) -> tuple[bool, datetime, int]:

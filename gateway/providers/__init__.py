@@ -1,8 +1,17 @@
-"""Providers by kind. A kind is a module with one class; a vendor that speaks a known kind is a row of the catalog."""
+"""Providers by kind. A vendor that speaks a known kind is a row of the catalog; a new kind is a class here."""
 
+from gateway.providers.anthropic import Anthropic
 from gateway.providers.base import Provider, Request
-from gateway.providers.openai import OpenAI
+from gateway.providers.litellm import LiteLLM
+from gateway.providers.openai import Azure, OpenAI
+from gateway.providers.sandbox import Sandbox
 
-KINDS: dict[str, type[Provider]] = {"openai": OpenAI}
+KINDS: dict[str, Provider] = {
+    "openai": OpenAI(),
+    "anthropic": Anthropic(),
+    "azure": Azure(),
+    "litellm": LiteLLM(),
+    "sandbox": Sandbox(),
+}
 
 __all__ = ["KINDS", "Provider", "Request"]

@@ -164,7 +164,7 @@ def test_keys_are_encrypted_bound_to_their_host_and_left_out_of_exports():
         ("[providers.local", "c.toml:1: This is not valid TOML"),
         ('\n[providrs.local]\nkind = "openai"', "c.toml:2: 'providrs' is not known here; did you mean providers?"),
         (BASE + "\n[routes.slow]\ntargts = []", "c.toml:13: 'targts' is not known here; did you mean targets?"),
-        (BASE.replace('"openai"', '"opnai"'), "c.toml:3: The kind 'opnai' is not known; there are: openai."),
+        (BASE.replace('"openai"', '"opnai"'), "c.toml:3: The kind 'opnai' is not known; there are: openai, anthropic, azure, litellm, sandbox."),
         (BASE.replace('route = "fast"', 'route = "fats"'), "c.toml:10: There is no 'fats' in routes; there are: fast."),
         (BASE.replace('["local/small"]', '["small"]'), "c.toml:7: 'small' is no target; write provider/model."),
         (BASE.replace('["local/small"]', '["nobody/small"]'), "c.toml:7: There is no 'nobody' in providers"),

@@ -1,0 +1,127 @@
+"""How the targets are doing: a breaker for each, and a limit of calls that a process has under way there."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from time import monotonic
+
+from gateway.catalog import RouteInfo, TargetInfo
+from gateway.conf import TollhouseSettings
+from gateway.errors import ProviderError, ProviderTimeout
+
+#: After each failed probe a target is left alone twice as long, up to this many times the first time.
+LONGEST = 8
+#: Answers that are transient and yet say that the server is well: it asks for patience.
+PATIENCE = frozenset({408, 409, 425, 429})
+
+
+class LeftAlone(ProviderError):
+    """A target's breaker is open: no request was made, and another one right now would not be either."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, transient=True, billable=False, status=503)
+
+
+class Breaker:
+    """Closed: calls pass. Open, after so many failures in a row: they do not, for a time. Half open, after that time: one
+    probe passes, and its result decides.
+    """
+
+    def __init__(self, most_failures: int, open_s: float) -> None:
+        self._most_failures = most_failures
+        self._open_s = open_s
+        self._failures = 0
+        self._times = 0
+        self._open_until = 0.0
+        self._probing = False
+
+    @property
+    def open(self) -> bool:
+        """Whether a call would be turned away now."""
+        return self._failures >= self._most_failures and (self._probing or monotonic() < self._open_until)
+
+    def enter(self) -> bool:
+        """Begins an attempt. False when the target is to be left alone."""
+        if self.open:
+            return False
+        self._probing = self._failures >= self._most_failures
+        return True
+
+    def leave(self, *, well: bool | None) -> None:
+        """Ends an attempt; None: it was broken off before it showed anything."""
+        self._probing = False
+        if well:
+            self._failures = self._times = 0
+        elif well is not None:
+            self._failures += 1
+            if self._failures >= self._most_failures:
+                self._open_until = monotonic() + self._open_s * min(2**self._times, LONGEST)
+                self._times += 1
+
+
+class Health:
+    """The targets of a process, by name. One for each gate."""
+
+    def __init__(self, options: TollhouseSettings) -> None:
+        self._options = options
+        self._breakers: dict[str, Breaker] = {}
+        self._slots: dict[tuple[str, int], asyncio.Semaphore] = {}
+
+    @property
+    def open(self) -> list[str]:
+        """Names of the targets that are left alone now."""
+        return sorted(name for name, breaker in self._breakers.items() if breaker.open)
+
+    def prefer(self, route: RouteInfo) -> RouteInfo:
+        """The route with targets that are left alone behind the others."""
+        if len(route.targets) == 1 or not (left_alone := self.open):
+            return route
+        return replace(route, targets=tuple(sorted(route.targets, key=lambda target: str(target) in left_alone)))
+
+    @asynccontextmanager
+    async def attempt(self, target: TargetInfo, *, patience_s: float) -> AsyncIterator[None]:
+        """A block around an attempt. Waits for a place where the provider has a limit.
+
+        Raises LeftAlone when the target's breaker is open, ProviderTimeout when there is no place in time: neither
+        reaches the provider.
+        """
+        name = str(target)
+        breaker = self._breakers.get(name)
+        if breaker is None:
+            options = self._options
+            breaker = self._breakers[name] = Breaker(options.BREAKER_FAILURES, options.BREAKER_OPEN_S)
+        async with self._place(target, patience_s):
+            if not breaker.enter():
+                times = self._options.BREAKER_FAILURES
+                raise LeftAlone(f"{name} failed {times} times in a row and is left alone for a while.")
+            well: bool | None = None
+            try:
+                yield
+                well = True
+            except ProviderError as error:
+                well = not error.transient or error.status in PATIENCE
+                raise
+            finally:
+                breaker.leave(well=well)
+
+    @asynccontextmanager
+    async def _place(self, target: TargetInfo, patience_s: float) -> AsyncIterator[None]:
+        limit = target.provider.max_concurrent
+        if limit is None:
+            yield
+            return
+        # By limit too, so that a changed one holds from the next call on.
+        slots = self._slots.setdefault((str(target), limit), asyncio.Semaphore(limit))
+        try:
+            async with asyncio.timeout(patience_s):
+                await slots.acquire()
+        except TimeoutError:
+            raise ProviderTimeout(
+                f"{target} has {limit} calls under way already, its limit in this process, and none of them ended in time.",
+                transient=True, billable=False,
+            ) from None  # fmt: skip
+        try:
+            yield
+        finally:
+            slots.release()

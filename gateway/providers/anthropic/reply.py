@@ -1,0 +1,160 @@
+"""From Anthropic's Messages to the OpenAI shape of a chat completion: what is answered, whole or streamed."""
+
+from collections.abc import Iterator, Mapping
+from time import time
+from typing import Any
+
+import orjson
+
+from gateway.types import Json
+
+FINISH = {
+    "end_turn": "stop", "stop_sequence": "stop", "pause_turn": "stop", "max_tokens": "length", "tool_use": "tool_calls",
+    "refusal": "content_filter", "model_context_window_exceeded": "length",
+}  # fmt: skip
+TIERS = {"standard": "default", "priority": "priority", "batch": "batch"}
+
+
+def completion(message: Mapping[str, Json]) -> dict[str, Json]:
+    """A chat completion with the content of a message."""
+    texts, thoughts, thinking, calls = [], [], [], []
+    for block in _list(message.get("content")):
+        match block.get("type"):
+            case "text":
+                texts.append(str(block.get("text") or ""))
+            case "thinking":
+                thoughts.append(str(block.get("thinking") or ""))
+                thinking.append(block)
+            case "redacted_thinking":
+                thinking.append(block)
+            case "tool_use":
+                calls.append(_call(block, orjson.dumps(block.get("input") or {}).decode()))
+    answer: dict[str, Json] = {"role": "assistant", "content": "".join(texts) if texts else None, "refusal": None}
+    if thoughts:
+        answer["reasoning_content"] = "".join(thoughts)
+    if thinking:
+        # With their signatures: Anthropic wants them back in the next turn of a conversation with tools.
+        answer["thinking_blocks"] = thinking
+    if calls:
+        answer["tool_calls"] = calls
+    choice = {"index": 0, "message": answer, "finish_reason": _finish(message.get("stop_reason")), "logprobs": None}
+    return {
+        "id": message.get("id"),
+        "object": "chat.completion",
+        "created": int(time()),
+        "model": message.get("model"),
+        "choices": [choice],
+        "usage": usage(_dict(message.get("usage"))),
+        "service_tier": TIERS.get(str(_dict(message.get("usage")).get("service_tier"))),
+    }
+
+
+def usage(report: Mapping[str, Json]) -> dict[str, Json]:
+    """Anthropic's usage in OpenAI's words, whose prompt tokens include cached ones.
+
+    Source: Anthropic's API reference, "Usage": "Total input tokens in a request is the summation of input_tokens,
+    cache_creation_input_tokens, and cache_read_input_tokens"; output tokens include thinking.
+    """
+    read, written = _count(report, "cache_read_input_tokens"), _count(report, "cache_creation_input_tokens")
+    prompt = _count(report, "input_tokens") + read + written
+    output = _count(report, "output_tokens")
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": output,
+        "total_tokens": prompt + output,
+        "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written},
+        "completion_tokens_details": {
+            "reasoning_tokens": _count(_dict(report.get("output_tokens_details")), "thinking_tokens")
+        },
+    }
+
+
+class Chunks:
+    """Makes chunks of a chat completion from a stream's events, one after the other. `finished` after the last."""
+
+    def __init__(self) -> None:
+        self.finished = False
+        self._base: dict[str, Json] = {}
+        self._usage: dict[str, Json] = {}
+        self._tools: dict[int, int] = {}
+        self._thinking: dict[int, dict[str, Any]] = {}
+
+    def add(self, event: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
+        """The chunks for one event; none for events that tell the caller nothing."""
+        match event.get("type"):
+            case "message_start":
+                message = _dict(event.get("message"))
+                self._usage |= _dict(message.get("usage"))
+                self._base = {
+                    "id": message.get("id"), "object": "chat.completion.chunk", "created": int(time()),
+                    "model": message.get("model"),
+                }  # fmt: skip
+                yield self._delta({"role": "assistant", "content": ""})
+            case "content_block_start":
+                yield from self._start(_index(event), _dict(event.get("content_block")))
+            case "content_block_delta":
+                yield from self._add(_index(event), _dict(event.get("delta")))
+            case "content_block_stop":
+                if block := self._thinking.pop(_index(event), None):
+                    yield self._delta({"thinking_blocks": [block]})
+            case "message_delta":
+                # Counts here are totals, and leave out what has not changed.
+                self._usage |= {name: n for name, n in _dict(event.get("usage")).items() if n is not None}
+                yield self._delta({}, _finish(_dict(event.get("delta")).get("stop_reason")))
+            case "message_stop":
+                self.finished = True
+                yield {**self._base, "choices": [], "usage": usage(self._usage)}
+
+    def _start(self, index: int, block: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
+        match block.get("type"):
+            case "tool_use":
+                place = self._tools[index] = len(self._tools)
+                yield self._delta({"tool_calls": [{"index": place, **_call(block, "")}]})
+            case "thinking" | "redacted_thinking":
+                self._thinking[index] = dict(block)
+            case "text" if block.get("text"):
+                yield self._delta({"content": block["text"]})
+
+    def _add(self, index: int, delta: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
+        match delta.get("type"):
+            case "text_delta":
+                yield self._delta({"content": delta.get("text")})
+            case "input_json_delta" if index in self._tools and delta.get("partial_json"):
+                arguments = {"arguments": delta["partial_json"]}
+                yield self._delta({"tool_calls": [{"index": self._tools[index], "function": arguments}]})
+            case "thinking_delta" if index in self._thinking:
+                block, text = self._thinking[index], str(delta.get("thinking") or "")
+                block["thinking"] = str(block.get("thinking") or "") + text
+                yield self._delta({"reasoning_content": text})
+            case "signature_delta" if index in self._thinking:
+                self._thinking[index]["signature"] = delta.get("signature")
+
+    def _delta(self, delta: dict[str, Json], finish: str | None = None) -> dict[str, Json]:
+        return {**self._base, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+
+def _call(block: Mapping[str, Json], arguments: str) -> dict[str, Json]:
+    function = {"name": block.get("name"), "arguments": arguments}
+    return {"id": block.get("id"), "type": "function", "function": function}
+
+
+def _finish(reason: Json) -> str | None:
+    return FINISH.get(reason, "stop") if isinstance(reason, str) else None
+
+
+def _index(event: Mapping[str, Json]) -> int:
+    index = event.get("index")
+    return index if isinstance(index, int) else 0
+
+
+def _dict(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Json) -> list[Mapping[str, Json]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def _count(report: Mapping[str, Json], name: str) -> int:
+    value = report.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -1,0 +1,152 @@
+"""What providers over HTTP share: one request with patience, its reply, and the client's errors turned into ours."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+
+import aiohttp
+import orjson
+
+from gateway.errors import ProviderError, ProviderTimeout
+from gateway.providers.base import Request
+from gateway.providers.sse import Events
+from gateway.types import Json
+
+#: 409 and 425 ask for another try by their definition; the rest are an overloaded or failing server.
+TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+
+
+@asynccontextmanager
+async def posted(
+    request: Request, http: aiohttp.ClientSession, url: str, *, headers: Mapping[str, str], body: Mapping[str, Json]
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """The response to a request, once it has begun with status 200; leaving the block closes it.
+
+    Raises ProviderError for every other status, ProviderTimeout when it did not begin in time.
+    """
+    limits = aiohttp.ClientTimeout(total=request.timeout_s, sock_connect=request.connect_timeout_s)
+    with translated():
+        async with asyncio.timeout(request.first_token_timeout_s if request.stream else None):
+            response = await http.post(
+                url,
+                data=orjson.dumps(body),
+                headers={"content-type": "application/json", **headers},
+                timeout=limits,
+                allow_redirects=False,
+            )
+    try:
+        if response.status != 200:
+            with translated():
+                raise _refused(response, await response.read())
+        yield response
+    finally:
+        response.close()
+
+
+async def whole(response: aiohttp.ClientResponse) -> tuple[bytes, dict[str, Json]]:
+    """A plain reply's bytes and the JSON object that they are. Raises ProviderError for anything else."""
+    with translated():
+        raw = await response.read()
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        body = None
+    if not isinstance(body, dict):
+        raise ProviderError("The provider's reply is not a JSON object.", transient=True, billable=True)
+    return raw, body
+
+
+async def events(
+    request: Request, response: aiohttp.ClientResponse
+) -> AsyncGenerator[tuple[bytes, list[dict[str, Json]], bool]]:
+    """A stream's events as they come: their bytes, the events parsed, and whether `[DONE]` was among them.
+
+    Raises ProviderError when the stream breaks off, holds what is no JSON, or tells of an error.
+    """
+    parser, finished = Events(), False
+    patience: float | None = request.first_token_timeout_s
+    while not finished:
+        with translated():
+            async with asyncio.timeout(patience):
+                data = await response.content.readany()
+        patience = None
+        if not data:
+            raise ProviderError("The provider's stream ended before its end mark.", transient=True, billable=True)
+        try:
+            raw, parsed, finished = parser.feed(data)
+        except ValueError:
+            raise ProviderError(
+                "The provider's stream held an event that is not JSON.", transient=True, billable=True
+            ) from None
+        for event in parsed:
+            if error := event.get("error"):
+                raise ProviderError(
+                    _message(error), transient=True, body=_openai_error(event, "api_error"), billable=True
+                )
+        yield raw, parsed, finished
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns the HTTP client's errors into ours; the only place that knows them."""
+    try:
+        yield
+    except aiohttp.ConnectionTimeoutError as error:
+        raise ProviderTimeout(
+            "The provider did not accept a connection in time.", transient=True, billable=False
+        ) from error
+    except aiohttp.ClientConnectorError as error:
+        reason = error.os_error.strerror or type(error.os_error).__name__
+        raise ProviderError(f"The provider cannot be reached: {reason}.", transient=True, billable=False) from error
+    except TimeoutError as error:
+        raise ProviderTimeout(
+            "The provider did not answer in the route's time.", transient=True, billable=True
+        ) from error
+    except aiohttp.ClientError as error:
+        raise ProviderError(
+            "The provider closed the connection before its reply was complete.", transient=True, billable=True
+        ) from error
+
+
+def _refused(response: aiohttp.ClientResponse, raw: bytes) -> ProviderError:
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        body = None
+    error = body.get("error") if isinstance(body, dict) else None
+    quota = isinstance(error, dict) and error.get("code") == "insufficient_quota"
+    redirected = 300 <= response.status < 400
+    return ProviderError(
+        "The provider answered with a redirect, which is not followed."
+        if redirected
+        else _message(error, response.status),
+        transient=response.status in TRANSIENT and not quota,
+        status=502 if redirected else response.status,
+        body=_openai_error(body, "provider_error"),
+        retry_after_s=_seconds(response.headers.get("retry-after")),
+        billable=False,
+    )
+
+
+def _openai_error(body: Json, kind: str) -> dict[str, Json] | None:
+    """A provider's error body with all that OpenAI's clients look for in one; None where it is no error body."""
+    error = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(error, dict) or not isinstance(error.get("message"), str):
+        return None
+    return {"error": {"type": kind, "param": None, "code": None, **error}}
+
+
+def _message(error: Json, status: int | None = None) -> str:
+    text = error.get("message") if isinstance(error, dict) else error
+    return (
+        f"The provider answered: {text}"
+        if isinstance(text, str) and text
+        else f"The provider answered with status {status}."
+    )
+
+
+def _seconds(header: str | None) -> float | None:
+    try:
+        return max(0.0, float(header)) if header else None
+    except ValueError:
+        return None

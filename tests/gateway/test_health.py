@@ -1,0 +1,145 @@
+"""Breakers, limits of concurrency, and hedging."""
+
+import asyncio
+import time
+from decimal import Decimal
+
+import pytest
+from asgiref.sync import sync_to_async
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gateway
+from gateway import errors
+from gateway.health import Breaker
+from gateway.models import Call, Hold
+
+MESSAGES = [{"role": "user", "content": "hello there"}]
+
+
+@pytest.fixture
+def impatient(settings):
+    settings.TOLLHOUSE = {**settings.TOLLHOUSE, "BREAKER_FAILURES": 2, "BREAKER_OPEN_S": 0.3}
+
+
+def fails(feature, **options):
+    with pytest.raises(errors.ProviderError) as caught:
+        gateway.complete(feature, messages=MESSAGES, **options)
+    return caught.value
+
+
+def test_a_target_that_keeps_failing_is_left_alone_until_a_probe_succeeds(world, provider, impatient):
+    world.feature("f", "status:503")
+    fails("f")
+    fails("f")
+    assert "left alone" in fails("f").message
+    assert len(provider.requests) == 2, "the third call did not reach the provider"
+    call = Call.objects.order_by("-id").first()
+    assert (call.outcome, call.attempts, call.cost_usd) == ("provider_error", 0, 0)
+    time.sleep(0.35)
+    fails("f")
+    assert len(provider.requests) == 3, "one probe"
+    assert "left alone" in fails("f").message
+    assert Hold.objects.count() == 0
+
+
+def test_the_next_target_takes_over_at_once_while_one_is_left_alone(world, provider, impatient):
+    world.feature("f", "status:503", "echo", route={"retries": 1})
+    for _ in range(3):
+        assert gateway.complete("f", messages=MESSAGES).text == "hello there"
+    models = [request["model"] for request in provider.requests]
+    assert models == ["status:503", "status:503", "echo", "echo", "echo"]
+
+
+def test_a_limit_that_is_reached_is_no_failure(world, provider, impatient):
+    world.feature("f", "status:429")
+    for _ in range(4):
+        fails("f")
+    assert len(provider.requests) == 4
+
+
+@given(st.lists(st.sampled_from([True, False, None])))
+def test_a_breaker_lets_one_probe_pass_at_a_time(results):
+    breaker = Breaker(2, 0.0)
+    for well in results:
+        assert breaker.enter()
+        probing = breaker.open
+        assert not (probing and breaker.enter()), "a second one beside the probe"
+        breaker.leave(well=well)
+
+
+async def test_calls_beyond_a_providers_limit_wait_for_a_place(world, provider):
+    def configure():
+        world.feature("f")
+        world.provider.max_concurrent = 2
+        world.provider.save()
+
+    await sync_to_async(configure)()
+    provider.pause_s = 0.05
+    replies = await asyncio.gather(*(gateway.acomplete("f", messages=MESSAGES) for _ in range(6)))
+    assert len(replies) == 6 and provider.most_at_once == 2
+
+
+async def test_a_call_that_gets_no_place_in_time_goes_to_the_next_target(world, provider):
+    def configure():
+        limited = world.kind("openai", name="limited", max_concurrent=1)
+        world.feature("f", (limited, "hang"), route={"timeout_s": 2})
+        world.feature("g", (limited, "hang"), route={"timeout_s": 0.3})
+
+    await sync_to_async(configure)()
+    first = asyncio.create_task(gateway.acomplete("f", messages=MESSAGES))
+    while not provider.requests:
+        await asyncio.sleep(0.01)
+    with pytest.raises(errors.ProviderTimeout, match="limit") as caught:
+        await gateway.acomplete("g", messages=MESSAGES)
+    assert not caught.value.billable
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    call = await Call.objects.aget(feature="g")
+    assert (call.outcome, call.attempts, call.cost_usd) == ("timeout", 0, 0)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_hedge_asks_the_next_target_and_both_are_paid(world, provider, streamed):
+    world.feature("f", "hang", "echo", route={"hedge_after_s": 0.05})
+    if streamed:
+        with gateway.stream("f", messages=MESSAGES) as stream:
+            assert "".join(delta.text for delta in stream) == "hello there"
+        reply = stream.reply
+    else:
+        reply = gateway.complete("f", messages=MESSAGES)
+    gateway.engine.stop()
+    call = Call.objects.get()
+    assert (reply.text, reply.model, call.attempts, call.fallback_from) == ("hello there", "echo", 2, "mock/hang")
+    # The one that was given up may be charged in full; the other reported 20 and 10 tokens.
+    assert call.cost_usd == reply.cost_usd > Decimal("0.0004") and call.overrun_usd == 0 and call.usage_estimated
+    assert provider.cancelled == 1 and Hold.objects.count() == 0
+
+
+def test_the_first_target_may_still_win_a_hedge(world, provider):
+    world.feature("f", "echo", "hang", route={"hedge_after_s": 0.05})
+    provider.pause_s = 0.15
+    reply = gateway.complete("f", messages=MESSAGES)
+    gateway.engine.stop()
+    call = Call.objects.get()
+    assert (reply.text, reply.model, call.provider, call.attempts) == ("hello there", "echo", "mock", 2)
+    assert call.fallback_from == "" and call.overrun_usd == 0 and provider.cancelled == 1
+    assert Hold.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("models", "served"), [(("slow-status:500", "echo"), "echo"), (("echo", "status:500"), "echo")]
+)
+def test_a_hedge_survives_the_failure_of_one(world, provider, models, served):
+    world.feature("f", *models, route={"hedge_after_s": 0.03})
+    provider.pause_s = 0.1
+    reply = gateway.complete("f", messages=MESSAGES)
+    assert (reply.text, reply.model) == ("hello there", served)
+    # A refusal costs nothing.
+    assert reply.cost_usd == Decimal("0.0004")
+
+
+def test_a_quick_answer_is_not_hedged(world, provider):
+    world.feature("f", "echo", "echo-2", route={"hedge_after_s": 5})
+    gateway.complete("f", messages=MESSAGES)
+    assert len(provider.requests) == 1
