@@ -129,6 +129,8 @@ def _message(message: Json, redact: Callable[[str], str]) -> Json:
     for field in TEXT_FIELDS:
         if field in message:
             redacted[field] = _content(message[field], redact)
+    if isinstance(blocks := message.get("thinking_blocks"), list):
+        redacted["thinking_blocks"] = [_thought(block, redact) for block in blocks]
     if isinstance(calls := message.get("tool_calls"), list):
         redacted["tool_calls"] = [_tool_call(call, redact) for call in calls]
     return redacted
@@ -147,6 +149,13 @@ def _content(content: Json, redact: Callable[[str], str]) -> Json:
             part = redact(part)
         parts.append(part)
     return parts
+
+
+def _thought(block: Json, redact: Callable[[str], str]) -> Json:
+    # Its signature and what is encrypted stay: they are the provider's own, and no text.
+    if isinstance(block, dict) and isinstance(block.get("thinking"), str):
+        return {**block, "thinking": redact(block["thinking"])}
+    return block
 
 
 def _tool_call(call: Json, redact: Callable[[str], str]) -> Json:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from gateway import engine
-from gateway.http import chat, embeddings, health, models
+from gateway.http import chat, embeddings, health, messages, models, responses
 from gateway.http.errors import answer_error
 from gateway.http.request import Request
 
@@ -19,6 +19,8 @@ logger = logging.getLogger("tollhouse.http")
 ROUTES: dict[tuple[str, str], Callable[[Request], Awaitable[None]]] = {
     ("POST", "/v1/chat/completions"): chat.completions,
     ("POST", "/v1/embeddings"): embeddings.embeddings,
+    ("POST", "/v1/messages"): messages.messages,
+    ("POST", "/v1/responses"): responses.responses,
     ("GET", "/v1/models"): models.models,
     ("GET", "/healthz"): health.healthz,
     ("GET", "/readyz"): health.readyz,

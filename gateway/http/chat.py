@@ -1,7 +1,8 @@
 """`POST /v1/chat/completions`: plain and as a stream of server-sent events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
+from typing import Protocol
 
 from gateway import engine
 from gateway.entry import Entry
@@ -19,16 +20,36 @@ async def completions(request: Request) -> None:
     ask = await asked(request, gate, "chat")
     async with request.watched():
         if ask.stream:
-            await _stream(request, Entry(ask), gate)
+            await streamed(request, Entry(ask), gate)
         else:
             await whole(request, Entry(ask), gate)
 
 
-async def asked(request: Request, gate: Gate, operation: Operation) -> Ask:
-    """What the request asks for. Raises Unauthenticated, AccessDenied, InvalidRequest."""
+class Translator(Protocol):
+    """Makes of a chat completion's chunks what goes out in another shape."""
+
+    def add(self, chunk: Mapping[str, Json]) -> bytes:
+        """What goes out for a chunk."""
+
+    def finish(self) -> bytes:
+        """What goes out last, when the row is committed."""
+
+
+async def asked(
+    request: Request,
+    gate: Gate,
+    operation: Operation,
+    *,
+    translate: Callable[[dict[str, Json]], dict[str, Json]] = lambda body: body,
+) -> Ask:
+    """What the request asks for, with its body in the OpenAI shape after `translate`.
+
+    Raises Unauthenticated, AccessDenied, InvalidRequest.
+    """
     key = authenticate(request, gate.catalog)
     body = await request.json(gate.most_body_bytes)
     feature, model = addressed(request, key, gate.catalog, body)
+    body = translate(body)
     variables = body.pop("variables", None)
     if variables is not None and not isinstance(variables, dict):
         raise InvalidRequest(
@@ -61,7 +82,8 @@ async def whole(
             await request.answer(200, finish(piece), headers)
 
 
-async def _stream(request: Request, entry: Entry, gate: Gate) -> None:
+async def streamed(request: Request, entry: Entry, gate: Gate, translator: Translator | None = None) -> None:
+    """A stream: the pieces as they come, or what `translator` makes of their events."""
     async with aclosing(run(entry, gate)) as pieces:
         async for piece in pieces:
             if not request.started:
@@ -71,4 +93,10 @@ async def _stream(request: Request, entry: Entry, gate: Gate) -> None:
                     (b"x-accel-buffering", b"no"),
                     (b"x-tollhouse-call-id", str(entry.call_id).encode()),
                 ])  # fmt: skip
-            await request.chunk(piece.raw, more=not piece.final)
+            raw = _translated(piece, translator) if translator else piece.raw
+            if raw or piece.final:
+                await request.chunk(raw, more=not piece.final)
+
+
+def _translated(piece: Piece, translator: Translator) -> bytes:
+    return b"".join(map(translator.add, piece.events)) + (translator.finish() if piece.final else b"")

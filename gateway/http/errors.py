@@ -51,6 +51,18 @@ def describe(error: GatewayError) -> tuple[int, dict[str, Json]]:
     return status, {"error": {"message": error.message, "type": kind, "code": error.code, "param": error.param}}
 
 
+class OpenAIErrors:
+    """Errors as OpenAI's clients expect them."""
+
+    def body(self, status: int, error: dict[str, Json], call_id: str) -> dict[str, Json]:
+        """The body of an answer that is an error."""
+        return error
+
+    def event(self, body: dict[str, Json]) -> bytes:
+        """The body as the last event of a stream."""
+        return b"data: " + orjson.dumps(body) + b"\n\n"
+
+
 async def answer_error(request: Request, error: Exception) -> None:
     """Tells the client what went wrong; in the middle of a stream as its last event."""
     if isinstance(error, ClientGone):
@@ -64,8 +76,10 @@ async def answer_error(request: Request, error: Exception) -> None:
         )
     else:
         status, body = describe(error)
+    errors = request.errors or OpenAIErrors()
+    body = errors.body(status, body, str(error.call_id or ""))
     if request.started:
-        await request.chunk(b"data: " + orjson.dumps(body) + b"\n\n", more=False)
+        await request.chunk(errors.event(body), more=False)
         return
     headers: list[tuple[bytes, bytes]] = []
     if error.call_id:

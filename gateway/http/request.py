@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -17,8 +17,20 @@ class ClientGone(Exception):
     """The client closed the connection before its answer was complete; there is nobody to tell."""
 
 
+class Errors(Protocol):
+    """How errors are told in the shape that a client speaks."""
+
+    def body(self, status: int, error: dict[str, Json], call_id: str) -> dict[str, Json]:
+        """The body of an answer, for an OpenAI error body."""
+
+    def event(self, body: dict[str, Json]) -> bytes:
+        """The body as the last event of a stream."""
+
+
 class Request:
-    """A request with its headers by lower-case name. `started` says whether an answer has begun."""
+    """A request with its headers by lower-case name. `started` says whether an answer has begun; `errors` how one is
+    told (None: as OpenAI does).
+    """
 
     def __init__(
         self,
@@ -30,6 +42,7 @@ class Request:
         self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.started = False
+        self.errors: Errors | None = None
         self._receive = receive
         self._send = send
 
@@ -104,5 +117,6 @@ class Request:
         if known:
             raise InvalidRequest(f"{self.method} is not possible here; see the documentation of {self.path}.")
         raise NotFound(
-            f"There is no {self.path}. The data plane has /v1/chat/completions, /v1/embeddings and /v1/models."
+            f"There is no {self.path}. The data plane has /v1/chat/completions, /v1/responses, /v1/messages, "
+            "/v1/embeddings and /v1/models."
         )

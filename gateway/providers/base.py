@@ -12,7 +12,7 @@ from gateway.types import Json, Operation, Piece
 #: Fields of a chat completion that every translation knows; a kind that does not speak the OpenAI shape itself
 #: refuses all others, as it cannot know what they would do.
 CHAT_FIELDS = frozenset({
-    "messages", "tools", "tool_choice", "parallel_tool_calls", "temperature", "top_p", "max_tokens",
+    "model", "stream", "messages", "tools", "tool_choice", "parallel_tool_calls", "temperature", "top_p", "max_tokens",
     "max_completion_tokens", "stop", "n", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs",
     "top_logprobs", "response_format", "reasoning_effort", "verbosity", "user", "safety_identifier", "metadata",
     "stream_options", "service_tier", "prediction", "store", "prompt_cache_key",

@@ -1,6 +1,7 @@
 """OpenAI and every server that speaks its chat completions and embeddings; Azure's deployments of its models."""
 
 from collections.abc import AsyncGenerator, Mapping
+from typing import ClassVar
 from urllib.parse import quote
 
 import aiohttp
@@ -10,11 +11,18 @@ from gateway.providers.sse import DONE
 from gateway.providers.wire import events, posted, whole
 from gateway.types import Json, Piece
 
+EXTENSIONS = frozenset({"cache_control", "thinking_blocks", "is_error"})
 PATHS = {"chat": "/chat/completions", "embeddings": "/embeddings"}
 
 
 class OpenAI(Provider):
-    """Any OpenAI-compatible server. Unknown request fields reach it; its reply passes unchanged."""
+    """Any OpenAI-compatible server. Unknown request fields reach it; its reply passes unchanged.
+
+    What Anthropic's clients put inside of messages and tools (`cache_control`, `thinking_blocks`, `is_error`) is left
+    out, as OpenAI refuses it; the option `extensions` passes it to servers that know it.
+    """
+
+    OPTIONS: ClassVar[Mapping[str, type]] = {"extensions": bool}
 
     def output_limit_field(self, base_url: str) -> str:
         # OpenAI's reasoning models refuse `max_tokens`; many compatible servers know nothing else.
@@ -49,7 +57,7 @@ class Azure(OpenAI):
     version. Source: Azure OpenAI REST reference, data plane, "Chat completions - Create".
     """
 
-    OPTIONS = {"api_version": str}
+    OPTIONS = {"extensions": bool, "api_version": str}
     #: The newest dated version that is generally available.
     API_VERSION = "2024-10-21"
 
@@ -69,7 +77,21 @@ class Azure(OpenAI):
 
 def _body(request: Request) -> Mapping[str, Json]:
     body = {**request.body, "model": request.model}
+    if not request.options.get("extensions"):
+        body |= {name: [_without(item) for item in body[name]] for name in ("messages", "tools") if body.get(name)}
     if request.stream:
         body["stream"] = True
         body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
     return body
+
+
+def _without(item: Json) -> Json:
+    """A message or tool without what only Anthropic knows."""
+    if not isinstance(item, dict):
+        return item
+    content = item.get("content")
+    if not EXTENSIONS.isdisjoint(item):
+        item = {name: value for name, value in item.items() if name not in EXTENSIONS}
+    if isinstance(content, list) and any(isinstance(part, dict) and "cache_control" in part for part in content):
+        item = {**item, "content": [_without(part) for part in content]}
+    return item
