@@ -1,9 +1,9 @@
 """A provider for tests: an OpenAI-compatible server on a real port, that does what the model's name says.
 
 `echo` answers with the last message; `say:<text>` with that text; `cached` reports cached tokens; `nousage` reports none;
-`tool` calls a tool with the last message as argument; `status:<n>` fails; `flaky` fails once for each key; `hang` never
-answers; `slow-status:<n>` fails after the pause; `cut` breaks off; `garbage` is no JSON; `error-event` fails in mid-stream; `truncated` stops for length.
-Every request is kept in `requests`.
+`tool` calls a tool with the last message as argument, or repeats the tool's result; `status:<n>` fails, and
+`slow-status:<n>` after the pause; `flaky` fails once for each key; `hang` never answers; `cut` breaks off; `garbage` is
+no JSON; `error-event` fails in mid-stream; `truncated` stops for length. Every request is kept in `requests`.
 """
 
 import asyncio
@@ -102,7 +102,7 @@ class MockProvider:
     def _message(self, body: dict[str, Any], kind: str, detail: str) -> dict[str, Any]:
         last = body["messages"][-1]["content"]
         last = last if isinstance(last, str) else json.dumps(last)
-        if kind == "tool":
+        if kind == "tool" and body["messages"][-1]["role"] != "tool":
             function = {"name": "look_up", "arguments": json.dumps({"query": last})}
             return {
                 "role": "assistant",
@@ -125,7 +125,7 @@ class MockProvider:
 
     def _reply(self, body: dict[str, Any], kind: str, detail: str) -> dict[str, Any]:
         message = self._message(body, kind, detail)
-        finish = "length" if kind == "truncated" else "tool_calls" if kind == "tool" else "stop"
+        finish = "length" if kind == "truncated" else "tool_calls" if "tool_calls" in message else "stop"
         choices = [{"index": i, "message": message, "finish_reason": finish} for i in range(body.get("n") or 1)]
         reply = {
             "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": body["model"], "choices": choices,
@@ -148,7 +148,7 @@ class MockProvider:
 
         message = self._message(body, kind, body["model"].partition(":")[2])
         await delta({"role": "assistant", "content": ""})
-        if kind == "tool":
+        if "tool_calls" in message:
             call = message["tool_calls"][0]
             arguments = call["function"]["arguments"]
             await delta({"tool_calls": [{"index": 0, **call, "function": {"name": "look_up", "arguments": ""}}]})
@@ -165,7 +165,7 @@ class MockProvider:
                     await event(error={"message": "mock overload", "type": "overloaded", "code": None, "param": None})
                     return response
                 await delta({"content": text[i : i + PIECE]})
-        await delta({}, "length" if kind == "truncated" else "tool_calls" if kind == "tool" else "stop")
+        await delta({}, "length" if kind == "truncated" else "tool_calls" if "tool_calls" in message else "stop")
         usage = self._usage(kind)
         if usage and (body.get("stream_options") or {}).get("include_usage"):
             await event(choices=[], usage=usage)
