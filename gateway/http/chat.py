@@ -98,5 +98,11 @@ async def streamed(request: Request, entry: Entry, gate: Gate, translator: Trans
                 await request.chunk(raw, more=not piece.final)
 
 
+def plainly(parts: list[dict[str, Json]]) -> str | list[dict[str, Json]]:
+    """A message's content; a single plain text as such, since not every compatible server takes lists."""
+    plain = len(parts) == 1 and parts[0].keys() == {"type", "text"} and isinstance(parts[0]["text"], str)
+    return str(parts[0]["text"]) if plain else parts
+
+
 def _translated(piece: Piece, translator: Translator) -> bytes:
     return b"".join(map(translator.add, piece.events)) + (translator.finish() if piece.final else b"")

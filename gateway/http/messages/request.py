@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import InvalidRequest
+from gateway.http.chat import plainly
 from gateway.types import Json
 
 Message = dict[str, Any]
@@ -57,7 +58,7 @@ def _system(given: Json) -> list[Message]:
         return []
     if isinstance(given, str):
         return [{"role": "system", "content": given}]
-    return [{"role": "system", "content": [_part(block) for block in _blocks(given)]}]
+    return [{"role": "system", "content": plainly([_part(block) for block in _blocks(given)])}]
 
 
 def _blocks(content: Json) -> list[dict[str, Json]]:
@@ -88,7 +89,7 @@ def _messages(message: Json) -> Iterator[Message]:
         else:
             rest.append(_part(block))
     if rest:
-        yield {"role": role, "content": rest}
+        yield {"role": role, "content": plainly(rest)}
 
 
 def _tool_result(block: Mapping[str, Json]) -> Message:
@@ -96,7 +97,7 @@ def _tool_result(block: Mapping[str, Json]) -> Message:
     made: Message = {
         "role": "tool",
         "tool_call_id": block.get("tool_use_id"),
-        "content": content if isinstance(content, str) else [_part(part) for part in _blocks(content or [])],
+        "content": content if isinstance(content, str) else plainly([_part(part) for part in _blocks(content or [])]),
     }
     if block.get("is_error"):
         made["is_error"] = True

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.errors import InvalidRequest
+from gateway.http.chat import plainly
 from gateway.types import Json
 
 Message = dict[str, Any]
@@ -100,19 +101,15 @@ def _message(item: Mapping[str, Json]) -> Message | None:
                 raise InvalidRequest(
                     "A message of `input` needs the role user, assistant, system or developer.", param="input"
                 )
-            content = item.get("content")
-            if isinstance(content, str):
-                content = [{"type": "text", "text": content}] if role == "assistant" else content
-            else:
-                content = [_part(part) for part in content or ()]
-            return {"role": role, "content": content}
+            parts = _parts(item.get("content"))
+            # The assistant's stay a list, as more of them may follow.
+            return {"role": role, "content": parts if role == "assistant" else plainly(parts)}
         case "function_call":
             function = {"name": item.get("name"), "arguments": item.get("arguments")}
             call = {"id": item.get("call_id"), "type": "function", "function": function}
             return {"role": "assistant", "content": None, "tool_calls": [call]}
         case "function_call_output":
-            output = item.get("output")
-            content = output if isinstance(output, str) else [_part(part) for part in output or ()]
+            content = plainly(_parts(item.get("output")))
             return {"role": "tool", "tool_call_id": item.get("call_id"), "content": content}
         case "reasoning":
             # What a model thought before is a help to that model only; the conversation is complete without.
@@ -124,6 +121,14 @@ def _message(item: Mapping[str, Json]) -> Message | None:
                 param="input",
             )
     raise InvalidRequest(f"Items of the type {kind!r} cannot be passed on.", param="input")
+
+
+def _parts(content: Json) -> list[dict[str, Json]]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    if not isinstance(content, list):
+        raise InvalidRequest("The content of an item must be a text or a list of parts.", param="input")
+    return [_part(part) for part in content]
 
 
 def _part(part: Json) -> dict[str, Json]:
