@@ -4,23 +4,47 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gateway.facade import Delta, Embeddings, Reply, acomplete, aembed, astream, complete, embed, stream
+    from gateway.calling import context
+    from gateway.facade import (
+        AsyncReplyStream,
+        Delta,
+        Embeddings,
+        Reply,
+        ReplyStream,
+        acomplete,
+        aembed,
+        astream,
+        complete,
+        disclosure,
+        embed,
+        enabled,
+        stream,
+    )
+    from gateway.wrapped import wrap
 
 __all__ = [
+    "AsyncReplyStream",
     "Delta",
     "Embeddings",
     "Reply",
+    "ReplyStream",
     "acomplete",
     "aembed",
     "astream",
     "complete",
+    "context",
+    "disclosure",
     "embed",
+    "enabled",
     "stream",
+    "wrap",
 ]
+#: Names that are not the façade's own, and where they are.
+_ELSEWHERE = {"context": "gateway.calling", "wrap": "gateway.wrapped"}
 
 
 def __getattr__(name: str) -> Any:
     # Django imports this package before its models can be; the façades need them, so they are imported at first use.
-    if name in __all__:
-        return getattr(import_module("gateway.facade"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_ELSEWHERE.get(name, "gateway.facade")), name)

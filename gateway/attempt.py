@@ -15,7 +15,7 @@ from gateway.errors import GatewayError, ProviderError, ProviderTimeout
 from gateway.health import Health
 from gateway.hold import Held, move
 from gateway.ledger import Bid, Writer
-from gateway.providers import KINDS, Request
+from gateway.providers import Request
 from gateway.redact import Redacted
 from gateway.types import ZERO, Json, Piece
 
@@ -77,7 +77,7 @@ class Attempts:
                 request = self._request(target, self.ends_at - perf_counter())
                 entry.row["attempts"] += 1
                 self.sent.reached = True
-                async with aclosing(KINDS[target.provider.kind].send(request, self.http)) as pieces:
+                async with aclosing(target.provider.adapter.send(request, self.http)) as pieces:
                     async for piece in pieces:
                         entry.provider_s += perf_counter() - clock
                         entry.first_token()
@@ -179,7 +179,7 @@ class Attempts:
             raise ProviderTimeout("The route's time was over before the attempt.", transient=False, billable=False)
         body: dict[str, Json] = {k: v for k, v in self.safe.body.items() if k not in ("model", "stream")}
         if call.max_output_tokens and body.get("max_tokens") is None and body.get("max_completion_tokens") is None:
-            body[KINDS[provider.kind].output_limit_field(provider.base_url)] = call.max_output_tokens
+            body[provider.adapter.output_limit_field(provider.base_url)] = call.max_output_tokens
         return Request(
             operation=call.ask.operation, model=target.model, body=body, stream=call.ask.stream,
             base_url=provider.base_url, api_key=provider.api_key, timeout_s=left_s,

@@ -21,6 +21,8 @@ from gateway.ledger.database import connection_parameters
 from gateway.models import Feature, Key, Provider, Revision, Route, Variant
 from gateway.prices.book import PriceBook
 from gateway.prompts.template import Template, compiled
+from gateway.providers import KINDS
+from gateway.providers import Provider as Adapter
 from gateway.rollout import Rollout
 from gateway.types import Json
 from redaction.policies import Policy
@@ -30,10 +32,12 @@ logger = logging.getLogger("tollhouse.catalog")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderInfo:
-    """A provider with its key. `missing_key` says why there is none where one is configured."""
+    """A provider with its key, and the adapter that speaks to it. `missing_key` says why there is no key where one is
+    configured.
+    """
 
     name: str
-    kind: str
+    adapter: Adapter
     base_url: str
     price_provider: str
     api_key: str = field(repr=False)
@@ -145,19 +149,24 @@ def load(previous: Catalog | None = None) -> Catalog:
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            revisions = dict(Revision.objects.values_list("name", "value"))
-            unchanged = previous is not None and previous.revisions.get("prices") == revisions.get("prices")
-            routes = _routes()
-            return Catalog(
-                features=MappingProxyType(_features(routes)),
-                routes=MappingProxyType(routes),
-                keys=MappingProxyType(_keys()),
-                prices=previous.prices if previous and unchanged else PriceBook.load(),
-                revisions=MappingProxyType(revisions),
-            )
+            return read(previous)
     finally:
         # Loaded in a thread of the gate's, whose connection nobody else would close.
         connection.close()
+
+
+def read(previous: Catalog | None = None) -> Catalog:
+    """The catalog as the transaction under way sees it."""
+    revisions = dict(Revision.objects.values_list("name", "value"))
+    unchanged = previous is not None and previous.revisions.get("prices") == revisions.get("prices")
+    routes = _routes()
+    return Catalog(
+        features=MappingProxyType(_features(routes)),
+        routes=MappingProxyType(routes),
+        keys=MappingProxyType(_keys()),
+        prices=previous.prices if previous and unchanged else PriceBook.load(),
+        revisions=MappingProxyType(revisions),
+    )
 
 
 def _routes() -> dict[str, RouteInfo]:
@@ -187,7 +196,7 @@ def _provider(row: Provider) -> ProviderInfo:
         except secrets.CannotDecrypt as error:
             missing = str(error)
     return ProviderInfo(
-        name=row.name, kind=row.kind, base_url=row.base_url, price_provider=row.price_provider or row.name, api_key=key,
+        name=row.name, adapter=KINDS[row.kind], base_url=row.base_url, price_provider=row.price_provider or row.name, api_key=key,
         missing_key=missing, options=row.options, max_concurrent=row.max_concurrent,
     )  # fmt: skip
 

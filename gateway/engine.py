@@ -65,6 +65,18 @@ def start() -> Engine:
         return _engine
 
 
+def refuse_own_loop() -> None:
+    """Raises RuntimeError in the engine's own event loop, where waiting for it would last for ever."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    if _engine is not None and _engine.loop is loop:
+        raise RuntimeError(
+            "This would block the gate's own event loop; await acomplete, astream or aembed instead, or an asynchronous client."
+        )
+
+
 def stop() -> None:
     """Closes an engine that has a thread of its own, with its last rows written; the next call starts another."""
     global _engine

@@ -10,7 +10,6 @@ from gateway.identify import Identified
 from gateway.ledger import Bid
 from gateway.prices.book import Quote
 from gateway.prices.cost import cost_usd, most_usd
-from gateway.providers import KINDS
 from gateway.tokens import count_input_tokens, most_input_tokens
 from gateway.types import Json, Usage
 
@@ -28,7 +27,7 @@ def price(
     refusals: list[str] = []
     output_tokens = call.max_output_tokens * call.choices
     for target in call.route.targets:
-        if refusal := KINDS[target.provider.kind].refusal(call.ask.operation, body):
+        if refusal := target.provider.adapter.refusal(call.ask.operation, body):
             refusals.append(f"{target}: {refusal}.")
             continue
         if counted:

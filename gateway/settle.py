@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from time import perf_counter
 from types import TracebackType
 from typing import Self
 
@@ -51,11 +52,13 @@ class Record:
         entry.row["route"] = call.route.name
 
     async def __aenter__(self) -> Self:
+        _open.add(self)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        _open.discard(self)
         if isinstance(error, InvalidRequest):
             return
         self._conclude(error)
@@ -171,6 +174,7 @@ class Record:
             return None
 
 
+_open: set[Record] = set()
 _running: set[asyncio.Task[None]] = set()
 
 
@@ -182,6 +186,9 @@ def _ended(task: asyncio.Task[None]) -> None:
 
 
 async def settled() -> None:
-    """Waits until every call that has ended has its row, but no longer than a reply would; for an orderly stop."""
+    """Waits until every call under way has ended and has its row, but no longer than a reply would; for an orderly stop."""
+    ends_at = perf_counter() + ROW_TIMEOUT_S
+    while _open and perf_counter() < ends_at:
+        await asyncio.sleep(0.01)
     if _running:
-        await asyncio.wait(_running, timeout=ROW_TIMEOUT_S)
+        await asyncio.wait(_running, timeout=max(0.0, ends_at - perf_counter()))

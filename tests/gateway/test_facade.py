@@ -84,6 +84,13 @@ def test_a_stream_passes_chunks_on_and_ends_with_its_reply(world, provider):
     assert call.first_token_ms is not None and call.finish_reason == "stop"
 
 
+def test_the_text_of_a_stream_is_the_reply_alone_without_thoughts(world):
+    world.feature("f", (world.kind("anthropic"), "think"))
+    with gateway.stream("f", messages=MESSAGES) as stream:
+        assert "".join([delta.text for delta in stream]) == "hello there"
+    assert stream.reply.text == "hello there"
+
+
 def test_a_stream_left_early_cancels_upstream_and_its_row_says_so(world, provider):
     world.feature("f")
     provider.pause_s = 0.05
