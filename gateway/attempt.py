@@ -14,7 +14,7 @@ from gateway.entry import Entry
 from gateway.errors import GatewayError, ProviderError, ProviderTimeout
 from gateway.health import Health
 from gateway.hold import Held, move
-from gateway.ledger import Bid, Writer
+from gateway.ledger import Bid, Ledger
 from gateway.providers import Request
 from gateway.redact import Redacted
 from gateway.types import ZERO, Json, Piece
@@ -55,7 +55,7 @@ class Attempts:
         entry: Entry,
         ends_at: float,
         *,
-        ledger: Writer,
+        ledger: Ledger,
         http: aiohttp.ClientSession,
         health: Health,
     ) -> None:
@@ -181,7 +181,7 @@ class Attempts:
         if call.max_output_tokens and body.get("max_tokens") is None and body.get("max_completion_tokens") is None:
             body[provider.adapter.output_limit_field(provider.base_url)] = call.max_output_tokens
         return Request(
-            operation=call.ask.operation, model=target.model, body=body, stream=call.ask.stream,
+            feature=call.feature.slug, operation=call.ask.operation, model=target.model, body=body, stream=call.ask.stream,
             base_url=provider.base_url, api_key=provider.api_key, timeout_s=left_s,
             connect_timeout_s=call.route.connect_timeout_s, first_token_timeout_s=call.route.first_token_timeout_s,
             options=provider.options,

@@ -4,8 +4,9 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 from gateway.errors import LedgerUnavailable
@@ -61,7 +62,7 @@ def start() -> Engine:
     global _engine
     with _lock:
         if _engine is None:
-            _engine = _start_thread()
+            _engine = _start_thread(Gate.open)
         return _engine
 
 
@@ -91,12 +92,26 @@ def stop() -> None:
         engine.loop.close()
 
 
-def _start_thread() -> Engine:
+@contextmanager
+def standing_in(make: Callable[[], Coroutine[Any, Any, Gate]]) -> Iterator[None]:
+    """While inside, another gate, made in a loop of its own, is the process's. For tests."""
+    global _engine
+    with _lock:
+        before, _engine = _engine, _start_thread(make)
+    try:
+        yield
+    finally:
+        stop()
+        with _lock:
+            _engine = before
+
+
+def _start_thread(make: Callable[[], Coroutine[Any, Any, Gate]]) -> Engine:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="tollhouse", daemon=True)
     thread.start()
     try:
-        gate = asyncio.run_coroutine_threadsafe(Gate.open(), loop).result()
+        gate = asyncio.run_coroutine_threadsafe(make(), loop).result()
     except Exception as error:
         loop.call_soon_threadsafe(loop.stop)
         raise LedgerUnavailable(f"The gate cannot open: {str(error).strip().splitlines()[0]}") from error

@@ -10,10 +10,10 @@ from gateway import settle
 from gateway.catalog import Catalog, load, watch
 from gateway.conf import TollhouseSettings, settings
 from gateway.health import Health
-from gateway.ledger import Writer
+from gateway.ledger import Ledger, Writer
 from gateway.ledger.database import connection_parameters
 from gateway.offload import offload
-from gateway.prompts.observed import Observed
+from gateway.prompts.observed import Observed, Observer
 from gateway.providers.connect import connector
 from redaction import engine
 
@@ -23,28 +23,38 @@ logger = logging.getLogger("tollhouse.gate")
 class Gate:
     """Everything that a call needs and calls share. Made and closed in the loop that it serves."""
 
-    def __init__(self, catalog: Catalog, options: TollhouseSettings, executor: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        options: TollhouseSettings,
+        executor: ThreadPoolExecutor,
+        *,
+        ledger: Ledger,
+        observed: Observer,
+        watched: bool = True,
+    ) -> None:
         self.catalog = catalog
         self.executor = executor
         self.most_body_bytes = options.MAX_BODY_BYTES
-        self.observed = Observed()
+        self.observed = observed
         self.health = Health(options)
-        self.ledger = Writer(connection_parameters(), options)
+        self.ledger = ledger
         self.http = aiohttp.ClientSession(
             connector=connector(allow_private=options.ALLOW_PRIVATE_UPSTREAMS),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
         )
-        if any(feature.policy.scans for feature in catalog.features.values()):
+        if watched and any(feature.policy.scans for feature in catalog.features.values()):
             executor.submit(_warm)
-        self._watching = asyncio.create_task(watch(self._swap, catalog), name="tollhouse-catalog")
+        self._watching = asyncio.create_task(watch(self._swap, catalog), name="tollhouse-catalog") if watched else None
 
     @classmethod
     async def open(cls) -> "Gate":
         """A gate with the catalog as it is now. Raises django.db.OperationalError when the database is away."""
         options = settings()
         executor = ThreadPoolExecutor(max_workers=options.REDACTION_THREADS, thread_name_prefix="tollhouse-redaction")
-        return cls(await offload(executor, load), options, executor)
+        catalog = await offload(executor, load)
+        return cls(catalog, options, executor, ledger=Writer(connection_parameters(), options), observed=Observed())
 
     def _swap(self, catalog: Catalog) -> None:
         self.catalog = catalog
@@ -52,8 +62,9 @@ class Gate:
     async def close(self) -> None:
         """Waits for the rows of calls that have ended, then closes everything."""
         await settle.settled()
-        self._watching.cancel()
-        await asyncio.gather(self._watching, return_exceptions=True)
+        if self._watching:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         await self.observed.close()
         await self.ledger.stop()
         await self.http.close()

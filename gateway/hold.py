@@ -15,7 +15,7 @@ from gateway.errors import (
     PolicyRefused,
 )
 from gateway.identify import Identified
-from gateway.ledger import Bid, Grant, Hold, Refusal, Writer
+from gateway.ledger import Bid, Grant, Hold, Ledger, Refusal
 from gateway.offload import offload
 from gateway.price import price
 from gateway.redact import Redacted
@@ -42,7 +42,7 @@ async def hold(
     bids: dict[Bid, TargetInfo],
     entry: Entry,
     catalog: Catalog,
-    ledger: Writer,
+    ledger: Ledger,
     executor: Executor,
 ) -> Held:
     """Sets the call's cost aside at the first target that switches and budgets allow.
@@ -72,7 +72,7 @@ async def hold(
 
 
 async def move(
-    held: Held, bids: dict[Bid, TargetInfo], entry: Entry, ledger: Writer, *, usd: Decimal, tokens: int
+    held: Held, bids: dict[Bid, TargetInfo], entry: Entry, ledger: Ledger, *, usd: Decimal, tokens: int
 ) -> Held:
     """Replaces the hold before a further attempt, on top of what earlier attempts may have cost. Raises as `hold` does."""
     answer = await ledger.hold(

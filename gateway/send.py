@@ -14,7 +14,7 @@ from gateway.entry import Entry
 from gateway.errors import GatewayError, ProviderError
 from gateway.health import Health, LeftAlone
 from gateway.hold import Held, move
-from gateway.ledger import Bid, Writer
+from gateway.ledger import Bid, Ledger
 from gateway.redact import Redacted
 from gateway.types import Piece
 
@@ -26,7 +26,7 @@ ACCOUNT_STATUS = frozenset({401, 402, 403, 404})
 
 
 async def send(
-    sent: Sent, safe: Redacted, entry: Entry, ledger: Writer, http: aiohttp.ClientSession, health: Health
+    sent: Sent, safe: Redacted, entry: Entry, ledger: Ledger, http: aiohttp.ClientSession, health: Health
 ) -> AsyncGenerator[Piece]:
     """The pieces of the first attempt that answers.
 

@@ -15,7 +15,7 @@ from gateway.entry import Entry
 from gateway.errors import GatewayError, InvalidRequest, LedgerUnavailable, ProviderError
 from gateway.heard import Heard
 from gateway.identify import Identified
-from gateway.ledger import Settle, Writer
+from gateway.ledger import Ledger, Settle
 from gateway.ledger.operations import Row
 from gateway.offload import offload
 from gateway.price import cost, price_of
@@ -39,7 +39,7 @@ class Record:
     that could not be understood (InvalidRequest) never passed the gate and leave no row.
     """
 
-    def __init__(self, entry: Entry, call: Identified, catalog: Catalog, ledger: Writer, executor: Executor) -> None:
+    def __init__(self, entry: Entry, call: Identified, catalog: Catalog, ledger: Ledger, executor: Executor) -> None:
         self.entry = entry
         self.call = call
         self.catalog = catalog

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from budgets.rules import BudgetRule, Metric, Scope
@@ -134,3 +134,18 @@ class Settle:
 
 
 Operation = Hold | Settle
+
+
+class Ledger(Protocol):
+    """What the pipeline needs of a ledger."""
+
+    problem: str
+
+    async def hold(self, op: Hold) -> Grant | Refusal:
+        """The grant, or why there is none."""
+
+    def settle(self, op: Settle) -> "asyncio.Future[None]":
+        """Answers when the settlement is committed."""
+
+    async def stop(self) -> None:
+        """Writes what is still queued."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from functools import partial
+from typing import Protocol
 
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, connection
@@ -19,6 +20,16 @@ logger = logging.getLogger("tollhouse.prompts")
 
 #: How many new observed versions a feature may add in a day, so that texts made per call cannot fill the table.
 MOST_PER_DAY = 50
+
+
+class Observer(Protocol):
+    """Something that knows the addresses of prompts that callers bring."""
+
+    def address_of(self, feature: str, text: str) -> str:
+        """The address of a system message."""
+
+    async def close(self) -> None:
+        """Waits for what is under way."""
 
 
 class Observed:
@@ -60,7 +71,7 @@ class Observed:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def observe(call: Identified, body: Mapping[str, Json], observed: Observed) -> str:
+def observe(call: Identified, body: Mapping[str, Json], observed: Observer) -> str:
     """The address of the (redacted) system message that a call brought; empty when it brought none."""
     messages = body.get("messages")
     if not isinstance(messages, list):

@@ -26,6 +26,7 @@ class Request:
     `options` are those of the provider's kind, from the catalog.
     """
 
+    feature: str
     operation: Operation
     model: str
     body: Mapping[str, Json]
