@@ -36,6 +36,10 @@ class Grant:
     bid: Bid
     windows: tuple[int, ...]
 
+    def is_for(self, provider: str, model: str) -> bool:
+        """Whether that is the target of the granted bid."""
+        return (self.bid.provider, self.bid.model) == (provider, model)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
@@ -129,7 +133,9 @@ class Settle:
         return sum(self.row[part] for part in TOKEN_PARTS)
 
     def amount(self, metric: Metric) -> Decimal:
-        """What this call counts in a window of that metric."""
+        """What this call counts in a window of that metric; nothing where its hold was granted after it had left."""
+        if self.never_admitted:
+            return ZERO
         return {"usd": self.usd, "tokens": Decimal(self.tokens), "calls": Decimal(1)}[metric]
 
 

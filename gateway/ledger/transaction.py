@@ -31,10 +31,15 @@ WindowKey = tuple[int, datetime]
 
 
 class TakenHold(NamedTuple):
-    """A hold that this transaction has deleted: its windows' ids, the amount held in each; its draft row if it moves."""
+    """A hold that this transaction has deleted: its windows' ids, the amount held in each, the target that it was for;
+    its draft row if it moves.
+    """
 
     windows: list[int]
     amounts: list[Decimal]
+    provider: str
+    model: str
+    price_id: int | None
     draft: Row | None
 
 
@@ -160,12 +165,12 @@ class Transaction:
             took = await self.connection.execute(SQL["take_holds"], [taking, moving])
         for id, budget_id, metric, starts_at, spent, held in await locked.fetchall():
             self._locked[id] = LockedWindow(id, budget_id, metric, starts_at, spent, held, spent_before=spent)
-        for call_id, windows, amounts, draft in await took.fetchall():
-            self._taken[call_id] = TakenHold(windows, amounts, draft)
-            if not self._locked.keys() >= set(windows):
+        for call_id, *values in await took.fetchall():
+            hold = self._taken[call_id] = TakenHold(*values)
+            if not self._locked.keys() >= set(hold.windows):
                 # Its owner moved it between our two reads; the batch starts over.
                 raise psycopg.errors.SerializationFailure(f"hold {call_id} moved to other windows")
-            for id, amount in zip(windows, amounts, strict=True):
+            for id, amount in zip(hold.windows, hold.amounts, strict=True):
                 self._locked[id].change(held=-amount)
 
     async def _settle(self, settles: list[Settle]) -> None:
@@ -180,6 +185,10 @@ class Transaction:
                 for id, held in zip(hold.windows, hold.amounts, strict=True):
                     window = self._locked[id]
                     window.change(spent=held if op.swept else op.amount(window.metric))
+                if op.grant and not op.grant.is_for(hold.provider, hold.model):
+                    # The hold moved and its call never heard of it, as its caller left or the connection broke. The
+                    # amounts count in the windows of the new target, so the row names that one.
+                    op.row |= {"provider": hold.provider, "model_served": hold.model, "price_id": hold.price_id}
                 self._write_call(op)
             elif op.call_id in calls:
                 self._adjust(op, *calls[op.call_id])
@@ -194,11 +203,14 @@ class Transaction:
             self._writes["insert_payloads"].append({"id": op.call_id, "content": op.payload})
         self._writes["insert_alerts"] += alerts.of_call(op.row)
 
-    def _adjust(self, op: Settle, outcome: str, cost_usd: Decimal | None, tokens: int, adjusted: bool) -> None:
+    def _adjust(
+        self, op: Settle, outcome: str, provider: str, model: str, cost_usd: Decimal | None, tokens: int, adjusted: bool
+    ) -> None:
         """An owner that was only slow settles a call that was written off as lost; anything else was settled before."""
-        if outcome != "lost" or adjusted:
-            return
         assert op.grant is not None
+        # Where the hold had moved without its call's knowing, nobody knows the windows any more: the estimate stays.
+        if outcome != "lost" or adjusted or not op.grant.is_for(provider, model):
+            return
         change = {"usd": op.usd - (cost_usd or ZERO), "tokens": Decimal(op.tokens - tokens), "calls": ZERO}
         for id in op.grant.windows:
             self._locked[id].change(spent=change[self._locked[id].metric])

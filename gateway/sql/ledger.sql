@@ -35,10 +35,11 @@ WHERE w.id = ANY(%s) ORDER BY w.id FOR UPDATE OF w
 -- name: take_holds
 -- Settles each hold once: whoever deletes it accounts for it. Only a hold that is moved may need its draft again.
 DELETE FROM tollhouse_hold WHERE call_id = ANY(%s)
-RETURNING call_id, windows, amounts, CASE WHEN call_id = ANY(%s) THEN draft END
+RETURNING call_id, windows, amounts, draft->>'provider', draft->>'model_served', (draft->>'price_id')::bigint,
+          CASE WHEN call_id = ANY(%s) THEN draft END
 
 -- name: find_calls
-SELECT c.id, c.outcome, c.cost_usd,
+SELECT c.id, c.outcome, c.provider, c.model_served, c.cost_usd,
        c.input_tokens + c.cache_read_tokens + c.cache_write_tokens + c.audio_input_tokens
            + c.output_tokens + c.reasoning_tokens + c.audio_output_tokens AS tokens,
        a.id IS NOT NULL AS adjusted

@@ -154,6 +154,55 @@ async def test_a_moved_hold_replaces_the_earlier_one_and_stays_when_it_is_refuse
     assert (settled.spent, settled.held) == (Decimal("0.5"), 0)
 
 
+async def a_call_that_moves(ledger):
+    """A call that was granted model a, and whose hold went on to model b without its learning of it."""
+    await a_budget(feature="", model="a")
+    await a_budget(feature="", model="b")
+    hold = hold_of("0.4", bids=(bid_of("0.4", model="a"),))
+    grant = await ledger.hold(hold)
+    further = {"moves": True, "spent_usd": Decimal("0.4"), "spent_tokens": 10}
+    await ledger.hold(hold_of("0.4", call_id=hold.call_id, bids=(bid_of("0.4", model="b"),), **further))
+    return hold, grant
+
+
+async def test_a_caller_who_leaves_while_the_hold_moves_counts_where_the_row_says():
+    async with a_writer() as ledger:
+        hold, grant = await a_call_that_moves(ledger)
+        settle = settle_of(hold, grant, "0.4", outcome="cancelled", provider="p", model_served="a")
+        await ledger.settle(settle)
+    for model, spent in (("a", "0"), ("b", "0.4")):
+        counted = await window(budget__model=model)
+        assert (counted.spent, counted.held) == (Decimal(spent), 0)
+    call = await Call.objects.aget()
+    assert (call.provider, call.model_served, call.cost_usd) == ("p", "b", Decimal("0.4"))
+    assert settle.row["model_served"] == "b"
+
+
+async def test_a_late_settlement_leaves_a_lost_row_alone_whose_hold_had_moved_unheard():
+    async with a_writer() as dead:
+        hold, grant = await a_call_that_moves(dead)
+        await sync_to_async(silence)(dead.owner)
+        async with a_writer():
+            await until(lambda: Call.objects.filter(outcome="lost").exists())
+        await dead.settle(settle_of(hold, grant, "0.4", outcome="cancelled"))
+    assert (await window(budget__model="a")).spent == 0
+    assert (await window(budget__model="b")).spent == Decimal("0.8")
+    call = await Call.objects.aget()
+    assert (call.outcome, call.model_served, call.cost_usd) == ("lost", "b", Decimal("0.8"))
+    assert not await Adjustment.objects.aexists()
+
+
+async def test_a_call_that_left_before_its_hold_was_granted_counts_nothing():
+    await a_budget(metric="calls", limit=10)
+    async with a_writer() as ledger:
+        hold = hold_of("0.4")
+        await ledger.hold(hold)
+        await ledger.settle(settle_of(hold, None, "0", tokens=0, outcome="cancelled"))
+    counted = await window()
+    assert (counted.spent, counted.held) == (0, 0)
+    assert await Call.objects.acount() == 1
+
+
 async def test_settling_twice_counts_once():
     await a_budget()
     async with a_writer() as ledger:
