@@ -11,7 +11,7 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import psycopg
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from psycopg import AsyncConnection
 
 from gateway import secrets
@@ -268,7 +268,7 @@ async def watch(swap: Callable[[Catalog], None], catalog: Catalog) -> None:
                         swap(catalog)
                     async for _ in listening.notifies(timeout=poll_s, stop_after=1):
                         pass
-        except (psycopg.Error, OSError) as error:
+        except (psycopg.Error, OperationalError, InterfaceError, OSError) as error:
             logger.warning("catalog: database away, the last one stays in force: %s", type(error).__name__)
             await asyncio.sleep(min(poll_s, 1.0))
         except Exception:
