@@ -8,7 +8,7 @@ PYTHON := $(shell for v in 3.13 3.12 3.14 3; do python$$v -c 'import sys; v = sy
 export UV_PYTHON ?= $(PYTHON)
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help up test bench clean sync
+.PHONY: help up test bench chaos clean sync
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -21,6 +21,9 @@ test: sync ## Set up and run every check.
 
 bench: sync ## Measure: floor, gate and ledger in one run (needs wrk).
 	@.venv/bin/python -m tests.load.bench
+
+chaos: sync ## Kill servers and database under load, then check the books. ROUNDS=20, SEED=N repeats a run.
+	@.venv/bin/python -m tests.load.chaos --rounds $(or $(ROUNDS),20) $(addprefix --seed ,$(SEED))
 
 clean: ## Remove what make made, the embedded database included.
 	rm -rf $(STATE) .venv staticfiles

@@ -3,7 +3,8 @@
 `echo` answers with the last message; `say:<text>` with that text; `cached` reports cached tokens; `nousage` reports none;
 `tool` calls a tool with the last message as argument, or repeats the tool's result; `status:<n>` fails, and
 `slow-status:<n>` after the pause; `flaky` fails once for each key; `hang` never answers; `cut` breaks off; `garbage` is
-no JSON; `error-event` fails in mid-stream; `truncated` stops for length. Every request is kept in `requests`.
+no JSON; `error-event` fails in mid-stream; `truncated` stops for length. Every request is kept in `requests`;
+`serving` is the number of those under way.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ class MockProvider:
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.cancelled = 0
-        self.at_once = self.most_at_once = 0
+        self.serving = self.most_at_once = 0
         self.failed: set[str] = set()
         self.pause_s = 0.0
         self.port = 0
@@ -75,8 +76,8 @@ class MockProvider:
         self.requests.append(body)
         self.headers.append(dict(request.headers))
         kind, _, detail = body["model"].partition(":")
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.serving += 1
+        self.most_at_once = max(self.most_at_once, self.serving)
         try:
             if kind == "hang":
                 await asyncio.sleep(3600)
@@ -92,12 +93,22 @@ class MockProvider:
                 return web.Response(body=b"<html>")
             if body.get("stream"):
                 return await self._stream(request, body, kind)
+            if kind == "cut":
+                return await self._half(request, json.dumps(self._reply(body, kind, detail)).encode())
             return web.json_response(self._reply(body, kind, detail))
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
         finally:
-            self.at_once -= 1
+            self.serving -= 1
+
+    async def _half(self, request: web.Request, whole: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-length": str(len(whole))})
+        await response.prepare(request)
+        await response.write(whole[: len(whole) // 2])
+        assert request.transport is not None
+        request.transport.close()
+        return response
 
     def _message(self, body: dict[str, Any], kind: str, detail: str) -> dict[str, Any]:
         last = body["messages"][-1]["content"]

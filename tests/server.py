@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import IO
 
 from django.conf import settings
 from django.db import connection
@@ -43,14 +44,19 @@ def environment() -> dict[str, str]:
 
 
 class Server:
-    """A running server; `url` is where. Stopped with SIGTERM, or killed outright."""
+    """A running server; `url` is where. Stopped with SIGTERM, or killed outright.
 
-    def __init__(self, **variables: str) -> None:
+    `log` is a file that takes what the server writes; it goes where the tests' own output goes otherwise.
+    """
+
+    def __init__(self, app: str = "deploy.asgi:application", *, log: IO[bytes] | None = None, **variables: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(self.port),
-                   "--no-ws", "--log-level", "warning", "deploy.asgi:application"]  # fmt: skip
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environment() | variables, start_new_session=True)
+                   "--no-ws", "--log-level", "warning", app]  # fmt: skip
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=environment() | variables, start_new_session=True, stdout=log, stderr=log
+        )
         self._wait(lambda: self.ready() is not None)
 
     def ready(self) -> dict | None:
