@@ -34,7 +34,7 @@ IMPATIENT = {
     "TOLLHOUSE_OWNER_DEAD_AFTER_S": "0.8",
 }
 #: How long everything may take to come to rest after a round, before what is left counts as left over; seconds.
-REST_S = 15.0
+REST_S = 30.0
 #: What every round adds to the tight budget: room for some of the calls that want it.
 TIGHT_USD = Decimal("0.01")
 BUDGETS: list[dict[str, Any]] = [

@@ -74,7 +74,7 @@ def test_a_row_that_agrees_with_the_upstream_is_not(books, values, requests):
 
 def test_a_reply_that_its_row_does_not_bear_out_is_told(books):
     def answer(marker, cost_usd=None):
-        return Answer(marker=marker, feature="f", status=200, complete=True, cost_usd=cost_usd)
+        return Answer(marker=marker, feature="f", complete=True, cost_usd=cost_usd)
 
     assert told({}, [answer("r1-a")]) == ["its reply was handed over, and it has no row"]
     make_call(session_id="r1-b", outcome="lost")
