@@ -90,7 +90,7 @@ class Chaos:
         Budget.objects.filter(feature="tight").update(limit=F("limit") + TIGHT_USD)
         connection.close()
         storm = Storm(
-            name=f"r{number}", plan=Plan.draw(dice, SERVERS) if number else Plan(kills=[], restarts=[]), dice=dice,
+            name=f"r{number}", plan=Plan.draw(dice, SERVERS) if number else Plan(kills=[], freezes=[], restarts=[]), dice=dice,
             servers=self.servers, start=self._start, cluster=self.cluster, key=self.key,
         )  # fmt: skip
         asyncio.run(storm.run())

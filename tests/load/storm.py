@@ -1,7 +1,9 @@
 """One round of `make chaos`: servers under load, while they are killed and their database is restarted."""
 
 import asyncio
+import os
 import random
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -41,20 +43,27 @@ OVERSPENT = """
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What befalls a round, in seconds from its start: kills (when, which server) and restarts of the database (when,
-    how, how long it is away).
+    """What befalls a round, in seconds from its start: kills (when, which server), freezes (when, which server, how
+    long) and restarts of the database (when, how, how long it is away).
     """
 
     kills: list[tuple[float, int]]
+    freezes: list[tuple[float, int, float]]
     restarts: list[tuple[float, StopMode, float]]
 
     @classmethod
     def draw(cls, dice: random.Random, servers: int) -> "Plan":
-        """Mostly one server is killed, sometimes all of them or none; the database is restarted once, or not at all."""
+        """Mostly one server is killed, sometimes all of them or none; now and then one stands still for so long that it
+        counts as dead; the database is restarted once, or not at all.
+        """
         victims = dice.sample(range(servers), dice.choice([0, 1, 1, 1, servers]))
         modes: list[StopMode] = ["fast", "immediate", "immediate"]
         return cls(
             kills=[(dice.uniform(0.2, LOAD_S), victim) for victim in sorted(victims)],
+            freezes=[
+                (dice.uniform(0.1, LOAD_S), dice.randrange(servers), dice.uniform(0.5, 2.0))
+                for _ in range(dice.choice([0, 0, 0, 1]))
+            ],
             restarts=[
                 (dice.uniform(0.1, LOAD_S), dice.choice(modes), max(0.0, dice.uniform(-1.5, 1.5)))
                 for _ in range(dice.choice([0, 1, 1, 1, 1]))
@@ -63,6 +72,7 @@ class Plan:
 
     def __str__(self) -> str:
         events = [(at, f"server {number} killed") for at, number in self.kills]
+        events += [(at, f"server {number} frozen (for {for_s:.1f} s)") for at, number, for_s in self.freezes]
         events += [(at, f"database {mode} (away {away_s:.1f} s)") for at, mode, away_s in self.restarts]
         return ", ".join(f"{at:.2f} s {what}" for at, what in sorted(events)) or "calm"
 
@@ -104,6 +114,8 @@ class Storm:
         ):
             for at, mode, away_s in self.plan.restarts:
                 group.create_task(self._restart(at, mode, away_s))
+            for at, number, for_s in self.plan.freezes:
+                group.create_task(self._freeze(at, number, for_s))
             for at, number in self.plan.kills:
                 group.create_task(self._kill(at, number))
             for number in range(CALLERS):
@@ -116,6 +128,14 @@ class Storm:
         await asyncio.sleep(at)
         self.servers[number].kill()
         self.servers[number] = await asyncio.to_thread(self.start)
+
+    async def _freeze(self, at: float, number: int, for_s: float) -> None:
+        await asyncio.sleep(at)
+        process = self.servers[number].process
+        for sign, wait_s in ((signal.SIGSTOP, for_s), (signal.SIGCONT, 0.0)):
+            if process.poll() is None:  # It may be killed before or meanwhile.
+                os.killpg(process.pid, sign)
+            await asyncio.sleep(wait_s)
 
     async def _restart(self, at: float, mode: StopMode, away_s: float) -> None:
         await asyncio.sleep(at)
