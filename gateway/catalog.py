@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from fnmatch import fnmatchcase
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ from gateway.conf import settings
 from gateway.errors import NotFound
 from gateway.ledger.database import connection_parameters
 from gateway.models import Feature, Key, Provider, Revision, Route, Variant
+from gateway.models.catalog import allows
 from gateway.prices.book import PriceBook
 from gateway.prompts.template import Template, compiled
 from gateway.providers import KINDS
@@ -110,7 +110,7 @@ class KeyInfo:
 
     def allows(self, feature: str) -> bool:
         """Whether the key may use the feature."""
-        return any(fnmatchcase(feature, glob) for glob in self.features)
+        return allows(self.features, feature)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,8 +188,12 @@ def _routes() -> dict[str, RouteInfo]:
 def _provider(row: Provider) -> ProviderInfo:
     key, missing = "", ""
     if row.api_key_env:
-        key = os.environ.get(row.api_key_env, "")
-        missing = "" if key else f"set the environment variable {row.api_key_env}"
+        try:
+            secrets.check_variable(row.api_key_env)
+            key = os.environ.get(row.api_key_env, "")
+            missing = "" if key else f"set the environment variable {row.api_key_env}"
+        except ValueError as error:
+            missing = str(error)
     elif row.api_key_encrypted:
         try:
             key = secrets.decrypt(row.api_key_encrypted, bound_to=urlsplit(row.base_url).netloc)
@@ -238,8 +242,9 @@ def _features(routes: Mapping[str, RouteInfo]) -> dict[str, FeatureInfo]:
 
 
 def _keys() -> dict[str, KeyInfo]:
-    return {
-        row.digest: KeyInfo(
+    found: dict[str, KeyInfo] = {}
+    for row in Key.objects.filter(revoked_at=None):
+        key = KeyInfo(
             name=row.name,
             digest=row.digest,
             features=tuple(row.features),
@@ -247,8 +252,11 @@ def _keys() -> dict[str, KeyInfo]:
             tenant=row.tenant,
             expires_at=row.expires_at,
         )
-        for row in Key.objects.filter(revoked_at=None)
-    }
+        found[row.digest] = key
+        if row.previous_until is not None:
+            ends = min(row.previous_until, row.expires_at or row.previous_until)
+            found[row.previous_digest] = replace(key, digest=row.previous_digest, expires_at=ends)
+    return found
 
 
 async def watch(swap: Callable[[Catalog], None], catalog: Catalog) -> None:

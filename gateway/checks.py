@@ -9,6 +9,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
+from gateway import secrets
 from gateway.conf import TollhouseSettings
 from gateway.models import Provider
 
@@ -27,18 +28,23 @@ def settings_are_valid(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -
 def provider_keys_are_set(
     app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """A warning for each provider whose key variable is unset here; only with `check --database default`."""
+    """A warning for each provider whose key variable is unset here or not allowed; only with `check --database default`."""
     if "default" not in (databases or ()) or not _migrated():
         return []
+    variables = Provider.objects.exclude(api_key_env="").values_list("name", "api_key_env")
     return [
-        Warning(
-            f"The provider {name} has no key in this environment.",
-            hint=f"Set {variable} for the server, or its calls fail.",
-            id="tollhouse.W001",
-        )
-        for name, variable in Provider.objects.exclude(api_key_env="").values_list("name", "api_key_env")
-        if not os.environ.get(variable)
+        Warning(f"The provider {name} has no key in this environment.", hint=hint, id="tollhouse.W001")
+        for name, variable in variables
+        if (hint := _why_no_key(variable))
     ]
+
+
+def _why_no_key(variable: str) -> str:
+    try:
+        secrets.check_variable(variable)
+    except ValueError as error:
+        return f"Its calls fail: {error}."
+    return "" if os.environ.get(variable) else f"Set {variable} for the server, or its calls fail."
 
 
 def _migrated() -> bool:

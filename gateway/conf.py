@@ -20,6 +20,9 @@ class TollhouseSettings:
     PEPPER: str = ""
     #: Secrets that encrypt provider keys at rest, newest first. Unset: derived from Django's SECRET_KEY.
     ENCRYPTION_KEYS: tuple[str, ...] = ()
+    #: Names of environment variables that may hold a provider's key, as globs. Whoever configures providers can send
+    #: what these hold to an address of their choice, so no other secret of the process may match.
+    PROVIDER_KEY_ENV: tuple[str, ...] = ("*_API_KEY", "*_API_TOKEN")
     #: Providers on loopback and private addresses are reachable only when this is on (SSRF guard).
     ALLOW_PRIVATE_UPSTREAMS: bool = False
     #: What a row keeps of a user id: `hash` (a keyed hash) or `plain`.

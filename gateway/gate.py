@@ -10,6 +10,7 @@ from gateway import settle
 from gateway.catalog import Catalog, load, watch
 from gateway.conf import TollhouseSettings, settings
 from gateway.health import Health
+from gateway.key_use import KeyUses
 from gateway.ledger import Ledger, Writer
 from gateway.ledger.database import connection_parameters
 from gateway.offload import offload
@@ -39,6 +40,7 @@ class Gate:
         self.observed = observed
         self.health = Health(options)
         self.ledger = ledger
+        self.key_uses = KeyUses(connection_parameters())
         self.http = aiohttp.ClientSession(
             connector=connector(allow_private=options.ALLOW_PRIVATE_UPSTREAMS),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -66,6 +68,7 @@ class Gate:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
         await self.observed.close()
+        await self.key_uses.close()
         await self.ledger.stop()
         await self.http.close()
         self.executor.shutdown()

@@ -1,19 +1,25 @@
-"""API keys: made once, kept as a keyed hash, found again in constant time."""
+"""API keys: made once, kept as a keyed hash, found again in constant time, rotated and revoked."""
 
 import hashlib
 import hmac
 import secrets as random
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 from django.conf import settings as django_settings
+from django.db import models, transaction
+from django.db.models.functions import Greatest, Now
+from django.utils import timezone
 
 from gateway.catalog import Catalog, KeyInfo
 from gateway.conf import settings
-from gateway.models import Key
+from gateway.models import Key, KeyUse
 from gateway.secrets import derive
 
 PREFIX = "th_"
+#: How long the old secret of a rotated key works on, unless a person chooses otherwise, and the longest they may choose.
+GRACE, LONGEST_GRACE = timedelta(hours=24), timedelta(days=90)
 
 
 def make() -> str:
@@ -31,14 +37,59 @@ def create(
     key: str | None = None,
 ) -> str:
     """Makes a key and returns it; it cannot be read again. Raises django ValidationError, e.g. for a name in use."""
-    text = key or make()
-    row = Key(
-        name=name, prefix=text[:8], digest=digest(text), features=features, tenant=tenant,
-        default_feature=default_feature, expires_at=expires_at,
-    )  # fmt: skip
+    row = Key(name=name, features=features, tenant=tenant, default_feature=default_feature, expires_at=expires_at)
+    renew(row, key)
     row.full_clean()
     row.save(force_insert=True)
-    return text
+    return row.secret
+
+
+def renew(row: Key, key: str | None = None) -> None:
+    """Gives the row, which is not saved by this, a secret: in `row.secret`, this once, and as prefix and digest."""
+    row.secret = key or make()
+    row.prefix, row.digest = row.secret[:8], digest(row.secret)
+
+
+class CannotRotate(Exception):
+    """The key is revoked or has expired; the message says what to do."""
+
+
+def rotate(name: str, *, grace: timedelta = GRACE) -> Key:
+    """Gives the key of that name a new secret (in the row's `secret`, this once); the one it had works on for `grace`.
+
+    One previous secret is kept: rotated again within its grace, the one before stops at once. Raises CannotRotate, and
+    Key.DoesNotExist.
+    """
+    with transaction.atomic():
+        row = Key.objects.select_for_update().get(name=name)
+        now = timezone.now()
+        if (state := row.state(now)) != "in force":
+            hint = "make a new one" if state == "revoked" else "give it another expiry first"
+            raise CannotRotate(f"The key {name} is {state}; {hint}.")
+        row.previous_prefix, row.previous_digest, row.previous_until = row.prefix, row.digest, now + grace
+        row.rotated_at = now
+        renew(row)
+        row.save()
+    return row
+
+
+def revoke(rows: models.QuerySet[Key]) -> list[Key]:
+    """Refuses these keys from now on, previous secrets too. Returns those that were not revoked before."""
+    with transaction.atomic():
+        found = list(rows.filter(revoked_at=None).select_for_update())
+        Key.objects.filter(pk__in=[row.pk for row in found]).update(revoked_at=Now())
+    return found
+
+
+def with_use(rows: models.QuerySet[Key]) -> models.QuerySet[Any]:
+    """The keys, annotated with `used_at` and `previous_used_at`: when their secrets were last presented, or None."""
+
+    def used(digest: str) -> models.Subquery:
+        return models.Subquery(KeyUse.objects.filter(digest=models.OuterRef(digest)).values("used_at")[:1])
+
+    return rows.annotate(previous_used_at=used("previous_digest"), secret_used_at=used("digest")).annotate(
+        used_at=Greatest("secret_used_at", "previous_used_at")
+    )
 
 
 def digest(key: str) -> str:

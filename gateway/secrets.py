@@ -1,6 +1,7 @@
 """Provider keys at rest: encrypted, and bound to the host that they are for."""
 
 import base64
+from fnmatch import fnmatchcase
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -27,6 +28,15 @@ def decrypt(token: str, *, bound_to: str) -> str:
         raise CannotDecrypt(
             f"enter it anew, as the stored one is not for {bound_to} or its encryption key has changed"
         ) from None
+
+
+def check_variable(name: str) -> None:
+    """Refuses an environment variable that may not hold a provider's key. Raises ValueError, saying which may."""
+    globs = settings().PROVIDER_KEY_ENV
+    if not any(fnmatchcase(name, glob) for glob in globs):
+        raise ValueError(
+            f"the variable {name} may not hold a provider's key; the setting PROVIDER_KEY_ENV allows {', '.join(globs) or 'none'}"
+        )
 
 
 def derive(label: str, secret: str, *, length: int = 32) -> bytes:

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from gateway import keys
 from gateway.catalog import Catalog, KeyInfo
 from gateway.errors import AccessDenied, InvalidRequest, Unauthenticated
+from gateway.gate import Gate
 from gateway.http.request import Request
 from gateway.types import Caller, Json
 
 
-def authenticate(request: Request, catalog: Catalog) -> KeyInfo:
-    """The key of the request, from `Authorization: Bearer` or `x-api-key`. Raises Unauthenticated."""
+def authenticate(request: Request, gate: Gate) -> KeyInfo:
+    """The key of the request, from `Authorization: Bearer` or `x-api-key`; its use is noted. Raises Unauthenticated."""
     if request.identity is not None:
         return request.identity
     scheme, _, bearer = request.header("authorization").partition(" ")
@@ -20,9 +21,11 @@ def authenticate(request: Request, catalog: Catalog) -> KeyInfo:
         raise Unauthenticated(
             "Send your Tollhouse key: `Authorization: Bearer th_…`. `manage.py keys create` makes one."
         )
-    found = keys.find(catalog, presented, datetime.now(UTC))
+    now = datetime.now(UTC)
+    found = keys.find(gate.catalog, presented, now)
     if found is None:
         raise Unauthenticated("This key is unknown, revoked or expired. `manage.py keys create` makes a new one.")
+    gate.key_uses.note(found.digest, now)
     return found
 
 

@@ -46,7 +46,7 @@ async def asked(
 
     Raises Unauthenticated, AccessDenied, InvalidRequest.
     """
-    key = authenticate(request, gate.catalog)
+    key = authenticate(request, gate)
     body = await request.json(gate.most_body_bytes)
     feature, model = addressed(request, key, gate.catalog, body)
     body = translate(body)

@@ -9,8 +9,9 @@ from gateway.http.request import Request
 
 async def models(request: Request) -> None:
     """Lists features first, then the models of their routes as `provider/model`; all of them can be asked for."""
-    catalog = engine.current().catalog
-    key = authenticate(request, catalog)
+    gate = engine.current()
+    catalog = gate.catalog
+    key = authenticate(request, gate)
     allowed = [feature for slug, feature in sorted(catalog.features.items()) if key.allows(slug)]
     owners = {feature.slug: "tollhouse" for feature in allowed}
     for feature in allowed:

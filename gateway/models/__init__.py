@@ -2,7 +2,7 @@
 
 from gateway.models.audit import AuditEntry
 from gateway.models.calls import Adjustment, Call, Hold, Owner, Payload
-from gateway.models.catalog import Feature, Key, Provider, Revision, Route, Target
+from gateway.models.catalog import Feature, Key, KeyUse, Provider, Revision, Route, Target
 from gateway.models.prices import Price
 from gateway.models.prompts import Deployment, Prompt, PromptVersion, Variant
 
@@ -14,6 +14,7 @@ __all__ = [
     "Feature",
     "Hold",
     "Key",
+    "KeyUse",
     "Owner",
     "Payload",
     "Price",

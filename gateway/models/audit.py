@@ -7,7 +7,7 @@ class AuditEntry(models.Model):
 
     at = models.DateTimeField(db_default=Now())
     actor = models.CharField(max_length=150, help_text="User name, or the command that acted.")
-    action = models.CharField(max_length=60, help_text="E.g. `catalog.apply`, `payload.read`, `key.create`.")
+    action = models.CharField(max_length=60, help_text="E.g. catalog.apply, payload.read, key.create.")
     subject = models.CharField(max_length=255, help_text="What it was done to.")
     reason = models.CharField(max_length=500, blank=True)
     detail = models.JSONField(default=dict, blank=True)

@@ -1,5 +1,9 @@
 """Configuration: features, routes, providers and keys. What is live stands in the snapshot, see `gateway.catalog`."""
 
+from collections.abc import Iterable
+from datetime import datetime
+from fnmatch import fnmatchcase
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
@@ -27,7 +31,9 @@ class Provider(models.Model):
         help_text="Up to and with /v1, e.g. https://api.openai.com/v1. Empty for a sandbox, and where litellm knows it.",
     )
     api_key_env = models.CharField(
-        max_length=100, blank=True, help_text="Environment variable that holds the key; the key itself is not stored."
+        max_length=100,
+        blank=True,
+        help_text="Environment variable that holds the key, e.g. OPENAI_API_KEY; the key itself is not stored.",
     )
     api_key_encrypted = models.TextField(
         blank=True,
@@ -191,10 +197,20 @@ class Feature(models.Model):
                 raise ValidationError({name: 'Write a list of names, e.g. ["acme"]; [] is nobody.'})
 
 
-class Key(models.Model):
-    """An API key of the HTTP data plane. Stored as a keyed hash; the key itself is shown once, when made."""
+def allows(globs: Iterable[str], feature: str) -> bool:
+    """Whether a key with these globs may use the feature."""
+    return any(fnmatchcase(feature, glob) for glob in globs)
 
-    name = models.CharField(max_length=100, unique=True)
+
+class Key(models.Model):
+    """An API key of the HTTP data plane. Stored as a keyed hash; the key itself is shown once, when made.
+
+    When it is rotated, the secret that it had so far is the previous one, and works on for a grace.
+    """
+
+    name = models.CharField(
+        max_length=100, unique=True, help_text="Calls and budgets know the key by it, so it stays as it is."
+    )
     prefix = models.CharField(max_length=16, editable=False, help_text="First characters, to tell keys apart.")
     digest = models.CharField(max_length=64, unique=True, editable=False)
     features = models.JSONField(default=list, help_text='Globs of the features it may use, e.g. ["support.*"].')
@@ -203,8 +219,17 @@ class Key(models.Model):
     )
     tenant = models.CharField(max_length=200, blank=True, help_text="Every call with this key is this tenant's.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
-    expires_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="From then on it is refused. Empty: it does not expire."
+    )
     revoked_at = models.DateTimeField(null=True, blank=True)
+    rotated_at = models.DateTimeField(null=True, blank=True, editable=False)
+    previous_prefix = models.CharField(max_length=16, blank=True, editable=False)
+    previous_digest = models.CharField(max_length=64, blank=True, editable=False)
+    previous_until = models.DateTimeField(null=True, blank=True, editable=False)
+
+    #: The key itself, on the instance that has just made it; it is no column.
+    secret = ""
 
     class Meta:
         db_table = "tollhouse_key"
@@ -218,6 +243,28 @@ class Key(models.Model):
             isinstance(self.features, list) and self.features and all(isinstance(g, str) and g for g in self.features)
         ):
             raise ValidationError({"features": 'Write a list of feature globs, e.g. ["support.*"]; ["*"] means all.'})
+        if self.default_feature and not allows(self.features, self.default_feature):
+            told = f"The key may not use {self.default_feature}: none of {', '.join(self.features)} matches it."
+            raise ValidationError({"default_feature": told})
+
+    def state(self, at: datetime) -> str:
+        """`in force`, `expired` or `revoked`, as of that time."""
+        if self.revoked_at:
+            return "revoked"
+        return "expired" if self.expires_at and self.expires_at <= at else "in force"
+
+
+class KeyUse(models.Model):
+    """When a key's secret was last presented, noted by each process about once a minute. No part of the catalog."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    used_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "tollhouse_key_use"
+
+    def __str__(self) -> str:
+        return f"{self.digest[:8]} {self.used_at:%Y-%m-%d %H:%M}"
 
 
 class Revision(models.Model):

@@ -17,10 +17,8 @@ def test_a_wrong_setting_is_an_error(settings):
 
 @pytest.mark.django_db
 def test_a_provider_without_its_key_is_a_warning_where_the_database_is_checked():
-    Provider.objects.create(
-        name="p", kind="openai", base_url="https://x.example.com/v1", api_key_env="NO_SUCH_KEY_HERE"
-    )
+    Provider.objects.create(name="p", kind="openai", base_url="https://x.example.com/v1", api_key_env="NO_SUCH_API_KEY")
     for options, told in (({"databases": ["default"]}, True), ({}, False)):
         errors = StringIO()
         call_command("check", stdout=StringIO(), stderr=errors, **options)
-        assert ("tollhouse.W001" in errors.getvalue() and "Set NO_SUCH_KEY_HERE" in errors.getvalue()) == told
+        assert ("tollhouse.W001" in errors.getvalue() and "Set NO_SUCH_API_KEY" in errors.getvalue()) == told

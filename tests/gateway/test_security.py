@@ -43,8 +43,8 @@ def test_a_provider_whose_address_was_changed_does_not_get_the_key(world):
 
 def test_a_missing_key_variable_is_named(world):
     world.feature("f")
-    Provider.objects.update(api_key_env="NO_SUCH_VARIABLE_HERE")
-    with pytest.raises(errors.ProviderError, match="has no key: set the environment variable NO_SUCH_VARIABLE_HERE"):
+    Provider.objects.update(api_key_env="NO_SUCH_API_KEY")
+    with pytest.raises(errors.ProviderError, match="has no key: set the environment variable NO_SUCH_API_KEY"):
         gateway.complete("f", messages=[{"role": "user", "content": "x"}])
 
 
