@@ -7,6 +7,16 @@ from django.contrib.admin.apps import AdminConfig
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
+#: Apps and their models as the pages list them: what is looked at daily first. Others follow by name.
+ORDER = {
+    "tollhouse_gateway": (
+        "Call", "Feature", "PromptVersion", "Deployment", "Route", "Provider", "Key", "Price", "Adjustment", "Hold",
+        "Owner", "AuditEntry",
+    ),
+    "tollhouse_budgets": ("Budget", "Window", "Switch", "Alert"),
+    "tollhouse_redaction": (),
+}  # fmt: skip
+
 
 class TollhouseAdminSite(AdminSite):
     site_header = "Tollhouse"
@@ -15,13 +25,23 @@ class TollhouseAdminSite(AdminSite):
     site_url = None
     index_template = "tollhouse/index.html"
 
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        apps = super().get_app_list(request, app_label)
+        for app in apps:
+            app["models"].sort(key=lambda model: _place(model["object_name"], ORDER.get(app["app_label"], ())))
+        return sorted(apps, key=lambda app: _place(app["app_label"], tuple(ORDER)))
+
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         # Here, as models must not be imported before Django's apps are ready.
         from dashboards.overview import overview
 
-        allowed = request.user.has_perm("tollhouse_gateway.view_call")
-        return super().index(request, {**(overview() if allowed else {}), "overview": allowed, **(extra_context or {})})
+        context = {"data_plane": request.build_absolute_uri("/").rstrip("/"), **overview(request.user)}
+        return super().index(request, {**context, **(extra_context or {})})
 
 
 class TollhouseAdminConfig(AdminConfig):
     default_site = "dashboards.admin_site.TollhouseAdminSite"
+
+
+def _place(name: str, order: tuple[str, ...]) -> int:
+    return order.index(name) if name in order else len(order)

@@ -1,17 +1,19 @@
 """The admin's first page: what is live now, from cheap queries."""
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser, PermissionsMixin
 from django.utils import timezone
 
 from budgets.models import Alert, Switch, Window
 from gateway.admin.call_list import Filters, TooMuch, read
 from gateway.admin.calls import TONES
+from gateway.models import Call, Feature
+from gateway.templatetags.tollhouse import share
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveWindow:
     """A window that is open now, with its shares of the limit in percent."""
 
@@ -19,28 +21,42 @@ class LiveWindow:
     spent_share: int
     held_share: int
 
-    @property
-    def left(self) -> Decimal:
-        return max(self.window.budget.limit - self.window.spent - self.window.held, Decimal(0))
 
+def overview(user: PermissionsMixin | AnonymousUser) -> dict[str, Any]:
+    """What the user may see of: windows that are open, the fullest first; switches in force; the latest alerts and calls.
 
-def overview() -> dict[str, Any]:
-    """Windows that are open, the fullest first; switches in force; the latest alerts and calls."""
-    now = timezone.now()
-    windows = Window.objects.select_related("budget").filter(starts_at__lte=now, ends_at__gt=now, budget__active=True)
-    live = [LiveWindow(w, _share(w.spent, w.budget.limit), _share(w.held, w.budget.limit)) for w in windows[:200]]
-    try:
-        calls = read(Filters.of({"period": "7d"})).calls[:8]
-    except TooMuch:
-        calls = []
-    return {
-        "windows": sorted(live, key=lambda item: -item.spent_share - item.held_share)[:8],
-        "switches": Switch.objects.filter(lifted_at=None)[:8],
-        "alerts": Alert.objects.all()[:6],
-        "calls": calls,
-        "tones": TONES,
+    A part that the user may not see is left out; the others are lists, possibly empty.
+    """
+    parts = {
+        "windows": ("tollhouse_budgets.view_window", _windows),
+        "switches": ("tollhouse_budgets.view_switch", lambda: list(Switch.objects.filter(lifted_at=None)[:8])),
+        "alerts": ("tollhouse_budgets.view_alert", lambda: list(Alert.objects.all()[:6])),
+        "calls": ("tollhouse_gateway.view_call", _calls),
     }
+    found: dict[str, Any] = {name: get() for name, (permission, get) in parts.items() if user.has_perm(permission)}
+    found["tones"] = TONES
+    found["first_steps"] = found.get("calls") == [] and not Call.objects.exists()
+    if found["first_steps"]:
+        found["example_feature"] = Feature.objects.values_list("slug", flat=True).first() or "FEATURE"
+    return found
 
 
-def _share(amount: Decimal, limit: Decimal) -> int:
-    return min(100, round(100 * amount / limit)) if limit else 100
+def _windows() -> list[LiveWindow]:
+    now = timezone.now()
+    open_now = Window.objects.filter(starts_at__lte=now, ends_at__gt=now, budget__active=True).select_related("budget")
+    live = [
+        LiveWindow(
+            window=window,
+            spent_share=share(window.spent, window.budget.limit),
+            held_share=share(window.held, window.budget.limit),
+        )
+        for window in open_now[:200]
+    ]
+    return sorted(live, key=lambda item: -item.spent_share - item.held_share)[:8]
+
+
+def _calls() -> list[Call]:
+    try:
+        return read(Filters.of({"period": "7d"})).calls[:8]
+    except TooMuch:
+        return []

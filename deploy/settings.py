@@ -90,6 +90,7 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = os.environ.get("DJANGO_TIME_ZONE", "UTC")
 USE_I18N = True
 USE_TZ = True
+FORMAT_MODULE_PATH = ["dashboards.formats"]
 
 STATIC_URL = "static/"
 STATIC_ROOT = STATE_DIR / "static"

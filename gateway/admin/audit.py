@@ -1,4 +1,7 @@
+import json
+
 from django.contrib import admin
+from django.utils.html import format_html
 
 from gateway.admin.base import ReadOnlyAdmin
 from gateway.models import AuditEntry
@@ -6,7 +9,13 @@ from gateway.models import AuditEntry
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
+    about = "Who did what, when and why. The database refuses to change or delete an entry."
     list_display = ["at", "actor", "action", "subject", "reason"]
     list_filter = ["action"]
     search_fields = ["subject", "actor"]
     search_help_text = "Subject or actor"
+    fields = ["at", "actor", "action", "subject", "reason", "shown_detail"]
+
+    @admin.display(description="Detail")
+    def shown_detail(self, entry: AuditEntry) -> str:
+        return format_html('<pre class="th-code">{}</pre>', json.dumps(entry.detail, indent=2, ensure_ascii=False))

@@ -1,48 +1,129 @@
-"""What the gate's admins share: rows that are only read, and changes that are audited."""
+"""What the gate's admins share: a word on each page about its rows, rows that are only read, changes that are audited."""
 
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db import models
-from django.forms import ModelForm
-from django.http import HttpRequest
+from django.db import models, transaction
+from django.forms import BaseModelFormSet, ModelForm
+from django.http import HttpRequest, HttpResponse
+from django.utils import formats, timezone
+from django.utils.text import capfirst
 
 from gateway.models import AuditEntry
 
+#: What the audit log has in place of a value that nobody may read.
+HIDDEN = "(hidden)"
 
-class ReadOnlyAdmin[M: models.Model](admin.ModelAdmin[M]):
-    """Rows that the product writes itself: nobody adds, changes or deletes one here."""
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A link at the top of a row's page."""
+
+    label: str
+    url: str
+
+
+class PageAdmin[M: models.Model](admin.ModelAdmin[M]):
+    """An admin whose pages say what their rows are and what may be done with them.
+
+    `fixed` are fields that are chosen once: other rows know this one by them.
+    """
+
+    about: ClassVar[str] = ""
+    fixed: ClassVar[tuple[str, ...]] = ()
+    change_list_template = "tollhouse/change_list.html"
+    change_form_template = "tollhouse/change_form.html"
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        title = capfirst(self.opts.verbose_name_plural)
+        context = {"title": title, "about": self.about, **(extra_context or {})}
+        return super().changelist_view(request, context)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        context = {"about": self.about, **(extra_context or {})}
+        if object_id:
+            context["tools"] = self.tools(request, object_id)
+        return super().changeform_view(request, object_id, form_url, context)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: M | None = None) -> list[str]:
+        return [*super().get_readonly_fields(request, obj), *(self.fixed if obj else ())]
+
+    def tools(self, request: HttpRequest, object_id: str) -> list[Tool]:
+        """What else this user may do with the row, or look at."""
+        return []
+
+
+class ReadOnly:
+    """For admins and inlines of rows that the product writes itself: nobody adds, changes or deletes one here."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: M | None = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: M | None = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
 
-class AuditedAdmin[M: models.Model](admin.ModelAdmin[M]):
-    """Every change made here is an entry of the audit log: who, what, and which fields."""
+class ReadOnlyAdmin[M: models.Model](ReadOnly, PageAdmin[M]):
+    """Pages of rows that the product writes itself."""
 
-    show_full_result_count = False
+
+class AuditedAdmin[M: models.Model](PageAdmin[M]):
+    """Every change made here, of a row or of the rows shown within it, is an entry of the audit log."""
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> M | None:
+        found = super().get_object(request, object_id, from_field)
+        if found is None or request.method != "POST":
+            return found
+        # Locked and read again: a form saves all columns, and would undo what somebody else does at the same time.
+        self.model._default_manager.select_for_update().filter(pk=found.pk).first()
+        return super().get_object(request, object_id, from_field)
 
     def save_model(self, request: HttpRequest, obj: M, form: ModelForm[M], change: bool) -> None:
+        before = self.model._default_manager.filter(pk=obj.pk).first() if change else None
         super().save_model(request, obj, form, change)
-        audit(request, "change" if change else "add", obj, fields=sorted(form.changed_data))
+        if before is None:
+            audit(request, "create", obj, values=_values(obj, form.changed_data))
+        elif form.changed_data:
+            old, new = _values(before, form.changed_data), _values(obj, form.changed_data)
+            changes = {name: HIDDEN if new[name] is HIDDEN else [old[name], new[name]] for name in new}
+            audit(request, "change", obj, changes=changes)
+
+    def save_formset(
+        self, request: HttpRequest, form: ModelForm[M], formset: BaseModelFormSet[Any, Any], change: bool
+    ) -> None:
+        super().save_formset(request, form, formset, change)
+        for row in formset.new_objects:
+            audit(request, "create", row, of=str(form.instance))
+        for row, names in formset.changed_objects:
+            audit(request, "change", row, of=str(form.instance), values=_values(row, names))
+        for row in formset.deleted_objects:
+            audit(request, "delete", row, of=str(form.instance))
 
     def delete_model(self, request: HttpRequest, obj: M) -> None:
         audit(request, "delete", obj)
         super().delete_model(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[M]) -> None:
-        for row in queryset:
-            audit(request, "delete", row)
-        super().delete_queryset(request, queryset)
+        with transaction.atomic():
+            for row in queryset:
+                audit(request, "delete", row)
+            super().delete_queryset(request, queryset)
 
 
 def audit(request: HttpRequest, verb: str, row: models.Model, *, reason: str = "", **detail: Any) -> None:
@@ -55,3 +136,19 @@ def audit(request: HttpRequest, verb: str, row: models.Model, *, reason: str = "
         reason=reason,
         detail=detail,
     )
+
+
+def _values(row: models.Model, names: Iterable[str]) -> dict[str, Any]:
+    """A row's values as JSON holds them. What is no column of it was written in secret and stays so."""
+    return {name: _plain(getattr(row, name)) if hasattr(row, name) else HIDDEN for name in names}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
+    return value if isinstance(value, str | int | float | list | dict | None) else str(value)
+
+
+def moment(at: datetime) -> str:
+    """A time as our pages write it."""
+    return formats.date_format(timezone.localtime(at), "DATETIME_FORMAT")

@@ -52,6 +52,8 @@ class MoneyLine:
 class CallAdmin(ReadOnlyAdmin[Call]):
     """The list is ours: the admin's own would count all rows and page by offset."""
 
+    about = "One row for each passage through the gate, whatever happened. Nobody can change one; a correction is an adjustment."
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -65,6 +67,7 @@ class CallAdmin(ReadOnlyAdmin[Call]):
         context = {
             **self.admin_site.each_context(request),
             "title": "Calls",
+            "about": self.about,
             "opts": self.opts,
             "filters": filters,
             "page": page,
@@ -94,6 +97,7 @@ class CallAdmin(ReadOnlyAdmin[Call]):
             raise PermissionDenied
         if call is None:
             raise Http404(f"There is no call {object_id}.")
+        price = Price.objects.filter(id=call.price_id).first() if call.price_id else None
         may_read = request.user.has_perm("tollhouse_gateway.read_payload")
         asked = request.method == "POST" and "payload" in request.POST
         if asked and not may_read:
@@ -101,7 +105,7 @@ class CallAdmin(ReadOnlyAdmin[Call]):
         payload = None
         if asked:
             payload = Payload.objects.filter(id=call.id).first()
-            audit(request, "payload_read", call)
+            audit(request, "read", Payload(id=call.id))
         context = {
             **self.admin_site.each_context(request),
             "title": f"{call.feature}",
@@ -109,8 +113,8 @@ class CallAdmin(ReadOnlyAdmin[Call]):
             "call": call,
             "tone": TONES.get(call.outcome, "bad"),
             "bars": list(timeline(call)),
-            "money": money(call),
-            "price": Price.objects.filter(id=call.price_id).first() if call.price_id else None,
+            "money": money(call, price),
+            "price": price,
             "adjustments": Adjustment.objects.filter(call_id=call.id),
             "version": _version(call),
             "may_read": may_read,
@@ -122,8 +126,10 @@ class CallAdmin(ReadOnlyAdmin[Call]):
 
 def timeline(call: Call) -> Iterator[Bar]:
     """The stages of a call, one after the other, with failed attempts inside of the sending."""
-    # The database keeps an object's keys in an order of its own.
-    stages = dict(sorted(call.trace.get("stages", {}).items(), key=lambda stage: STAGES.index(stage[0])))
+    # The database keeps an object's keys in an order of its own; a stage that is no longer known comes last.
+    order = {name: place for place, name in enumerate(STAGES)}
+    found = call.trace.get("stages", {})
+    stages = {name: found[name] for name in sorted(found, key=lambda name: order.get(name, len(order)))}
     whole = max(sum(stages.values()), 0.001)
     at = 0.0
     for name, ms in stages.items():
@@ -143,9 +149,8 @@ def _bar(name: str, ms: float, at: float, whole: float, *, kind: str = "stage", 
     return Bar(name=name, ms=ms, start=start, width=width, kind=kind, note=note)
 
 
-def money(call: Call) -> list[MoneyLine]:
+def money(call: Call, price: Price | None) -> list[MoneyLine]:
     """Each part of the usage at the rate of the price row that the call used, where there is one."""
-    price = Price.objects.filter(id=call.price_id).first() if call.price_id else None
     all_input = call.input_tokens + call.cache_read_tokens + call.cache_write_tokens + call.audio_input_tokens
     rates = Rates.parse(price.rates).at(call.started_at.time()).level(all_input).usd_per_token if price else {}
     lines = []

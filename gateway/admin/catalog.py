@@ -1,4 +1,4 @@
-"""Features, routes, providers and keys. Changes are in force within a second."""
+"""Features, routes and providers. Changes are in force within a second."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,39 +6,72 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db import models
-from django.db.models.functions import Now
 from django.http import HttpRequest
-from django.utils.html import format_html
 
-from gateway import keys, secrets
-from gateway.admin.base import AuditedAdmin, audit
+from gateway import secrets
+from gateway.admin.base import AuditedAdmin
 from gateway.conf import settings
-from gateway.models import Feature, Key, Provider, Route, Target
+from gateway.models import Feature, Provider, Route, Target
 from gateway.providers import KINDS
 from gateway.providers.guard import check_url
 
 
 @admin.register(Feature)
 class FeatureAdmin(AuditedAdmin[Feature]):
+    about = (
+        "A named use of a model in the product: the unit of budgets, prompts, switches and dashboards. Clients name a "
+        "feature as their model."
+    )
+    fixed = ("slug",)
     list_display = ["slug", "description", "owner", "route", "policy", "max_output_tokens"]
     list_filter = ["owner", "route"]
     list_select_related = ["route", "policy"]
     search_fields = ["slug", "description"]
     search_help_text = "Slug or description"
+    fieldsets = [
+        (None, {"fields": ["slug", "description", "owner"]}),
+        ("How it is answered", {"fields": ["route", "policy", "max_output_tokens", "unpriced"]}),
+    ]
 
 
 class TargetInline(admin.TabularInline[Target, Route]):
     model = Target
     extra = 1
 
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Target]:
+        return super().get_queryset(request).select_related("provider")
+
+
+class RouteForm(forms.ModelForm[Route]):
+    class Meta:
+        model = Route
+        fields = ["name", "timeout_s", "connect_timeout_s", "first_token_timeout_s", "retries"]
+        labels = {
+            "timeout_s": "Timeout, seconds",
+            "connect_timeout_s": "Connect timeout, seconds",
+            "first_token_timeout_s": "First token timeout, seconds",
+        }
+        help_texts = {
+            "timeout_s": "For the whole call, all attempts together.",
+            "connect_timeout_s": "Until a connection stands.",
+            "first_token_timeout_s": "Until the first byte of a reply.",
+        }
+
 
 @admin.register(Route)
 class RouteAdmin(AuditedAdmin[Route]):
-    list_display = ["name", "target_list", "timeout_s", "retries"]
+    about = "Providers and models in order of fallback, and the patience that a call over them has."
+    form = RouteForm
+    fixed = ("name",)
+    list_display = ["name", "target_list", "shown_timeout", "retries"]
     search_fields = ["name"]
+    search_help_text = "Name"
     inlines = [TargetInline]
+    fieldsets = [
+        (None, {"fields": ["name", ("timeout_s", "connect_timeout_s"), ("first_token_timeout_s", "retries")]}),
+    ]
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Route]:
         return super().get_queryset(request).prefetch_related("targets__provider")
@@ -47,11 +80,18 @@ class RouteAdmin(AuditedAdmin[Route]):
     def target_list(self, route: Route) -> str:
         return " → ".join(str(target) for target in route.targets.all())
 
+    @admin.display(description="Timeout", ordering="timeout_s")
+    def shown_timeout(self, route: Route) -> str:
+        return f"{route.timeout_s:g} s"
+
 
 class ProviderForm(forms.ModelForm[Provider]):
-    kind = forms.ChoiceField(choices=lambda: [(kind, kind) for kind in KINDS])
+    kind = forms.ChoiceField(
+        choices=lambda: [(kind, kind) for kind in KINDS], help_text="openai: any server that speaks OpenAI's API."
+    )
     api_key = forms.CharField(
         required=False,
+        label="API key",
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
         help_text="For servers of one's own. Stored encrypted and bound to the address; never shown again. Empty: as it was.",
     )
@@ -59,9 +99,17 @@ class ProviderForm(forms.ModelForm[Provider]):
     class Meta:
         model = Provider
         fields = ["name", "kind", "base_url", "api_key_env", "price_provider", "options", "max_concurrent"]
+        labels = {
+            "base_url": "Base URL",
+            "api_key_env": "Variable with the API key",
+            "price_provider": "Name in the price book",
+        }
+        help_texts = {"price_provider": "Where it differs from this provider's name."}
 
     def clean(self) -> dict[str, Any]:
         found = super().clean() or {}
+        if found.get("api_key_env"):
+            self._check("api_key_env", secrets.check_variable, found["api_key_env"])
         if kind := KINDS.get(found.get("kind", "")):
             self._check("options", kind.check_options, found.get("options") or {})
             if found.get("base_url") or (kind.NEEDS_URL and "base_url" not in self.errors):
@@ -69,31 +117,36 @@ class ProviderForm(forms.ModelForm[Provider]):
                 self._check("base_url", partial(check_url, allow_private=allow), found.get("base_url", ""))
         if found.get("api_key") and found.get("api_key_env"):
             raise forms.ValidationError("Give a key or the variable that holds one, not both.")
+        before = urlsplit(self.initial.get("base_url", "")).netloc
+        moved = "base_url" in found and urlsplit(found["base_url"]).netloc != before
+        stored = self.instance.api_key_encrypted and not found.get("api_key") and not found.get("api_key_env")
+        if moved and stored:
+            self.add_error("api_key", f"The stored key is for {before} only; give the key of the new address.")
         return found
 
     def _check(self, field: str, check: Callable[[Any], None], value: Any) -> None:
         try:
             check(value)
         except ValueError as error:
-            self.add_error(field, f"{error}.")
+            text = str(error)
+            self.add_error(field, f"{text[0].upper()}{text[1:]}.")
 
 
 @admin.register(Provider)
 class ProviderAdmin(AuditedAdmin[Provider]):
+    about = "An account at a model vendor, or a server of one's own."
     form = ProviderForm
+    fixed = ("name",)
     fields = ["name", "kind", "base_url", "api_key_env", "api_key", "price_provider", "options", "max_concurrent"]
     list_display = ["name", "kind", "base_url", "key_source"]
     search_fields = ["name", "base_url"]
+    search_help_text = "Name or address"
 
-    @admin.display(description="Key")
+    @admin.display(description="API key")
     def key_source(self, provider: Provider) -> str:
-        return (
-            f"from {provider.api_key_env}"
-            if provider.api_key_env
-            else "stored"
-            if provider.api_key_encrypted
-            else "none"
-        )
+        if provider.api_key_env:
+            return f"from {provider.api_key_env}"
+        return "stored" if provider.api_key_encrypted else "none"
 
     def save_model(self, request: HttpRequest, obj: Provider, form: Any, change: bool) -> None:
         if key := form.cleaned_data["api_key"]:
@@ -101,39 +154,3 @@ class ProviderAdmin(AuditedAdmin[Provider]):
         elif obj.api_key_env:
             obj.api_key_encrypted = ""
         super().save_model(request, obj, form, change)
-
-
-@admin.register(Key)
-class KeyAdmin(AuditedAdmin[Key]):
-    list_display = ["name", "prefix_shown", "features", "tenant", "expires_at", "state"]
-    search_fields = ["name", "tenant"]
-    fields = ["name", "features", "default_feature", "tenant", "expires_at"]
-    actions = ["revoke"]
-
-    def has_delete_permission(self, request: HttpRequest, obj: Key | None = None) -> bool:
-        # Rows name their key; a key that is no longer wanted is revoked.
-        return False
-
-    @admin.display(description="Begins with")
-    def prefix_shown(self, key: Key) -> str:
-        return f"{key.prefix}…"
-
-    @admin.display(description="State")
-    def state(self, key: Key) -> str:
-        return "revoked" if key.revoked_at else "in force"
-
-    def save_model(self, request: HttpRequest, obj: Key, form: Any, change: bool) -> None:
-        if change:
-            super().save_model(request, obj, form, change)
-            return
-        text = keys.make()
-        obj.prefix, obj.digest = text[:8], keys.digest(text)
-        super().save_model(request, obj, form, change)
-        note = format_html("The key of {} is shown this once; copy it now: <code>{}</code>", obj.name, text)
-        messages.warning(request, note)
-
-    @admin.action(description="Revoke: refuse these keys from now on", permissions=["change"])
-    def revoke(self, request: HttpRequest, queryset: models.QuerySet[Key]) -> None:
-        for key in queryset.filter(revoked_at=None):
-            audit(request, "revoke", key)
-        queryset.filter(revoked_at=None).update(revoked_at=Now())

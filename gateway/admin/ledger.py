@@ -1,3 +1,5 @@
+"""What the ledger keeps beside the calls: holds, owners, adjustments."""
+
 from django.contrib import admin
 
 from gateway.admin.base import ReadOnlyAdmin
@@ -6,7 +8,15 @@ from gateway.models import Adjustment, Hold, Owner
 
 @admin.register(Hold)
 class HoldAdmin(ReadOnlyAdmin[Hold]):
+    about = (
+        "The most that each call in flight can cost. The ledger sets holds aside and releases them; those of a dead owner "
+        "become calls with the outcome lost."
+    )
     list_display = ["call_id", "feature", "created_at", "expires_at", "owner"]
+    fields = ["call_id", "feature", "created_at", "expires_at", "owner", "windows", "amounts"]
+    ordering = ["-created_at"]
+    search_fields = ["=call_id", "=draft__feature"]
+    search_help_text = "Id of a call, or a feature"
 
     @admin.display(description="Feature")
     def feature(self, hold: Hold) -> str:
@@ -15,11 +25,16 @@ class HoldAdmin(ReadOnlyAdmin[Hold]):
 
 @admin.register(Owner)
 class OwnerAdmin(ReadOnlyAdmin[Owner]):
+    about = "One row for each process that writes to the ledger. One that was not seen for a while counts as dead."
     list_display = ["host", "pid", "started_at", "seen_at"]
+    ordering = ["-seen_at"]
+    search_fields = ["host"]
+    search_help_text = "Host"
 
 
 @admin.register(Adjustment)
 class AdjustmentAdmin(ReadOnlyAdmin[Adjustment]):
+    about = "Corrections of calls after their rows were written; the rows themselves stay as they are."
     list_display = ["created_at", "call_id", "cost_usd", "tokens", "outcome", "reason", "actor"]
     search_fields = ["=call_id"]
     search_help_text = "Id of a call"

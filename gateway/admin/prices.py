@@ -8,7 +8,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from gateway.admin.base import audit
+from gateway.admin.base import PageAdmin, audit
 from gateway.models import Price
 from gateway.prices.rates import Rates
 
@@ -27,16 +27,16 @@ class PriceForm(ModelForm[Price]):
 
 
 @admin.register(Price)
-class PriceAdmin(admin.ModelAdmin[Price]):
-    """A price is never changed: to correct one, add a row for the same model and date; the later row counts."""
-
+class PriceAdmin(PageAdmin[Price]):
+    about = (
+        "What models cost, from which date on, and who says so. A price is never changed, as calls refer to it: to correct "
+        "one, add a row for the same model and date; the later row counts for calls to come."
+    )
     form = PriceForm
     list_display = ["model", "provider", "since", "input_rate", "output_rate", "source"]
     list_filter = ["source"]
     search_fields = ["model", "provider"]
     search_help_text = "Model or provider"
-    show_full_result_count = False
-    list_per_page = 50
 
     def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
         return False
@@ -47,7 +47,7 @@ class PriceAdmin(admin.ModelAdmin[Price]):
     def save_model(self, request: HttpRequest, obj: Price, form: ModelForm[Price], change: bool) -> None:
         obj.source = f"admin {request.user.get_username()}"[:100]
         super().save_model(request, obj, form, change)
-        audit(request, "add", obj, rates=obj.rates)
+        audit(request, "create", obj, rates=obj.rates)
 
     @admin.display(description="From", ordering="effective_from", empty_value="always")
     def since(self, price: Price) -> Any:

@@ -6,7 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 from django import template
+from django.urls import reverse
 from django.utils.html import conditional_escape, format_html
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString, mark_safe
 
 from redaction.vault import PLACEHOLDER
@@ -58,6 +60,19 @@ def masked(text: Any) -> SafeString:
     """A text, escaped, with its placeholders marked."""
     escaped = str(conditional_escape(text if isinstance(text, str) else json.dumps(text, indent=2, ensure_ascii=False)))
     return mark_safe(MASK.sub(lambda found: f'<mark class="th-mask">{found[0]}</mark>', escaped))  # noqa: S308  (escaped above)
+
+
+@register.filter
+def parts(content: Any) -> list[Any]:
+    """A message's content as its parts: texts as texts, other parts (images, audio, files) as they are."""
+    found = content if isinstance(content, list) else [content]
+    return [part["text"] if isinstance(part, dict) and isinstance(part.get("text"), str) else part for part in found]
+
+
+@register.simple_tag
+def calls_with(**exact: str) -> str:
+    """The address of the calls of the last 30 days with these values."""
+    return f"{reverse('admin:tollhouse_gateway_call_changelist')}?{urlencode({'period': '30d', **exact})}"
 
 
 @register.simple_tag

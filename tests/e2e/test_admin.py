@@ -115,7 +115,7 @@ def test_a_call_s_page_and_its_payload(visitor, configured):
     visitor.look("call-payload")
     assert "<script>alert(1)</script>" in visitor.page.inner_text("#payload")
     assert visitor.page.locator("mark.th-mask").count() == 2
-    assert AuditEntry.objects.get().action == "call.payload_read"
+    assert AuditEntry.objects.get().action == "payload.read"
 
 
 @pytest.mark.parametrize(
@@ -131,34 +131,68 @@ def test_a_call_s_page_and_its_payload(visitor, configured):
 def test_every_list_and_form_opens(visitor, configured, model):
     Key.objects.create(name="web", prefix="th_abcde", digest="0" * 64, features=["*"])
     visitor.open(f"/admin/{model}/")
-    if add := visitor.page.query_selector("a.addlink"):
+    if add := visitor.page.query_selector(".object-tools a.addlink"):
         visitor.open(add.get_attribute("href"), f"{model.replace('/', '-')}-add")
         visitor.page.go_back()
     if row := visitor.page.query_selector("#result_list tbody th a"):
         visitor.open(row.get_attribute("href"), f"{model.replace('/', '-')}-change")
 
 
-def test_switching_off_and_lifting(visitor):
+def test_switching_off_and_lifting(visitor, configured):
     visitor.open("/admin/tollhouse_budgets/switch/add/", "switch-add")
     visitor.page.select_option("#id_scope", "feature")
-    visitor.page.fill("#id_value", "support.reply")
+    visitor.page.fill("#id_value", "suport.reply")
     visitor.page.fill("#id_reason", "It went wild")
     visitor.page.click("input[name=_save]")
-    assert (Switch.objects.get().set_by, Switch.objects.get().lifted_at) == ("admin", None)
-    visitor.page.check(".action-select")
+    visitor.look("switch-mistake")
+    assert "Did you mean support.reply?" in visitor.page.inner_text("#content")
+    visitor.page.fill("#id_value", "support.reply")
+    visitor.page.click("input[name=_save]")
+    switch = Switch.objects.get(scope="feature")
+    assert (switch.set_by, switch.lifted_at) == ("admin", None)
+    visitor.page.check(f".action-select[value='{switch.pk}']")
     visitor.page.select_option("select[name=action]", "lift")
     visitor.page.click("button[name=index]")
-    assert Switch.objects.get().lifted_by == "admin"
+    switch.refresh_from_db()
+    assert switch.lifted_by == "admin"
     visitor.look("switch-lifted")
 
 
-def test_a_key_is_shown_once(visitor):
+def test_a_key_is_shown_once_rotated_and_revoked(visitor, configured):
     visitor.open("/admin/tollhouse_gateway/key/add/", "key-add")
     visitor.page.fill("#id_name", "web")
-    visitor.page.fill("#id_features", '["support.*"]')
+    visitor.page.fill("#id_features", "sales.*")
+    visitor.page.select_option("#id_default_feature", "support.reply")
     visitor.page.click("input[name=_save]")
-    key = visitor.page.inner_text(".messagelist code")
-    assert key.startswith("th_") and len(key) > 40
+    visitor.look("key-mistake")
+    assert "The key may not use support.reply" in visitor.page.inner_text("#content")
+    visitor.page.fill("#id_features", "support.*")
+    visitor.page.click("input[name=_save]")
+    first = visitor.page.inner_text("#key")
+    assert first.startswith("th_") and len(first) > 40
     visitor.look("key-shown")
-    visitor.page.reload()
-    assert key not in visitor.page.content()
+    visitor.page.click("text=I have copied it")
+    assert first not in visitor.page.content()
+    visitor.look("key-list")
+    visitor.page.click("#result_list >> text=web")
+    visitor.look("key-page")
+    visitor.page.click("a:text-is('Rotate')")
+    visitor.look("key-rotate")
+    visitor.page.fill("#id_hours", "2")
+    visitor.page.click("text=Rotate and show")
+    second = visitor.page.inner_text("#key")
+    visitor.look("key-rotated")
+    assert second != first and first[:8] in visitor.page.inner_text("#content")
+    key = Key.objects.get(name="web")
+    visitor.open(f"/admin/tollhouse_gateway/key/{key.pk}/rotate/", "key-rotate-in-grace")
+    visitor.open(f"/admin/tollhouse_gateway/key/{key.pk}/change/", "key-page-rotated")
+    visitor.open("/admin/tollhouse_gateway/key/")
+    visitor.page.check(f".action-select[value='{key.pk}']")
+    visitor.page.select_option("select[name=action]", "revoke")
+    visitor.page.click("button[name=index]")
+    visitor.look("key-revoked")
+    key.refresh_from_db()
+    assert key.revoked_at is not None
+    visitor.open("/admin/tollhouse_gateway/auditentry/", "audit")
+    visitor.page.click("#result_list >> text=key.rotate")
+    visitor.look("audit-entry")

@@ -56,7 +56,7 @@ def test_a_reader_sees_the_payload_and_leaves_an_entry(admin_client):
     assert "said this" not in admin_client.get(page_of(call)).content.decode()
     assert "said this" in admin_client.post(page_of(call), {"payload": "1"}).content.decode()
     entry = AuditEntry.objects.get()
-    assert (entry.actor, entry.action) == ("admin", "call.payload_read") and str(call.id) in entry.subject
+    assert (entry.actor, entry.action) == ("admin", "payload.read") and str(call.id) in entry.subject
 
 
 def test_rows_cannot_be_changed(admin_client):

@@ -1,0 +1,241 @@
+"""Every page of the admin: what it costs, who may see it, and that every change is an entry of the audit log."""
+
+from datetime import timedelta
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from budgets.models import Alert, Budget, Switch, Window
+from gateway.admin.base import AuditedAdmin, PageAdmin
+from gateway.models import Adjustment, AuditEntry, Call, Feature, Hold, Key, Owner, Price, Provider, Route, Target
+from redaction.models import RedactionPolicy
+from tests.rows import make_call
+
+pytestmark = pytest.mark.django_db
+#: Pages of our own; those of users and groups are Django's. Prompts have tests of their own.
+MODELS = sorted(
+    (m for m in admin.site._registry if m._meta.app_label.startswith("tollhouse_")
+     and m._meta.model_name not in ("promptversion", "deployment")),
+    key=str,
+)  # fmt: skip
+
+
+@pytest.fixture
+def staff(client, django_user_model):
+    """Logs somebody in with just these permissions."""
+
+    def log_in(*codenames):
+        user = django_user_model.objects.create_user(f"bob-{uuid4()}", password="x", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+        client.force_login(user)
+        return client
+
+    return log_in
+
+
+def address(model, page, *args):
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+def rows(count, start=0):
+    """So many rows of everything that the pages list, each with relations of its own."""
+    now = timezone.now()
+    for n in range(start, start + count):
+        provider = Provider.objects.create(name=f"p{n}", kind="openai", base_url="https://x.example.com/v1")
+        route = Route.objects.create(name=f"r{n}")
+        for position in range(2):
+            Target.objects.create(route=route, position=position, provider=provider, model=f"m{position}")
+        policy = RedactionPolicy.objects.create(name=f"policy{n}")
+        Feature.objects.create(slug=f"f{n}", route=route, policy=policy)
+        Key.objects.create(name=f"k{n}", prefix="th_abcde", digest=str(n), features=["*"])
+        Price.objects.create(provider="p", model=f"m{n}", rates={"input": "1"}, source="catalog")
+        budget = Budget.objects.create(feature=f"f{n}", limit=10)
+        for day in range(3):
+            at = now - timedelta(days=day)
+            Window.objects.create(budget=budget, starts_at=at, ends_at=at + timedelta(days=1), spent=1, held=1)
+        Switch.objects.create(scope="model", value=f"m{n}", reason="x")
+        Alert.objects.create(kind="k", severity="info", dedup_key=str(n), summary="x")
+        AuditEntry.objects.create(actor="ada", action="x.y", subject=f"x {n}")
+        call = make_call(feature=f"f{n}")
+        Adjustment.objects.bulk_create([Adjustment(call_id=call.id, cost_usd=Decimal(1), reason="x", actor="ada")])
+        owner = uuid7()
+        Owner.objects.bulk_create([Owner(id=owner, host="h", pid=n)])
+        Hold.objects.bulk_create(
+            [
+                Hold(
+                    call_id=uuid7(),
+                    owner=owner,
+                    expires_at=now,
+                    windows=[1],
+                    amounts=[Decimal(1)],
+                    draft={"feature": "f"},
+                )
+            ]
+        )
+
+
+def queries(client, path):
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        answer = client.get(path)
+    assert answer.status_code == 200, path
+    return len(captured), answer.content.decode()
+
+
+def test_pages_cost_the_same_number_of_queries_whatever_they_show(admin_client):
+    rows(2)
+    admin_client.get("/admin/")  # content types are read once
+    pages = {
+        model: [address(model, "changelist"), address(model, "change", model.objects.first().pk)] for model in MODELS
+    }
+    before = {path: queries(admin_client, path)[0] for paths in pages.values() for path in paths}
+    rows(25, start=2)
+    for path, count in before.items():
+        after, _ = queries(admin_client, path)
+        assert after <= count <= 16, path
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.model_name)
+def test_every_page_says_what_it_is_and_can_be_searched(admin_client, model):
+    rows(1)
+    page = admin.site._registry[model]
+    assert isinstance(page, PageAdmin) and page.about.endswith(".")
+    if model is Call:
+        return  # its list is ours, see test_calls
+    assert page.search_fields and page.search_help_text
+    listed = admin_client.get(address(model, "changelist"), {"q": "nothing like this"})
+    assert listed.status_code == 200 and page.about[:40] in listed.content.decode()
+    assert page.about[:40] in admin_client.get(address(model, "change", model.objects.first().pk)).content.decode()
+    for spec in listed.context["cl"].filter_specs:
+        for choice in spec.choices(listed.context["cl"]):
+            assert admin_client.get(f"{address(model, 'changelist')}{choice['query_string']}").status_code == 200
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.model_name)
+def test_who_may_nothing_sees_nothing_and_who_may_view_changes_nothing(staff, model):
+    rows(1)
+    row = model.objects.first()
+    listed, change = address(model, "changelist"), address(model, "change", row.pk)
+    others = [address(model, "add"), address(model, "delete", row.pk)]
+    nobody = staff()
+    assert {nobody.get(path).status_code for path in (listed, change, *others)} == {403}
+    viewer = staff(f"view_{model._meta.model_name}")
+    assert {viewer.get(path).status_code for path in (listed, change)} == {200}
+    assert {viewer.get(path).status_code for path in others} == {403}
+    # The page of a call takes a POST to show its payload, and nothing else.
+    posted = others if model is Call else [change, *others]
+    assert {viewer.post(path, {"name": "x", "post": "yes"}).status_code for path in posted} == {403}
+    for action in ("delete_selected", "revoke", "lift"):
+        viewer.post(listed, {"action": action, "_selected_action": [row.pk], "post": "yes"})
+    assert model.objects.filter(pk=row.pk).exists() and not AuditEntry.objects.exclude(actor="ada").exists()
+    assert not Switch.objects.exclude(lifted_at=None).exists() and not Key.objects.exclude(revoked_at=None).exists()
+
+
+def test_whatever_can_be_changed_is_audited():
+    """Budgets, policies and the catalog are; what is not, says so itself where it writes."""
+    changeable = {
+        m
+        for m in MODELS
+        if type(admin.site._registry[m]).has_change_permission is admin.ModelAdmin.has_change_permission
+    }
+    assert changeable == {Budget, Feature, Key, Provider, RedactionPolicy, Route}
+    assert all(isinstance(admin.site._registry[model], AuditedAdmin) for model in changeable)
+
+
+def test_a_change_notes_old_and_new_values_and_rows_within(admin_client):
+    rows(2)
+    route, provider = Route.objects.get(name="r0"), Provider.objects.get(name="p1")
+    first, second = route.targets.all()
+    form = {
+        "timeout_s": "60", "connect_timeout_s": "5", "first_token_timeout_s": "30", "retries": "3",
+        "targets-TOTAL_FORMS": "3", "targets-INITIAL_FORMS": "2",
+        "targets-0-id": first.pk, "targets-0-route": route.pk, "targets-0-position": "0", "targets-0-provider": first.provider_id,
+        "targets-0-model": "other",
+        "targets-1-id": second.pk, "targets-1-route": route.pk, "targets-1-position": "1", "targets-1-provider": second.provider_id,
+        "targets-1-model": "m1", "targets-1-DELETE": "on",
+        "targets-2-route": route.pk, "targets-2-position": "2", "targets-2-provider": provider.pk, "targets-2-model": "new",
+    }  # fmt: skip
+    assert admin_client.post(address(Route, "change", route.pk), form).status_code == 302
+    noted = {entry.action: entry for entry in AuditEntry.objects.exclude(actor="ada")}
+    assert noted["route.change"].detail == {"changes": {"retries": [1, 3]}} and noted["route.change"].actor == "admin"
+    assert noted["target.change"].detail == {"of": "r0", "values": {"model": "other"}}
+    assert noted["target.create"].detail == {"of": "r0"} and noted["target.create"].subject == "target p1/new"
+    assert noted["target.delete"].subject == "target p0/m1"
+    admin_client.post(
+        address(Route, "change", route.pk), {**form, "targets-TOTAL_FORMS": "0", "targets-INITIAL_FORMS": "0"}
+    )
+    assert AuditEntry.objects.filter(action="route.change").count() == 1
+
+
+def test_deleting_is_audited_from_the_page_and_from_the_list(admin_client):
+    rows(3)
+    Feature.objects.all().delete()
+    one, *others = RedactionPolicy.objects.all()
+    admin_client.post(address(RedactionPolicy, "delete", one.pk), {"post": "yes"})
+    chosen = {"action": "delete_selected", "_selected_action": [row.pk for row in others], "post": "yes"}
+    admin_client.post(address(RedactionPolicy, "changelist"), chosen)
+    subjects = AuditEntry.objects.filter(action="redactionpolicy.delete").values_list("subject", flat=True)
+    assert sorted(subjects) == ["redactionpolicy policy0", "redactionpolicy policy1", "redactionpolicy policy2"]
+    assert not RedactionPolicy.objects.exists()
+
+
+def test_names_that_others_refer_to_stay(admin_client):
+    rows(1)
+    feature = Feature.objects.get()
+    form = {
+        "slug": "renamed",
+        "route": feature.route_id,
+        "policy": feature.policy_id,
+        "max_output_tokens": "7",
+        "unpriced": "flag",
+    }
+    assert admin_client.post(address(Feature, "change", feature.pk), form).status_code == 302
+    feature.refresh_from_db()
+    assert (feature.slug, feature.max_output_tokens) == ("f0", 7)
+
+
+def test_a_switch_of_something_unknown_is_a_mistake(admin_client):
+    rows(1)
+    Switch.objects.all().delete()
+    add = address(Switch, "add")
+    text = admin_client.post(add, {"scope": "feature", "value": "f00", "reason": "x"}).content.decode()
+    assert "No feature is named f00. Did you mean f0?" in text
+    assert admin_client.post(add, {"scope": "feature", "value": "f0", "reason": "wild"}).status_code == 302
+    switch = Switch.objects.get()
+    admin_client.post(address(Switch, "changelist"), {"action": "lift", "_selected_action": [switch.pk]})
+    entries = AuditEntry.objects.filter(action__startswith="switch.").order_by("id")
+    assert [(e.action, e.subject, e.reason) for e in entries] == [
+        ("switch.set", "switch feature f0", "wild"), ("switch.lift", "switch feature f0", ""),
+    ]  # fmt: skip
+
+
+def test_a_budget_is_made_and_moved(admin_client):
+    rows(1)
+    Budget.objects.all().delete() if not Window.objects.exists() else None
+    form = {"feature": "f0", "tenant": "acme", "metric": "usd", "limit": "25", "period": "day", "timezone": "UTC", "soft_percent": "70",
+            "on_hard": "route:r0", "active": "on", "windows-TOTAL_FORMS": "0", "windows-INITIAL_FORMS": "0"}  # fmt: skip
+    assert admin_client.post(address(Budget, "add"), form).status_code == 302
+    budget = Budget.objects.get(tenant="acme")
+    admin_client.post(address(Budget, "change", budget.pk), {**form, "limit": "30"})
+    assert AuditEntry.objects.get(action="budget.change").detail == {"changes": {"limit": ["25", "30"]}}
+    text = admin_client.post(address(Budget, "change", budget.pk), {**form, "limit": "-1"}).content.decode()
+    assert "greater than or equal to 0" in text
+
+
+def test_the_overview_shows_each_part_to_those_who_may_see_it(staff):
+    rows(1)
+    texts = {"view_window": "<h2>Budgets</h2>", "view_switch": "Kill switches in force", "view_alert": "Latest alerts",
+             "view_call": "Latest calls"}  # fmt: skip
+    for permission, text in texts.items():
+        page = staff(permission).get("/admin/").content.decode()
+        assert [t for t in texts.values() if t in page] == [text]
+    assert "Switch something off" not in staff("view_switch").get("/admin/").content.decode()
