@@ -15,6 +15,8 @@ from django.utils.text import capfirst
 
 from gateway.models import AuditEntry
 
+#: Where an action can be run: on chosen rows of the list, and on the page of one row.
+EVERYWHERE = [admin.ActionLocation.CHANGE_LIST, admin.ActionLocation.CHANGE_FORM]
 #: What the audit log has in place of a value that nobody may read.
 HIDDEN = "(hidden)"
 

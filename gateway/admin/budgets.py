@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 
 from budgets.models import Alert, Budget, Switch, Window
-from gateway.admin.base import AuditedAdmin, PageAdmin, ReadOnly, ReadOnlyAdmin, audit, moment
+from gateway.admin.base import EVERYWHERE, AuditedAdmin, PageAdmin, ReadOnly, ReadOnlyAdmin, audit, moment
 from gateway.admin.fields import NameField
 from gateway.models import Feature, Key, Provider, Route, Target
 from gateway.templatetags.tollhouse import amount, meter, share
@@ -191,7 +191,7 @@ class SwitchForm(forms.ModelForm[Switch]):
 class SwitchAdmin(PageAdmin[Switch]):
     about = (
         "Adding a switch stops its calls on the next hold in every process. To let them pass again, choose it in the "
-        "list and run “Lift”."
+        "list and run “Lift”, or do so on its page."
     )
     form = SwitchForm
     list_display = ["__str__", "state", "reason", "shown_set", "shown_lifted"]
@@ -229,7 +229,7 @@ class SwitchAdmin(PageAdmin[Switch]):
     def shown_lifted(self, switch: Switch) -> str | None:
         return f"{moment(switch.lifted_at)}, {switch.lifted_by or 'someone'}" if switch.lifted_at else None
 
-    @admin.action(description="Lift: let these calls pass again", permissions=["change"])
+    @admin.action(description="Lift: let these calls pass again", permissions=["change"], location=EVERYWHERE)
     def lift(self, request: HttpRequest, queryset: models.QuerySet[Switch]) -> None:
         with transaction.atomic():
             switches = list(queryset.filter(lifted_at=None).select_for_update())

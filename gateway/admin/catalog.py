@@ -137,12 +137,15 @@ class ProviderAdmin(AuditedAdmin[Provider]):
     about = "An account at a model vendor, or a server of one's own."
     form = ProviderForm
     fixed = ("name",)
-    fields = ["name", "kind", "base_url", "api_key_env", "api_key", "price_provider", "options", "max_concurrent"]
+    fields = [
+        "name", "kind", "base_url", "key_source", "api_key_env", "api_key", "price_provider", "options", "max_concurrent",
+    ]  # fmt: skip
+    readonly_fields = ["key_source"]
     list_display = ["name", "kind", "base_url", "key_source"]
     search_fields = ["name", "base_url"]
     search_help_text = "Name or address"
 
-    @admin.display(description="API key")
+    @admin.display(description="Key so far")
     def key_source(self, provider: Provider) -> str:
         if provider.api_key_env:
             return f"from {provider.api_key_env}"

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from gateway import keys
-from gateway.admin.base import AuditedAdmin, Tool, audit, moment
+from gateway.admin.base import EVERYWHERE, AuditedAdmin, Tool, audit, moment
 from gateway.admin.fields import LinesField, NameField
 from gateway.models import Feature, Key
 
@@ -202,7 +202,7 @@ class KeyAdmin(AuditedAdmin[Key]):
         }
         return TemplateResponse(request, "tollhouse/key_shown.html", context)
 
-    @admin.action(description="Revoke: refuse these keys from now on", permissions=["change"])
+    @admin.action(description="Revoke: refuse it from now on", permissions=["change"], location=EVERYWHERE)
     def revoke(self, request: HttpRequest, queryset: models.QuerySet[Key]) -> None:
         with transaction.atomic():
             found = keys.revoke(queryset)

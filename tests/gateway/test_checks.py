@@ -22,3 +22,11 @@ def test_a_provider_without_its_key_is_a_warning_where_the_database_is_checked()
         errors = StringIO()
         call_command("check", stdout=StringIO(), stderr=errors, **options)
         assert ("tollhouse.W001" in errors.getvalue() and "Set NO_SUCH_API_KEY" in errors.getvalue()) == told
+
+
+@pytest.mark.django_db
+def test_a_provider_whose_variable_is_not_allowed_is_a_warning():
+    Provider.objects.create(name="p", kind="openai", base_url="https://x.example.com/v1", api_key_env="PATH")
+    errors = StringIO()
+    call_command("check", stdout=StringIO(), stderr=errors, databases=["default"])
+    assert "the variable PATH may not hold a provider's key" in errors.getvalue()

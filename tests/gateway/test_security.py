@@ -48,6 +48,25 @@ def test_a_missing_key_variable_is_named(world):
         gateway.complete("f", messages=[{"role": "user", "content": "x"}])
 
 
+def test_no_other_secret_of_the_process_can_be_sent_to_a_provider(world, provider, settings, monkeypatch):
+    """Whoever may edit providers chooses the address, so a row that names another variable counts as one without a key."""
+    monkeypatch.setenv("DATABASE_URL_HERE", "postgresql://user:pw@db/x")
+    monkeypatch.setenv("SOME_API_KEY", "sk-1")
+    world.feature("f")
+    Provider.objects.update(api_key_env="DATABASE_URL_HERE")
+    with pytest.raises(
+        errors.ProviderError, match=r"may not hold a provider's key; the setting PROVIDER_KEY_ENV allows \*_API_KEY"
+    ):
+        gateway.complete("f", messages=[{"role": "user", "content": "x"}])
+    assert provider.headers == []
+    Provider.objects.update(api_key_env="SOME_API_KEY")
+    [target] = load().routes["f"].targets
+    assert (target.provider.api_key, target.provider.missing_key) == ("sk-1", "")
+    settings.TOLLHOUSE = {"PROVIDER_KEY_ENV": ("OPENAI_API_KEY",)}
+    [target] = load().routes["f"].targets
+    assert target.provider.api_key == "" and "allows OPENAI_API_KEY" in target.provider.missing_key
+
+
 @pytest.mark.parametrize(
     "address, public",
     [
