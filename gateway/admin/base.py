@@ -55,15 +55,24 @@ class PageAdmin[M: models.Model](admin.ModelAdmin[M]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        context = {"about": self.about, **(extra_context or {})}
-        if object_id:
-            context["tools"] = self.tools(request, object_id)
-        return super().changeform_view(request, object_id, form_url, context)
+        return super().changeform_view(request, object_id, form_url, {"about": self.about, **(extra_context or {})})
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: M | None = None,
+    ) -> HttpResponse:
+        context["tools"] = self.tools(request, obj) if obj else []
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     def get_readonly_fields(self, request: HttpRequest, obj: M | None = None) -> list[str]:
         return [*super().get_readonly_fields(request, obj), *(self.fixed if obj else ())]
 
-    def tools(self, request: HttpRequest, object_id: str) -> list[Tool]:
+    def tools(self, request: HttpRequest, obj: M) -> list[Tool]:
         """What else this user may do with the row, or look at."""
         return []
 

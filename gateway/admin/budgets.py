@@ -145,7 +145,7 @@ class OpenNow(admin.SimpleListFilter):
 @admin.register(Window)
 class WindowAdmin(UsedColumn, ReadOnlyAdmin[Window]):
     about = "One row for each period of each budget. The ledger writes them, so they can only be looked at."
-    list_display = ["budget", "starts_at", "ends_at", "used"]
+    list_display = ["budget", "used", "starts_at", "ends_at"]
     list_filter = [OpenNow, "budget__metric", "budget__period"]
     list_select_related = ["budget"]
     search_fields = ["budget__feature", "budget__tenant", "budget__key"]

@@ -26,7 +26,7 @@ class FeatureAdmin(AuditedAdmin[Feature]):
     )
     fixed = ("slug",)
     list_display = ["slug", "description", "owner", "route", "policy", "max_output_tokens"]
-    list_filter = ["owner", "route"]
+    list_filter = ["owner", "route", "policy"]
     list_select_related = ["route", "policy"]
     search_fields = ["slug", "description"]
     search_help_text = "Slug or description"
@@ -66,6 +66,7 @@ class RouteAdmin(AuditedAdmin[Route]):
     form = RouteForm
     fixed = ("name",)
     list_display = ["name", "target_list", "shown_timeout", "retries"]
+    list_filter = ["targets__provider"]
     search_fields = ["name"]
     search_help_text = "Name"
     inlines = [TargetInline]
@@ -142,6 +143,7 @@ class ProviderAdmin(AuditedAdmin[Provider]):
     ]  # fmt: skip
     readonly_fields = ["key_source"]
     list_display = ["name", "kind", "base_url", "key_source"]
+    list_filter = ["kind"]
     search_fields = ["name", "base_url"]
     search_help_text = "Name or address"
 

@@ -124,11 +124,11 @@ class KeyAdmin(AuditedAdmin[Key]):
     def old_secret(self, key: Key) -> str:
         if key.previous_until is None:
             return "none: the key was not rotated"
-        over = key.previous_until <= timezone.now() or key.revoked_at
+        ends = min(filter(None, (key.previous_until, key.expires_at, key.revoked_at)))
         used = getattr(key, "previous_used_at", None)
         return format_html(
-            "<code>{}…</code>, {} {}, last used {}", key.previous_prefix, "refused since" if over else "works until",
-            moment(key.previous_until), moment(used) if used else "never",
+            "<code>{}…</code>, {} {}, last used: {}", key.previous_prefix,
+            "refused since" if ends <= timezone.now() else "works until", moment(ends), moment(used) if used else "never",
         )  # fmt: skip
 
     def save_model(self, request: HttpRequest, obj: Key, form: forms.ModelForm[Key], change: bool) -> None:
@@ -150,10 +150,10 @@ class KeyAdmin(AuditedAdmin[Key]):
     def response_add(self, request: HttpRequest, obj: Key, post_url_continue: str | None = None) -> HttpResponse:
         return self._show(request, obj)
 
-    def tools(self, request: HttpRequest, object_id: str) -> list[Tool]:
-        if not self.has_change_permission(request):
+    def tools(self, request: HttpRequest, obj: Key) -> list[Tool]:
+        if not self.has_change_permission(request) or obj.state(timezone.now()) != "in force":
             return []
-        return [Tool(label="Rotate", url=reverse("admin:tollhouse_gateway_key_rotate", args=[object_id]))]
+        return [Tool(label="Rotate", url=reverse("admin:tollhouse_gateway_key_rotate", args=[obj.pk]))]
 
     def get_urls(self) -> list[URLPattern]:
         rotate = self.admin_site.admin_view(self.rotate_view)

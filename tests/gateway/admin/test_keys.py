@@ -73,7 +73,7 @@ def test_rotating_shows_a_new_secret_and_the_old_one_works_for_the_grace(admin_c
     assert keys.find(load(), old, later) is None and keys.find(load(), new, later).name == "web"
     entry = AuditEntry.objects.get(action="key.rotate")
     assert (entry.subject, list(entry.detail)) == ("key web", ["previous_until"])
-    assert old not in str(entry.detail) and "last used never" in admin_client.get(page("change", key)).content.decode()
+    assert old not in str(entry.detail) and "last used: never" in admin_client.get(page("change", key)).content.decode()
     assert old[:8] in admin_client.get(page("rotate", key)).content.decode()
 
 
@@ -95,6 +95,8 @@ def test_a_revoked_key_is_refused_with_its_old_secret_and_cannot_be_rotated(admi
     for _ in range(2):
         admin_client.post(LIST, {"action": "revoke", "_selected_action": [key.pk]})
     assert not works(old) and not works(new)
+    shown = admin_client.get(page("change", key)).content.decode()
+    assert "refused since" in shown and "/rotate/" not in shown
     assert AuditEntry.objects.filter(action="key.revoke").count() == 1
     text = admin_client.post(page("rotate", key), {"hours": "24", "begins_with": new[:8]}).content.decode()
     assert "The key web is revoked; make a new one." in text

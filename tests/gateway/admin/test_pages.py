@@ -220,7 +220,6 @@ def test_a_switch_of_something_unknown_is_a_mistake(admin_client):
 
 def test_a_budget_is_made_and_moved(admin_client):
     rows(1)
-    Budget.objects.all().delete() if not Window.objects.exists() else None
     form = {"feature": "f0", "tenant": "acme", "metric": "usd", "limit": "25", "period": "day", "timezone": "UTC", "soft_percent": "70",
             "on_hard": "route:r0", "active": "on", "windows-TOTAL_FORMS": "0", "windows-INITIAL_FORMS": "0"}  # fmt: skip
     assert admin_client.post(address(Budget, "add"), form).status_code == 302
