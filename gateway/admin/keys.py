@@ -161,9 +161,9 @@ class KeyAdmin(AuditedAdmin[Key]):
 
     def rotate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Asks for the grace, then gives the key another secret and shows it."""
-        key = get_object_or_404(self.get_queryset(request), pk=pk)
-        if not self.has_change_permission(request, key):
+        if not self.has_change_permission(request):
             raise PermissionDenied
+        key = get_object_or_404(self.get_queryset(request), pk=pk)
         form = RotateForm(request.POST or None, initial={"begins_with": key.prefix})
         if request.method == "POST" and form.is_valid():
             try:

@@ -83,9 +83,7 @@ def rows(count, start=0):
 
 
 def queries(client, path):
-    with CaptureQueriesContext(
-        connection,
-    ) as captured:
+    with CaptureQueriesContext(connection) as captured:
         answer = client.get(path)
     assert answer.status_code == 200, path
     return len(captured), answer.content.decode()
@@ -141,7 +139,7 @@ def test_who_may_nothing_sees_nothing_and_who_may_view_changes_nothing(staff, mo
 
 
 def test_whatever_can_be_changed_is_audited():
-    """Budgets, policies and the catalog are; what is not, says so itself where it writes."""
+    """Rows that are only added (switches, prices) are audited where they are written, see below."""
     changeable = {
         m
         for m in MODELS
@@ -228,6 +226,15 @@ def test_a_budget_is_made_and_moved(admin_client):
     assert AuditEntry.objects.get(action="budget.change").detail == {"changes": {"limit": ["25", "30"]}}
     text = admin_client.post(address(Budget, "change", budget.pk), {**form, "limit": "-1"}).content.decode()
     assert "greater than or equal to 0" in text
+
+
+def test_a_price_is_added_and_says_by_whom(admin_client):
+    form = {"provider": "openai", "model": "m", "rates": '{"input": "2.50"}', "source_url": ""}
+    assert admin_client.post(address(Price, "add"), {**form, "rates": '{"input": "-1"}'}).status_code == 200
+    assert admin_client.post(address(Price, "add"), form).status_code == 302
+    assert Price.objects.get().source == "admin admin"
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.detail) == ("price.create", {"rates": {"input": "2.50"}})
 
 
 def test_the_overview_shows_each_part_to_those_who_may_see_it(staff):
