@@ -17,6 +17,17 @@ class PriceForm(ModelForm[Price]):
     class Meta:
         model = Price
         fields = ["provider", "model", "effective_from", "rates", "source_url"]
+        labels = {
+            "effective_from": "From",
+            "rates": "Rates, US dollars per million tokens",
+            "source_url": "Source, as an address",
+        }
+        help_texts = {"rates": 'Numbers as texts, e.g. "2.50"; further parts are cache_read, cache_write, reasoning, …'}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.rates is None:
+            self.initial["rates"] = {"input": "", "output": ""}
 
     def clean_rates(self) -> Any:
         try:
@@ -30,7 +41,8 @@ class PriceForm(ModelForm[Price]):
 class PriceAdmin(PageAdmin[Price]):
     about = (
         "What models cost, from which date on, and who says so. A price is never changed, as calls refer to it: to correct "
-        "one, add a row for the same model and date; the later row counts for calls to come."
+        "one, add a row for the same model and date; the later row counts for calls to come. Rates are US "
+        "dollars per million tokens."
     )
     form = PriceForm
     list_display = ["model", "provider", "since", "input_rate", "output_rate", "source"]
@@ -53,10 +65,10 @@ class PriceAdmin(PageAdmin[Price]):
     def since(self, price: Price) -> Any:
         return price.effective_from
 
-    @admin.display(description="Input, $ per M tokens")
+    @admin.display(description="Input, $/M")
     def input_rate(self, price: Price) -> str:
         return format_html('<span class="th-number">{}</span>', price.rates.get("input", ""))
 
-    @admin.display(description="Output, $ per M tokens")
+    @admin.display(description="Output, $/M")
     def output_rate(self, price: Price) -> str:
         return format_html('<span class="th-number">{}</span>', price.rates.get("output", ""))
