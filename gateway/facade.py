@@ -142,6 +142,11 @@ async def aembed(
     return await awaiting(replies.embed(_embedding(feature, texts, model, parameters, whose)))
 
 
+def complete_ask(ask: Ask) -> Reply:
+    """As `complete`, for an ask that only the product itself can make, such as a trial of the playground."""
+    return blocking(replies.complete(ask))
+
+
 def enabled(feature: str, *, user: Any = None, tenant: str = "", cohort: str = "", session: str = "") -> bool:
     """Whether a feature is on for this caller: its phase, and who belongs to it (see `gateway.rollout`).
 

@@ -15,6 +15,7 @@ from gateway.ledger import Ledger, Writer
 from gateway.ledger.database import connection_parameters
 from gateway.offload import offload
 from gateway.prompts.observed import Observed, Observer
+from gateway.prompts.renderer import Renderer
 from gateway.providers.connect import connector
 from redaction import engine
 
@@ -38,6 +39,7 @@ class Gate:
         self.executor = executor
         self.most_body_bytes = options.MAX_BODY_BYTES
         self.observed = observed
+        self.renderer = Renderer()
         self.health = Health(options)
         self.ledger = ledger
         self.key_uses = KeyUses(connection_parameters())
@@ -72,6 +74,7 @@ class Gate:
         await self.ledger.stop()
         await self.http.close()
         self.executor.shutdown()
+        self.renderer.close()
 
 
 def _warm() -> None:

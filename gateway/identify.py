@@ -6,7 +6,7 @@ from budgets.rules import Scope
 from gateway.catalog import Catalog, FeatureInfo, RouteInfo
 from gateway.errors import FeatureDisabled, InvalidRequest, NotFound
 from gateway.health import Health
-from gateway.types import Ask
+from gateway.types import OUTPUT_LIMITS, Ask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ def identify(ask: Ask, catalog: Catalog, health: Health) -> Identified:
     return Identified(
         ask=ask,
         feature=feature,
-        route=health.prefer(catalog.find_target(feature, ask.model)),
+        route=health.prefer(_route(ask, feature, catalog)),
         scope=Scope(feature.slug, caller.tenant, caller.key, caller.user_ref, caller.cohort, "", ""),
         max_output_tokens=_output_limit(ask, feature),
         choices=_whole(ask, "n", 1, least=1, most=128),
@@ -59,13 +59,23 @@ def admit(call: Identified) -> None:
         )
 
 
+def _route(ask: Ask, feature: FeatureInfo, catalog: Catalog) -> RouteInfo:
+    if ask.trial is None:
+        return catalog.find_target(feature, ask.model)
+    if ask.trial.route not in catalog.routes:
+        raise NotFound(f"There is no route {ask.trial.route!r}; there are: {', '.join(catalog.routes)}.")
+    return catalog.routes[ask.trial.route]
+
+
 def _output_limit(ask: Ask, feature: FeatureInfo) -> int:
     if ask.operation == "embeddings":
         return 0
-    for name in ("max_completion_tokens", "max_tokens"):
-        if ask.body.get(name) is not None:
-            return _whole(ask, name, feature.max_output_tokens, least=1, most=feature.max_output_tokens)
-    return feature.max_output_tokens
+    most = feature.max_output_tokens
+    # Where both are given, servers differ in which of them counts.
+    return max(
+        (_whole(ask, name, most, least=1, most=most) for name in OUTPUT_LIMITS if ask.body.get(name) is not None),
+        default=most,
+    )
 
 
 def _whole(ask: Ask, name: str, default: int, *, least: int, most: int) -> int:

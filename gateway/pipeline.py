@@ -30,7 +30,7 @@ async def run(entry: Entry, gate: Gate) -> AsyncGenerator[Piece]:
     async with Record(entry, call, catalog, gate.ledger, gate.executor) as record:
         admit(call)
         with entry.stage("render"):
-            prompt = render(call)
+            prompt = await render(call, gate.renderer)
         with entry.stage("redact"):
             safe = record.safe = await redact(prompt, call, gate.executor)
         entry.row["prompt_version"], entry.row["variant"] = prompt.address, prompt.variant

@@ -3,10 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.catalog import LiveVersion
 from gateway.errors import InvalidRequest, PromptError
 from gateway.identify import Identified
+from gateway.prompts.address import address
 from gateway.prompts.assign import pick
-from gateway.types import Json
+from gateway.prompts.renderer import Renderer
+from gateway.prompts.template import compiled
+from gateway.prompts.versions import REFUSED_PARAMETERS
+from gateway.types import OUTPUT_LIMITS, Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +23,7 @@ class Prompt:
     variant: str = ""
 
 
-def render(call: Identified) -> Prompt:
+async def render(call: Identified, renderer: Renderer) -> Prompt:
     """The body that is asked of a provider.
 
     With `variables`, the version that is live for this tenant, user or session is rendered, and messages of the
@@ -41,17 +46,45 @@ def render(call: Identified) -> Prompt:
                 "Send `messages`, or `variables` to render the feature's live prompt.", param="messages"
             )
         return Prompt(body=body)
+    version = _chosen(call)
+    rendered = await renderer.render(call.feature.slug, version.template, ask.variables)
+    given = {name: version.content[name] for name in ("tools", "response_format") if version.content.get(name)}
+    return Prompt(
+        body={
+            **_parameters(version, call.max_output_tokens),
+            **given,
+            **body,
+            "messages": [*rendered, *(messages or ())],
+        },
+        address=version.address,
+        variant=version.name,
+    )
+
+
+def _chosen(call: Identified) -> LiveVersion:
+    ask = call.ask
+    if ask.trial:
+        content = ask.trial.content
+        found = address(content)
+        template = compiled(found, content["messages"])
+        return LiveVersion(address=found, name=ask.caller.source, weight=1, content=content, template=template)
     if not call.feature.live:
         raise PromptError(
             f"The feature {call.feature.slug} has no live prompt to render; deploy one, or send messages.",
             param="variables",
         )
     unit = ask.caller.unit or str(ask.call_id)
-    version = pick(call.feature.live, feature=call.feature.slug, unit=unit)
-    rendered = version.template.render(ask.variables)
-    given = {name: version.content[name] for name in ("tools", "response_format") if version.content.get(name)}
-    return Prompt(
-        body={**(version.content.get("parameters") or {}), **given, **body, "messages": [*rendered, *(messages or ())]},
-        address=version.address,
-        variant=version.name,
-    )
+    return pick(call.feature.live, feature=call.feature.slug, unit=unit)
+
+
+def _parameters(version: LiveVersion, most: int) -> dict[str, Json]:
+    """What the version asks of the provider, as far as the hold covers it: replies of at most so many tokens, and one."""
+    parameters = {
+        name: value
+        for name, value in (version.content.get("parameters") or {}).items()
+        if name not in REFUSED_PARAMETERS
+    }
+    for name in OUTPUT_LIMITS:
+        if name in parameters:
+            parameters[name] = min(parameters[name], most) if isinstance(parameters[name], int) else most
+    return parameters

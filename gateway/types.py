@@ -18,6 +18,8 @@ OUTCOMES = (
 )  # fmt: skip
 
 
+#: The request fields that limit a reply; which one a server knows differs.
+OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
 #: The parts of a usage, which are columns of the call row too: disjoint, so that they add up to the provider's total.
 TOKEN_PARTS = (
     "input_tokens", "cache_read_tokens", "cache_write_tokens", "audio_input_tokens",
@@ -75,12 +77,20 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What the playground tries in place of what is live: a prompt's content, over the route of that name."""
+
+    content: Mapping[str, Json]
+    route: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """What an application asks of the gate, in the OpenAI request shape, before any stage touched it.
 
     `feature` is a slug; `model` names a route or a target of the feature's route when the caller chose one.
     `body` holds `messages` (or `input`) and all further request fields; `variables` renders the live prompt.
-    `call_id`, a UUIDv7, is the key of the row that this call will have.
+    `trial` is for the playground alone. `call_id`, a UUIDv7, is the key of the row that this call will have.
     """
 
     feature: str
@@ -90,6 +100,7 @@ class Ask:
     variables: Mapping[str, Json] | None = None
     model: str = ""
     stream: bool = False
+    trial: Trial | None = None
     call_id: UUID = field(default_factory=uuid7)
 
 

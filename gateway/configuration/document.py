@@ -94,14 +94,3 @@ def _path(text: str) -> Place | None:
         [(part, value)] = value.items()
         parts.append(part)
     return tuple(parts)
-
-
-def plain(value: Any) -> Any:
-    """TOML's values as JSON has them; its decimals become the nearest floats, as they would in any JSON client."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    return value

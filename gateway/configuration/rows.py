@@ -12,8 +12,9 @@ from django.db import models
 from budgets.models import SCOPE_FIELDS, Budget
 from gateway import secrets
 from gateway.conf import settings
-from gateway.configuration.document import Document, Place, plain
+from gateway.configuration.document import Document, Place
 from gateway.configuration.schema import PRICE_FIELDS, SECTIONS, missing
+from gateway.configuration.toml import plain
 from gateway.models import Feature, Price, Provider, Route, Target
 from gateway.prices.book import SEEDS
 from gateway.prices.rates import Rates

@@ -119,6 +119,12 @@ def check(document: Document) -> None:
                 _check_entry(document, (name, key), entry, section)
 
 
+def check_table(document: Document, section: Section) -> None:
+    """Notes the same in a document that is a single entry of a section."""
+    _check_texts(document, (), document.values)
+    _check_entry(document, (), document.values, section)
+
+
 def _check_texts(document: Document, place: Place, value: Any) -> None:
     if isinstance(value, dict):
         for key, item in value.items():

@@ -12,6 +12,8 @@ from django.db.models.functions import Now
 
 from redaction.models import RedactionPolicy
 
+#: The key that rows of the playground's calls name; no API key may, so that its budget holds those calls alone.
+PLAYGROUND = "playground"
 slug = RegexValidator(
     r"\A[a-z0-9][a-z0-9._-]*\Z", "Lower-case letters, digits, dots, dashes and underscores only, e.g. support.reply."
 )
@@ -234,6 +236,13 @@ class Key(models.Model):
     class Meta:
         db_table = "tollhouse_key"
         ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(name=PLAYGROUND),
+                name="tollhouse_key_not_the_playground",
+                violation_error_message="“playground” is what the playground's calls are booked under; choose another name.",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

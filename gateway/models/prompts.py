@@ -39,6 +39,7 @@ class PromptVersion(models.Model):
     class Meta:
         db_table = "tollhouse_prompt_version"
         ordering = ["-created_at", "-id"]
+        permissions = [("run_playground", "Can run prompts in the playground, at its budget's cost")]
         constraints = [
             models.UniqueConstraint(fields=["prompt", "address"], name="tollhouse_prompt_version_once"),
             models.CheckConstraint(
@@ -55,7 +56,7 @@ class PromptVersion(models.Model):
 
 
 class Deployment(models.Model):
-    """Which versions of a prompt are live; A/B tests and rollbacks move its variants."""
+    """Which versions of a prompt are live. Only `gateway.prompts.deploy` moves it; a trigger ties it to its prompt."""
 
     prompt = models.OneToOneField(Prompt, on_delete=models.PROTECT, related_name="deployment")
     moved_at = models.DateTimeField(db_default=Now())
@@ -70,7 +71,7 @@ class Deployment(models.Model):
 
 
 class Variant(models.Model):
-    """One live version with its share of the traffic."""
+    """One live version with its share of the traffic. A trigger refuses the version of another prompt."""
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="variants")
     version = models.ForeignKey(PromptVersion, on_delete=models.PROTECT, related_name="variants")

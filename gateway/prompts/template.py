@@ -3,23 +3,28 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, wraps
 from json import JSONEncoder
+from threading import local
 from time import perf_counter
 from typing import Any
 
 import orjson
 from jinja2 import StrictUndefined, TemplateError, meta, nodes
-from jinja2.exceptions import SecurityError
+from jinja2.exceptions import SecurityError, TemplateSyntaxError
 from jinja2.filters import do_round
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from gateway.errors import PromptError
+from gateway.prompts import effort
 from gateway.types import Json
 
 #: What one rendering may take and make.
 MOST_SECONDS = 1.0
 MOST_CHARACTERS = 1_000_000
+#: What one template may hold: characters of its texts, and expressions (which take far longer to compile).
+MOST_TEXT = 200_000
+MOST_EXPRESSIONS = 5_000
 #: Filters that cannot blow a text up; `join`, `replace`, `round` and `tojson` have bounds of their own.
 FILTERS = frozenset({
     "abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "int", "items", "last", "length",
@@ -36,11 +41,19 @@ REFUSED = {nodes.Macro: "macro", nodes.CallBlock: "call", nodes.Concat: "~", nod
            nodes.FromImport: "import", nodes.Extends: "extends", nodes.Block: "block"}  # fmt: skip
 
 
+class _Clock(local):
+    """When the rendering under way in this thread has to end; one template may be rendered in several threads at once."""
+
+    ends_at = float("inf")
+
+
+_clock = _Clock()
+
+
 class _Sandbox(ImmutableSandboxedEnvironment):
     """The sandbox, with a clock: every operation of a template passes one of these hooks."""
 
     intercepted_binops = EXPLOSIVE_OPERATORS
-    ends_at = float("inf")
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         self.tick()
@@ -70,7 +83,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return super().getitem(obj, argument)
 
     def tick(self) -> None:
-        if perf_counter() > self.ends_at:
+        if perf_counter() > _clock.ends_at:
             raise SecurityError(f"rendering took longer than {MOST_SECONDS:g} s")
 
     def each(self, values: Iterable[Any]) -> Iterator[Any]:
@@ -202,8 +215,17 @@ class Template:
         if not isinstance(messages, list) or not all(isinstance(m, dict) and m.get("role") for m in messages):
             raise PromptError('A prompt\'s messages are a list like [{role = "system", content = "…"}].')
         self._environment = _environment()
+        self._characters = 0
+        self._expressions = 0
+        self._steps: int | None = 0
         names: set[str] = set()
-        self._messages = [self._compile(message, names) for message in messages]
+        self._messages = []
+        for number, message in enumerate(messages):
+            try:
+                self._messages.append(self._compile(message, names))
+            except PromptError as error:
+                told = error.message if len(messages) == 1 else f"Message {number + 1}: {error.message}"
+                raise PromptError(told, param=f"messages.{number}.content") from None
         self.variables = frozenset(names)
 
     def _compile(self, value: Json, names: set[str]) -> Callable[[Mapping[str, Json], "_Budget"], Json]:
@@ -219,19 +241,50 @@ class Template:
         return lambda variables, budget: value
 
     def _compile_text(self, text: str, names: set[str]) -> Callable[[Mapping[str, Json], "_Budget"], str]:
+        self._characters += len(text)
+        if self._characters > MOST_TEXT:
+            raise PromptError(f"The prompt has more than {MOST_TEXT:,} characters; pass long texts in as variables.")
         try:
             tree: nodes.Template = self._environment.parse(text)
+            self._count(tree)
             for kind, word in REFUSED.items():
                 if tree.find(kind):
                     raise PromptError(f"A prompt cannot use `{word}`; write the text out, or pass it in as a variable.")
             names |= meta.find_undeclared_variables(tree) - set(self._environment.globals)
             template = self._environment.from_string(_Guards().visit(tree))
         except TemplateError as error:
-            raise PromptError(f"The prompt is no valid template: {error}") from None
+            where = ""
+            if isinstance(error, TemplateSyntaxError) and "\n" in text:
+                where = f" (line {error.lineno} of the text)"
+            raise PromptError(f"The prompt is no valid template: {error.message}{where}") from None
         except (SyntaxError, RecursionError, ValueError) as error:
             # What Python makes of nesting too deep for it, and of numbers too long.
             raise PromptError(f"The prompt is no valid template: {type(error).__name__}, simplify it.") from None
         return lambda variables, budget: budget.collect(template.generate(variables))
+
+    def _count(self, tree: nodes.Template) -> None:
+        self._expressions += sum(1 for _ in tree.find_all(nodes.Expr))
+        if self._expressions > MOST_EXPRESSIONS:
+            raise PromptError(f"The prompt has more than {MOST_EXPRESSIONS:,} expressions; simplify it.")
+        more = effort.steps(tree)
+        self._steps = None if self._steps is None or more is None else self._steps + more
+
+    def is_small(self, variables: Mapping[str, Json]) -> bool:
+        """Whether a rendering with these variables takes so little time that it may run in an event loop."""
+        if self._steps is None:
+            return False
+        most = effort.MOST_INLINE // max(1, self._steps)
+        return effort.size(variables, most) <= most
+
+    def misfits(self, variables: Iterable[str]) -> list[str]:
+        """What is wrong with the names of variables: those missing, and those that the prompt does not use."""
+        given = set(variables)
+        found = []
+        if missing := self.variables - given:
+            found.append(f"The prompt needs {_listed(missing)}; given were {_listed(given)}.")
+        if unused := given - self.variables:
+            found.append(f"The prompt does not use {_listed(unused)}; it uses {_listed(self.variables)}.")
+        return found
 
     def render(self, variables: Mapping[str, Json]) -> list[dict[str, Json]]:
         """The messages with the variables in place. Variables are data: nothing in them is evaluated.
@@ -239,15 +292,9 @@ class Template:
         Raises PromptError for a missing or an unused variable (a misspelt one would be lost in silence otherwise), and
         for a rendering that takes too long or becomes too large.
         """
-        if missing := self.variables - set(variables):
-            raise PromptError(
-                f"The prompt needs {_listed(missing)}; given were {_listed(variables)}.", param="variables"
-            )
-        if unused := set(variables) - self.variables:
-            raise PromptError(
-                f"The prompt does not use {_listed(unused)}; it uses {_listed(self.variables)}.", param="variables"
-            )
-        self._environment.ends_at = perf_counter() + MOST_SECONDS
+        if misfits := self.misfits(variables):
+            raise PromptError(" ".join(misfits), param="variables")
+        _clock.ends_at = perf_counter() + MOST_SECONDS
         budget = _Budget()
         try:
             return [message(variables, budget) for message in self._messages]
