@@ -138,9 +138,9 @@ class DeploymentAdmin(ReadOnlyAdmin[Deployment]):
             form.add_error(None, str(error))
             return False
         if moved:
-            messages.success(request, f"{prompt} moved: {moved}. It is in force within a second.")
+            messages.success(request, f"Moved {prompt}: {moved}; in force within a second.")
         else:
-            messages.info(request, f"{prompt} stays: that is live already.")
+            messages.info(request, f"Nothing moved: {prompt} has just that live.")
         return True
 
     def _page(

@@ -154,9 +154,9 @@ def _save(request: HttpRequest, version: PromptVersion, form: PlaygroundForm) ->
     )  # fmt: skip
     if new:
         audit(request, "create", made, drafted_from=version.address)
-        messages.success(request, f"{made} was written. It is not live yet.")
+        messages.success(request, f"Written as {made}; it is not live yet.")
     else:
-        messages.info(request, f"{made} has just this content already.")
+        messages.info(request, f"That is {made}, which was there already.")
     return HttpResponseRedirect(reverse("admin:tollhouse_gateway_promptversion_change", args=[made.pk]))
 
 

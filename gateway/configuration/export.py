@@ -1,5 +1,6 @@
 """The catalog as a file that makes the same catalog again."""
 
+import json
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from budgets.models import SCOPE_FIELDS, Budget
 from gateway import secrets
 from gateway.configuration.rows import overrides
 from gateway.configuration.schema import PRICE_FIELDS
+from gateway.configuration.toml import AS_JSON, has_null
 from gateway.models import Deployment, Feature, Price, Provider, Route, Variant
 from redaction.models import RedactionPolicy
 
@@ -94,7 +96,13 @@ def _prompts() -> dict[str, Any]:
     found: dict[str, Any] = {}
     variants = Variant.objects.select_related("version", "deployment__prompt__feature")
     for variant in variants.order_by("weight", "-version__address"):
-        content = {name: value for name, value in variant.version.content.items() if name != "variables"}
+        content = {
+            name + AS_JSON if has_null(value) else name: json.dumps(value, ensure_ascii=False)
+            if has_null(value)
+            else value
+            for name, value in variant.version.content.items()
+            if name != "variables"
+        }
         found[variant.deployment.prompt.feature.slug] = {**content, "deploy": True}
     return dict(sorted(found.items()))
 

@@ -5,7 +5,7 @@ from typing import Any
 from gateway.configuration.document import Place
 from gateway.configuration.rows import Change, Rows
 from gateway.configuration.schema import SECTIONS, missing
-from gateway.configuration.toml import plain
+from gateway.configuration.toml import read_fields
 from gateway.errors import PromptError
 from gateway.models import Feature, PromptVersion
 from gateway.prompts.deploy import move
@@ -15,13 +15,15 @@ from gateway.prompts.versions import content_of, write
 def apply_prompt(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
     """Makes the version that the entry describes, unless it exists, and deploys it if the entry says so."""
     slug = str(place[1])
-    if missing(rows.document, place, entry, SECTIONS["prompts"]):
+    told = len(rows.document.problems)
+    parts = read_fields(rows.document, place, entry)
+    if len(rows.document.problems) > told or missing(rows.document, place, parts, SECTIONS["prompts"]):
         return
     feature = rows.find(place, Feature, "slug", slug, "features")
     if feature is None:
         return
     try:
-        content = content_of(plain(entry))
+        content = content_of(parts)
     except PromptError as error:
         part = (error.param or "messages").partition(".")[0]
         rows.document.problem((*place, part), f"prompt {slug}: {error}")

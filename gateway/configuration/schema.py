@@ -71,7 +71,14 @@ SECTIONS = {
         ("route",),
     ),
     "prompts": Section(
-        {"messages": OBJECTS, "tools": OBJECTS, "response_format": OBJECT, "parameters": OBJECT, "deploy": FLAG},
+        {
+            "messages": OBJECTS,
+            "tools": OBJECTS,
+            "response_format": OBJECT,
+            "parameters": OBJECT,
+            "deploy": FLAG,
+            **dict.fromkeys(("messages_json", "tools_json", "response_format_json", "parameters_json"), TEXT),
+        },
         ("messages",),
     ),
     "budgets": Section(

@@ -9,7 +9,7 @@ from gateway.prompts.template import Template
 from gateway.types import Json
 
 #: How many features may render large prompts at the same time.
-THREADS = 4
+THREADS = 8
 
 
 class Renderer:
@@ -25,7 +25,7 @@ class Renderer:
             return template.render(variables)
         turn, loop = self._turns[feature], asyncio.get_running_loop()
         await turn.acquire()
-        rendering = self._threads.submit(template.render, variables)
+        rendering = self._threads.submit(template.render, variables, yielding=True)
         # The turn ends with the thread's work and not with the caller, who may go away meanwhile and come again.
         rendering.add_done_callback(lambda _: loop.call_soon_threadsafe(turn.release))
         return await asyncio.wrap_future(rendering)

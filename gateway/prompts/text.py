@@ -7,20 +7,13 @@ from collections.abc import Mapping
 import tomli_w
 
 from gateway.configuration.document import Document
-from gateway.configuration.schema import SECTIONS, TEXT, Section, check_table
-from gateway.configuration.toml import plain
+from gateway.configuration.schema import SECTIONS, Section, check_table
+from gateway.configuration.toml import AS_JSON, has_null, read_fields
 from gateway.errors import PromptError
 from gateway.prompts.versions import PARTS, content_of
 from gateway.types import Json
 
-#: A part that TOML cannot hold, as it has no null, is written as a JSON text under its name with this ending.
-AS_JSON = "_json"
-SECTION = Section(
-    {
-        **{name: kind for name, kind in SECTIONS["prompts"].fields.items() if name != "deploy"},
-        **{name + AS_JSON: TEXT for name in PARTS},
-    }
-)
+SECTION = Section({name: kind for name, kind in SECTIONS["prompts"].fields.items() if name != "deploy"})
 #: Keys that need no quotes.
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 #: What a multi-line text of TOML cannot hold as it is: backslashes, controls but tab and line feed, three quotes.
@@ -45,17 +38,7 @@ def loads(document: Document) -> dict[str, Json] | None:
     if document.problems:
         return None
     check_table(document, SECTION)
-    values = {name: plain(value) for name, value in document.values.items() if not name.endswith(AS_JSON)}
-    for name in PARTS:
-        if (name + AS_JSON) not in document.values or document.problems:
-            continue
-        if name in values:
-            document.problem((name,), f"Give {name} or {name}{AS_JSON}, not both.")
-            continue
-        try:
-            values[name] = json.loads(document.values[name + AS_JSON])
-        except ValueError as error:
-            document.problem((name + AS_JSON,), f"{name}{AS_JSON} is no JSON: {error}.")
+    values = {} if document.problems else read_fields(document, (), document.values)
     if document.problems:
         return None
     try:
@@ -67,7 +50,7 @@ def loads(document: Document) -> dict[str, Json] | None:
 
 
 def _part(name: str, value: Json) -> str:
-    if _has_null(value):
+    if has_null(value):
         return f"{name}{AS_JSON} = {_text(json.dumps(value, indent=2, ensure_ascii=False))}\n"
     if name == "messages" and all(isinstance(field, str) for message in value for field in message.values()):
         return "\n".join("[[messages]]\n" + "".join(map(_field, message.items())) for message in value)
@@ -82,11 +65,3 @@ def _field(item: tuple[str, str]) -> str:
 def _text(value: str) -> str:
     escaped = ESCAPED.sub(lambda found: '\\"' if found[0] == '"' else f"\\u{ord(found[0]):04X}", value)
     return f'"""\n{escaped}"""'
-
-
-def _has_null(value: Json) -> bool:
-    if isinstance(value, dict):
-        return any(map(_has_null, value.values()))
-    if isinstance(value, list):
-        return any(map(_has_null, value))
-    return value is None

@@ -10,6 +10,8 @@ from gateway.types import OUTPUT_LIMITS, Json
 
 #: What an author writes; `variables` is found in the messages.
 PARTS = ("messages", "tools", "response_format", "parameters")
+#: Levels of lists and tables within one another; JSON encoders refuse some more than these.
+MOST_LEVELS = 100
 #: Fields of a request that the gate decides on, or that would make a call dearer than what was held for it.
 REFUSED_PARAMETERS = frozenset(
     {"messages", "tools", "response_format", "model", "stream", "stream_options", "n", "input", "variables"}
@@ -32,12 +34,23 @@ def content_of(parts: Mapping[str, Json]) -> dict[str, Json]:
         raise PromptError("A prompt's tools are a list of tables, and its response_format is a table.", param="tools")
     if not content.get("messages"):
         raise PromptError("A prompt needs at least one message.", param="messages")
-    content["variables"] = sorted(Template(content["messages"]).variables)
     try:
+        _check(content, MOST_LEVELS)
+        content["variables"] = sorted(Template(content["messages"]).variables)
         address(content)
     except ValueError as error:
         raise PromptError(f"The content cannot be stored: {error}") from None
     return content
+
+
+def _check(value: Json, levels: int) -> None:
+    if not levels:
+        raise ValueError(f"it is nested in more than {MOST_LEVELS} levels")
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("PostgreSQL stores no text with the character U+0000")
+    inner = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in inner:
+        _check(item, levels - 1)
 
 
 def write(feature: Feature, content: Mapping[str, Json], *, origin: str, actor: str) -> tuple[PromptVersion, bool]:

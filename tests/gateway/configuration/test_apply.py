@@ -246,3 +246,12 @@ class RoundTrip(TestCase):
             cursor.execute("SET LOCAL session_replication_role = DEFAULT")
         applied(first)
         assert export(with_secrets=True) == first
+
+
+def test_a_prompt_with_nulls_is_exported_and_applied_again():
+    schema = """'[{"type": "function", "function": {"parameters": {"enum": ["a", null]}}}]'"""
+    prompt = f'[prompts."support.reply"]\nmessages = [{{role = "user", content = "x"}}]\ntools_json = {schema}\ndeploy = true\n'
+    applied(BASE + prompt)
+    assert PromptVersion.objects.get().content["tools"][0]["function"]["parameters"] == {"enum": ["a", None]}
+    assert all(change.startswith("=") for change in applied(export(with_secrets=False)))
+    assert "tools_json is no JSON" in refused(prompt.replace("null]", "nul]"))[0]
