@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tollhouse_gateway', '0002_triggers'),
+        ('tollhouse_gateway', '0003_providers_rollout_cache'),
     ]
 
     operations = [

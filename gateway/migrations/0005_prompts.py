@@ -4,7 +4,7 @@ from gateway.sql import script
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tollhouse_gateway", "0002_triggers")]
+    dependencies = [("tollhouse_gateway", "0004_key_rotation")]
 
     operations = [
         migrations.AlterModelOptions(
