@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from decimal import Decimal
 from time import perf_counter
@@ -140,16 +140,13 @@ class Attempts:
                 await asyncio.wait({waiting})
             first_wins = waiting.done() and waiting.exception() is None
             loser, loser_bid = (other, second_bid) if first_wins else (waiting, first_bid)
+            counted = first_bid
             if first_wins:
-                # The hold stays as it is, for both; what it is called after is the one that serves.
-                targets = {**sent.held.targets, first_bid: first_target}
-                sent.held = replace(sent.held, grant=replace(sent.held.grant, bid=first_bid), targets=targets)
-                sent.count(first_bid, times=-1)
-                sent.count(second_bid)
-                self._serves(first_target)
+                counted = await self._hold_first_again(first_bid, first_target, second_bid)
             elif not self.entry.row["fallback_from"]:
                 self.entry.row["fallback_from"] = str(first_target)
-            if loser.done() and isinstance(error := loser.exception(), ProviderError) and not error.billable:
+            error = loser.exception() if loser.done() else None
+            if isinstance(error, ProviderError) and not error.billable and counted == loser_bid:
                 sent.count(loser_bid, times=-1)
             yield (waiting if first_wins else other).result()
         finally:
@@ -163,6 +160,22 @@ class Attempts:
             await first.aclose()
         async for piece in first if first_wins else second:
             yield piece
+
+    async def _hold_first_again(self, first_bid: Bid, first_target: TargetInfo, second_bid: Bid) -> Bid:
+        """Moves the hold back to the first target, on top of what the second may cost; says which of them counts as such."""
+        sent = self.sent
+        usd = sent.usd - (first_bid.usd or ZERO) + (second_bid.usd or ZERO)
+        tokens = sent.input_tokens + sent.output_tokens - first_bid.tokens + second_bid.tokens
+        targets = {first_bid: first_target}
+        # Where a budget of the first target alone has no room left, the hold and the row stay with the second.
+        with suppress(GatewayError):
+            held = await move(sent.held, targets, self.entry, self.ledger, usd=usd, tokens=tokens)
+            sent.held = replace(held, targets={**sent.held.targets, **targets})
+            sent.count(first_bid, times=-1)
+            sent.count(second_bid)
+            self._serves(first_target)
+            return second_bid
+        return first_bid
 
     def _serves(self, target: TargetInfo) -> None:
         route = self.sent.held.call.route.name
