@@ -29,6 +29,8 @@ class TollhouseSettings:
     USER_REF: str = "hash"
     #: Largest request body that the HTTP data plane reads, in bytes.
     MAX_BODY_BYTES: int = 20_000_000
+    #: Where cached replies are: empty for the database, or redis://….
+    CACHE_URL: str = ""
     #: Function that says of a Django request for whom its calls are made: dotted path, request → `{"tenant": …}`.
     REQUEST_CONTEXT: str = ""
     #: How often a process looks for a changed catalog when no notification came, in seconds.

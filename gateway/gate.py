@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import aiohttp
 
 from gateway import settle
+from gateway.cache import Cache
+from gateway.cache.stores import store
 from gateway.catalog import Catalog, load, watch
 from gateway.conf import TollhouseSettings, settings
 from gateway.health import Health
@@ -40,6 +42,7 @@ class Gate:
         self.most_body_bytes = options.MAX_BODY_BYTES
         self.observed = observed
         self.renderer = Renderer()
+        self.cache = Cache(store(options.CACHE_URL, connection_parameters()))
         self.health = Health(options)
         self.ledger = ledger
         self.key_uses = KeyUses(connection_parameters())
@@ -70,6 +73,7 @@ class Gate:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
         await self.observed.close()
+        await self.cache.close()
         await self.key_uses.close()
         await self.ledger.stop()
         await self.http.close()

@@ -14,11 +14,14 @@ class Heard:
     def __init__(self) -> None:
         self.began = False
         self.complete = False
+        self.id = ""
+        self.created = 0
         self.model = ""
         self.finish_reason = ""
         self.usage: Mapping[str, Json] | None = None
         self.service_tier = ""
         self._messages: dict[int, Message] = {}
+        self._reasons: dict[int, str] = {}
 
     def add(self, piece: Piece) -> None:
         """Takes a piece in, whole or chunk."""
@@ -27,6 +30,8 @@ class Heard:
         for event in piece.events:
             if model := event.get("model"):
                 self.model = str(model)[:200]
+            if not self.id and isinstance(created := event.get("created"), int):
+                self.id, self.created = str(event.get("id") or "")[:200], created
             if isinstance(usage := event.get("usage"), Mapping):
                 self.usage = usage
             if tier := event.get("service_tier"):
@@ -37,9 +42,10 @@ class Heard:
                     self._add_choice(choice)
 
     def _add_choice(self, choice: dict[str, Json]) -> None:
-        self.finish_reason = str(choice.get("finish_reason") or self.finish_reason)[:40]
         index = choice.get("index")
         index = index if isinstance(index, int) else 0
+        if reason := choice.get("finish_reason"):
+            self.finish_reason = self._reasons[index] = str(reason)[:40]
         if isinstance(message := choice.get("message"), dict):
             self._messages[index] = message
         elif isinstance(delta := choice.get("delta"), dict):
@@ -49,6 +55,11 @@ class Heard:
     def messages(self) -> list[Message]:
         """The assistant's messages, one for each choice."""
         return [message for _, message in sorted(self._messages.items())]
+
+    @property
+    def finish_reasons(self) -> list[str]:
+        """Why each choice ended, in the order of `messages`; empty for one that has not."""
+        return [self._reasons.get(index, "") for index in sorted(self._messages)]
 
     @property
     def tool_calls(self) -> int:
@@ -78,6 +89,8 @@ def _merge(message: Message, delta: Mapping[str, Json]) -> None:
                     _merge_tool_call(message.setdefault("tool_calls", []), part)
         elif key in _TEXTS and isinstance(value, str):
             message[key] = (message.get(key) or "") + value
+        elif isinstance(value, list):
+            message[key] = [*(message.get(key) or []), *value]
         elif value is not None and key != "role":
             message[key] = value
 

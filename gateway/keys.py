@@ -94,7 +94,7 @@ def with_use(rows: models.QuerySet[Key]) -> models.QuerySet[Any]:
 
 def digest(key: str) -> str:
     """The keyed hash (HMAC-SHA256, hex) under which a key is stored."""
-    return hmac.new(_pepper("api key"), key.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(pepper("api key"), key.encode(), hashlib.sha256).hexdigest()
 
 
 def find(catalog: Catalog, presented: str, at: datetime) -> KeyInfo | None:
@@ -113,10 +113,11 @@ def user_ref(user: str) -> str:
     """What rows keep of a user id: a keyed hash, 32 hex digits, or the id itself where the setting USER_REF says `plain`."""
     if settings().USER_REF == "plain":
         return user[:200]
-    return hmac.new(_pepper("user reference"), user.encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.new(pepper("user reference"), user.encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def _pepper(purpose: str) -> bytes:
+def pepper(purpose: str) -> bytes:
+    """The secret behind keyed hashes of that purpose."""
     return _derived(purpose, settings().PEPPER or django_settings.SECRET_KEY)
 
 

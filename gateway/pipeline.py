@@ -36,19 +36,25 @@ async def run(entry: Entry, gate: Gate) -> AsyncGenerator[Piece]:
         entry.row["prompt_version"], entry.row["variant"] = prompt.address, prompt.variant
         if not prompt.address and ask.operation == "chat":
             entry.row["prompt_version"] = observe(call, safe.body, gate.observed)
+        with entry.stage("cache"):
+            cached = await gate.cache.find(call, entry.row["prompt_version"], safe.body)
+        hit = cached if cached and cached.reply else None
         with entry.stage("price"):
-            bids = price(call, safe.body, catalog)
+            bids = hit.bids(call) if hit else price(call, safe.body, catalog)
         with entry.stage("hold"):
             held = await hold(call, safe, bids, entry, catalog, gate.ledger, gate.executor)
         sent = record.sent = Sent(held)
         restorer = Restorer(safe.vault, streamed=ask.stream, usage_asked=wants_usage(ask.body))
         last = None
         with entry.stage("send"):
-            async with aclosing(send(sent, safe, entry, gate.ledger, gate.http, gate.health)) as pieces:
+            answer = hit.replay(sent, entry) if hit else send(sent, safe, entry, gate.ledger, gate.http, gate.health)
+            async with aclosing(answer) as pieces:
                 async for piece in pieces:
                     record.heard.add(piece)
                     last = restorer.restore(piece)
                     if not piece.final and last.raw:
                         yield last
+    if cached and not hit:
+        gate.cache.keep(cached, record.heard, entry.row["provider"])
     assert last is not None
     yield last

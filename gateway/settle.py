@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from decimal import Decimal
 from time import perf_counter
 from types import TracebackType
 from typing import Self
@@ -104,7 +105,10 @@ class Record:
         bid, target = sent.held.grant.bid, sent.target
         quote = price_of(self.catalog, target)
         usage, adds_up = await self._usage(sent, error)
-        if usage is None:
+        usd: Decimal | None
+        if row["cache_hit"]:
+            quote, usage, usd = None, Usage(), ZERO
+        elif usage is None:
             usage = Usage(input_tokens=bid.input_tokens, output_tokens=bid.output_tokens, estimated=True)
             usd = bid.usd
         else:

@@ -18,7 +18,7 @@ from gateway.models import Adjustment, Call, Feature, Payload, Price, PromptVers
 from gateway.prices.rates import MILLION, Rates
 from gateway.types import OUTCOMES, TOKEN_PARTS
 
-STAGES = ("identify", "render", "redact", "price", "hold", "send", "redact_reply")
+STAGES = ("identify", "render", "redact", "cache", "price", "hold", "send", "redact_reply")
 #: Kinds of outcome, for colour; the word itself is always shown too.
 TONES = {
     "ok": "good", "truncated": "warn", "filtered": "warn", "cancelled": "warn", "lost": "bad", "provider_error": "bad",

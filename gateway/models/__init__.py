@@ -1,6 +1,7 @@
 """What the rows are; what happens to them stands in the verb modules."""
 
 from gateway.models.audit import AuditEntry
+from gateway.models.cache import CachedReply
 from gateway.models.calls import Adjustment, Call, Hold, Owner, Payload
 from gateway.models.catalog import Feature, Key, KeyUse, Provider, Revision, Route, Target
 from gateway.models.prices import Price
@@ -9,6 +10,7 @@ from gateway.models.prompts import Deployment, Prompt, PromptVersion, Variant
 __all__ = [
     "Adjustment",
     "AuditEntry",
+    "CachedReply",
     "Call",
     "Deployment",
     "Feature",

@@ -9,11 +9,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from budgets.models import Alert
 from gateway.conf import settings
 from gateway.ledger import partitions
+from gateway.models import CachedReply
 
 logger = logging.getLogger("tollhouse.worker")
 
@@ -23,7 +25,8 @@ PERIOD_S = 60.0
 
 class Command(BaseCommand):
     help = (
-        "Run the periodic jobs: partitions made ahead, and an alarm when they run short. Any number of workers may run."
+        "Run the periodic jobs: partitions made ahead, with an alarm when they run short, and cached replies forgotten in time. "
+        "Any number of workers may run."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -36,12 +39,18 @@ class Command(BaseCommand):
         while True:
             try:
                 keep_partitions()
+                forget_expired()
             except DatabaseError as error:
                 logger.warning("worker: database away, trying again: %s", type(error).__name__)
             finally:
                 connection.close()
             if once or stopped.wait(PERIOD_S):
                 return
+
+
+def forget_expired() -> None:
+    """Deletes cached replies whose time is over."""
+    CachedReply.objects.filter(expires_at__lte=Now()).delete()
 
 
 def keep_partitions() -> None:
