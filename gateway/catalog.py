@@ -15,7 +15,7 @@ from psycopg import AsyncConnection
 
 from gateway import secrets
 from gateway.conf import settings
-from gateway.errors import NotFound
+from gateway.errors import NotFound, PromptError
 from gateway.ledger.database import connection_parameters
 from gateway.models import Feature, Key, Provider, Revision, Route, Variant
 from gateway.models.catalog import allows
@@ -78,7 +78,11 @@ class LiveVersion:
     name: str
     weight: int
     content: Mapping[str, Json]
-    template: Template
+
+    @property
+    def template(self) -> Template:
+        """Its template, compiled. Raises PromptError for one that the rules of this release no longer allow."""
+        return compiled(self.address, self.content["messages"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,16 +213,14 @@ def _features(routes: Mapping[str, RouteInfo]) -> dict[str, FeatureInfo]:
     live: dict[str, list[LiveVersion]] = {}
     variants = Variant.objects.order_by("version__address").select_related("version", "deployment__prompt__feature")
     for variant in variants:
-        version = variant.version
-        live.setdefault(variant.deployment.prompt.feature.slug, []).append(
-            LiveVersion(
-                address=version.address,
-                name=variant.name,
-                weight=variant.weight,
-                content=version.content,
-                template=compiled(version.address, version.content["messages"]),
-            )
-        )
+        row, slug = variant.version, variant.deployment.prompt.feature.slug
+        version = LiveVersion(address=row.address, name=variant.name, weight=variant.weight, content=row.content)
+        live.setdefault(slug, []).append(version)
+        try:
+            # Here, so that no call has to wait for it; and a prompt that is broken concerns its own feature only.
+            _ = version.template
+        except PromptError as error:
+            logger.error("catalog: the live prompt %s cannot be rendered: %s", row, error)
     return {
         row.slug: FeatureInfo(
             slug=row.slug,

@@ -9,7 +9,6 @@ from gateway.identify import Identified
 from gateway.prompts.address import address
 from gateway.prompts.assign import pick
 from gateway.prompts.renderer import Renderer
-from gateway.prompts.template import compiled
 from gateway.prompts.versions import REFUSED_PARAMETERS
 from gateway.types import OUTPUT_LIMITS, Json
 
@@ -65,9 +64,7 @@ def _chosen(call: Identified) -> LiveVersion:
     ask = call.ask
     if ask.trial:
         content = ask.trial.content
-        found = address(content)
-        template = compiled(found, content["messages"])
-        return LiveVersion(address=found, name=ask.caller.source, weight=1, content=content, template=template)
+        return LiveVersion(address=address(content), name=ask.caller.source, weight=1, content=content)
     if not call.feature.live:
         raise PromptError(
             f"The feature {call.feature.slug} has no live prompt to render; deploy one, or send messages.",

@@ -6,6 +6,8 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
 
+import gateway
+from gateway import errors
 from gateway.catalog import load, watch
 from gateway.errors import NotFound
 from gateway.models import Feature, PromptVersion
@@ -118,3 +120,12 @@ def restore_notifications():
 def break_connections():
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tollhouse'")
+
+
+def test_a_live_prompt_that_does_not_compile_concerns_its_own_feature_alone(world, caplog):
+    world.prompt(world.feature("broken"), {"messages": [{"role": "user", "content": "{% if %}"}], "variables": []})
+    world.prompt(world.feature("sound"), {"messages": [{"role": "user", "content": "{{ x }}"}], "variables": ["x"]})
+    assert gateway.complete("sound", {"x": "hello"}).text == "hello"
+    with pytest.raises(errors.PromptError, match="no valid template"):
+        gateway.complete("broken", {})
+    assert "the live prompt broken@" in caplog.text
