@@ -12,10 +12,25 @@ from django.http import HttpRequest
 
 from gateway import secrets
 from gateway.admin.base import AuditedAdmin
+from gateway.admin.fields import LinesField
 from gateway.conf import settings
 from gateway.models import Feature, Provider, Route, Target
 from gateway.providers import KINDS
 from gateway.providers.guard import check_url
+
+
+class FeatureForm(forms.ModelForm[Feature]):
+    rollout_tenants = LinesField(required=False, label="Tenants", help_text="It is on for these; one a line.")
+    rollout_cohorts = LinesField(required=False, label="Cohorts", help_text="And for these; one a line.")
+
+    class Meta:
+        model = Feature
+        fields = [
+            "slug", "description", "owner", "route", "policy", "max_output_tokens", "unpriced", "cache_ttl_s", "phase",
+            "rollout_tenants", "rollout_cohorts", "rollout_percent", "disclosure",
+        ]  # fmt: skip
+        labels = {"cache_ttl_s": "Keep replies for", "rollout_percent": "Share of everybody else"}
+        widgets = {"disclosure": forms.Textarea(attrs={"rows": 2})}
 
 
 @admin.register(Feature)
@@ -24,15 +39,27 @@ class FeatureAdmin(AuditedAdmin[Feature]):
         "A named use of a model in the product: the unit of budgets, prompts, switches and dashboards. Clients name a "
         "feature as their model."
     )
+    form = FeatureForm
     fixed = ("slug",)
-    list_display = ["slug", "description", "owner", "route", "policy", "max_output_tokens"]
-    list_filter = ["owner", "route", "policy"]
+    list_display = ["slug", "description", "owner", "route", "policy", "phase"]
+    list_filter = ["phase", "owner", "route", "policy"]
     list_select_related = ["route", "policy"]
     search_fields = ["slug", "description"]
     search_help_text = "Slug or description"
     fieldsets = [
         (None, {"fields": ["slug", "description", "owner"]}),
-        ("How it is answered", {"fields": ["route", "policy", "max_output_tokens", "unpriced"]}),
+        ("How it is answered", {"fields": ["route", "policy", "max_output_tokens", "unpriced", "cache_ttl_s"]}),
+        (
+            "Whom it is on for",
+            {
+                "fields": [
+                    "phase",
+                    ("rollout_tenants", "rollout_cohorts"),
+                    "rollout_percent",
+                    "disclosure",
+                ],
+            },
+        ),
     ]
 
 
@@ -47,11 +74,12 @@ class TargetInline(admin.TabularInline[Target, Route]):
 class RouteForm(forms.ModelForm[Route]):
     class Meta:
         model = Route
-        fields = ["name", "timeout_s", "connect_timeout_s", "first_token_timeout_s", "retries"]
+        fields = ["name", "timeout_s", "connect_timeout_s", "first_token_timeout_s", "retries", "hedge_after_s"]
         labels = {
             "timeout_s": "Timeout, seconds",
             "connect_timeout_s": "Connect timeout, seconds",
             "first_token_timeout_s": "First token timeout, seconds",
+            "hedge_after_s": "Hedge after, seconds",
         }
         help_texts = {
             "timeout_s": "For the whole call, all attempts together.",
@@ -71,7 +99,17 @@ class RouteAdmin(AuditedAdmin[Route]):
     search_help_text = "Name"
     inlines = [TargetInline]
     fieldsets = [
-        (None, {"fields": ["name", ("timeout_s", "connect_timeout_s"), ("first_token_timeout_s", "retries")]}),
+        (
+            None,
+            {
+                "fields": [
+                    "name",
+                    ("timeout_s", "connect_timeout_s"),
+                    ("first_token_timeout_s", "retries"),
+                    "hedge_after_s",
+                ]
+            },
+        ),
     ]
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Route]:
@@ -88,7 +126,8 @@ class RouteAdmin(AuditedAdmin[Route]):
 
 class ProviderForm(forms.ModelForm[Provider]):
     kind = forms.ChoiceField(
-        choices=lambda: [(kind, kind) for kind in KINDS], help_text="openai: any server that speaks OpenAI's API."
+        choices=lambda: [(kind, kind) for kind in KINDS],
+        help_text="openai: any server that speaks OpenAI's API; anthropic, azure; litellm: the rest; sandbox: nobody.",
     )
     api_key = forms.CharField(
         required=False,
@@ -104,6 +143,7 @@ class ProviderForm(forms.ModelForm[Provider]):
             "base_url": "Base URL",
             "api_key_env": "Variable with the API key",
             "price_provider": "Name in the price book",
+            "max_concurrent": "Calls at once",
         }
         help_texts = {"price_provider": "Where it differs from this provider's name."}
 

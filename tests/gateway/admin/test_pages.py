@@ -195,10 +195,15 @@ def test_names_that_others_refer_to_stay(admin_client):
         "policy": feature.policy_id,
         "max_output_tokens": "7",
         "unpriced": "flag",
+        "phase": "beta",
+        "rollout_percent": "10",
+        "rollout_tenants": "acme\numbrella",
+        "cache_ttl_s": "60",
     }
     assert admin_client.post(address(Feature, "change", feature.pk), form).status_code == 302
     feature.refresh_from_db()
     assert (feature.slug, feature.max_output_tokens) == ("f0", 7)
+    assert (feature.phase, feature.rollout_tenants) == ("beta", ["acme", "umbrella"])
 
 
 def test_a_switch_of_something_unknown_is_a_mistake(admin_client):
