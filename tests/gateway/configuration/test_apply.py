@@ -255,3 +255,60 @@ def test_a_prompt_with_nulls_is_exported_and_applied_again():
     assert PromptVersion.objects.get().content["tools"][0]["function"]["parameters"] == {"enum": ["a", None]}
     assert all(change.startswith("=") for change in applied(export(with_secrets=False)))
     assert "tools_json is no JSON" in refused(prompt.replace("null]", "nul]"))[0]
+
+
+WHOLE = """
+[providers.rehearsal]
+kind = "sandbox"
+options = {answer = "Yes.", latency_ms = 200, faults = {"503" = 0.1}}
+max_concurrent = 8
+
+[routes.careful]
+targets = ["rehearsal/any"]
+hedge_after_s = 1.5
+
+[features."support.reply"]
+route = "careful"
+phase = "beta"
+rollout_tenants = ["acme"]
+rollout_cohorts = ["staff"]
+rollout_percent = 10
+disclosure = "Drafted by a machine."
+cache_ttl_s = 60
+
+[[prices]]
+provider = "rehearsal"
+model = "*"
+input_usd_per_mtok = 1
+"""
+
+
+def test_everything_that_a_file_can_say_comes_back():
+    applied(WHOLE)
+    text = export(with_secrets=False)
+    again = applied(text)
+    assert all(line.startswith("=") for line in again), again
+    provider, route, feature = Provider.objects.get(), Route.objects.get(), Feature.objects.get()
+    assert provider.options == {"answer": "Yes.", "latency_ms": 200, "faults": {"503": 0.1}} and provider.base_url == ""
+    assert (provider.max_concurrent, route.hedge_after_s, feature.cache_ttl_s) == (8, 1.5, 60)
+    assert (feature.phase, feature.rollout_tenants, feature.rollout_percent) == ("beta", ["acme"], 10)
+    assert PriceBook.load().find("rehearsal", "whatever", datetime.now(UTC)) is not None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("latency_ms = 200", "latency = 200", "latency is no option of this kind"),
+        ('kind = "sandbox"', 'kind = "openai"', "no option of this kind"),
+        ("max_concurrent = 8", "max_concurrent = 0", "greater than or equal to 1"),
+        ("hedge_after_s = 1.5", "hedge_after_s = 0", "greater than or equal to 0.001"),
+        ('phase = "beta"', 'phase = "alpha"', "'alpha' is not a valid choice"),
+        ("rollout_percent = 10", "rollout_percent = 101", "less than or equal to 100"),
+        ('rollout_tenants = ["acme"]', 'rollout_tenants = [""]', "Write a list of names"),
+        ("cache_ttl_s = 60", "cache_ttl_s = -1", "greater than or equal to 0"),
+    ],
+)
+def test_mistakes_in_new_fields_are_told_too(before, after, words):
+    assert before in WHOLE
+    problems = refused(WHOLE.replace(before, after))
+    assert any(words in problem for problem in problems), problems
