@@ -26,6 +26,8 @@ class TollhouseSettings:
     USER_REF: str = "hash"
     #: Largest request body that the HTTP data plane reads, in bytes.
     MAX_BODY_BYTES: int = 20_000_000
+    #: Largest reply that the gate takes from a provider, unpacked, a stream as a whole; in bytes.
+    MAX_REPLY_BYTES: int = 100_000_000
     #: How often a process looks for a changed catalog when no notification came, in seconds.
     CATALOG_POLL_S: float = 5.0
     #: How often a ledger writer says that it is alive, in seconds.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway import json
 from gateway.errors import InvalidRequest, PromptError
 from gateway.identify import Identified
 from gateway.prompts.assign import pick
@@ -11,11 +12,20 @@ from gateway.types import Json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """The request body with its messages; `address` and `variant` are empty where the caller brought its own."""
+    """The request body with its messages; `address` and `variant` are empty where the caller brought its own.
+
+    Raises InvalidRequest for a body that is no JSON, which only callers in the process can bring.
+    """
 
     body: Mapping[str, Json]
     address: str = ""
     variant: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            json.check(dict(self.body))
+        except ValueError as error:
+            raise InvalidRequest(f"The call cannot be written as JSON: {error}.") from None
 
 
 def render(call: Identified) -> Prompt:

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ TEXT_FIELDS = ("content", "name", "refusal", "reasoning_content", "reasoning")
 BODY_TEXTS = ("user", "safety_identifier", "metadata", "prediction")
 #: Parts of a message that are media; their bytes are neither read nor stored.
 MEDIA = ("image_url", "input_audio", "file")
+
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class RedactionFailed(Exception):
@@ -170,10 +173,13 @@ def _maybe_json(text: str, redact: Callable[[str], str]) -> str:
     if text[:1] in ("{", "["):
         try:
             value = json.loads(text)
+            if "\\u" in text and SURROGATE.search(json.dumps(value, ensure_ascii=False)):
+                # Half a surrogate pair, which no UTF-8 can hold: it is left as it was written.
+                return redact(text)
+            redacted = _leaves(value, redact)
+            return text if redacted == value else json.dumps(redacted, ensure_ascii=False)
         except (ValueError, RecursionError):
             return redact(text)
-        redacted = _leaves(value, redact)
-        return text if redacted == value else json.dumps(redacted, ensure_ascii=False)
     return redact(text)
 
 

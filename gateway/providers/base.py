@@ -21,7 +21,8 @@ CHAT_FIELDS = frozenset({
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One attempt at one target. `body` is in the OpenAI shape, without model and stream fields; times in seconds.
+    """One attempt at one target. `body` is in the OpenAI shape, without model and stream fields; times in seconds;
+    `most_bytes` is the most that a reply may have.
 
     `options` are those of the provider's kind, from the catalog.
     """
@@ -35,6 +36,7 @@ class Request:
     timeout_s: float
     connect_timeout_s: float
     first_token_timeout_s: float
+    most_bytes: int
     options: Mapping[str, Json] = field(default_factory=dict)
 
 

@@ -57,7 +57,7 @@ def _object(given: Mapping[str, Json], name: str) -> Mapping[str, Json]:
 
 
 def _check_include(include: Json) -> None:
-    if not isinstance(include, list) or any(item not in INCLUDE for item in include):
+    if not isinstance(include, list) or any(not isinstance(item, str) or item not in INCLUDE for item in include):
         raise InvalidRequest(f"`include` may hold {' and '.join(sorted(INCLUDE))} here.", param="include")
 
 
@@ -104,7 +104,7 @@ def _message(item: Mapping[str, Json]) -> Message | None:
             if isinstance(content, str):
                 content = [{"type": "text", "text": content}] if role == "assistant" else content
             else:
-                content = [_part(part) for part in content or ()]
+                content = _parts(content)
             return {"role": role, "content": content}
         case "function_call":
             function = {"name": item.get("name"), "arguments": item.get("arguments")}
@@ -112,7 +112,7 @@ def _message(item: Mapping[str, Json]) -> Message | None:
             return {"role": "assistant", "content": None, "tool_calls": [call]}
         case "function_call_output":
             output = item.get("output")
-            content = output if isinstance(output, str) else [_part(part) for part in output or ()]
+            content = output if isinstance(output, str) else _parts(output)
             return {"role": "tool", "tool_call_id": item.get("call_id"), "content": content}
         case "reasoning":
             # What a model thought before is a help to that model only; the conversation is complete without.
@@ -124,6 +124,12 @@ def _message(item: Mapping[str, Json]) -> Message | None:
                 param="input",
             )
     raise InvalidRequest(f"Items of the type {kind!r} cannot be passed on.", param="input")
+
+
+def _parts(content: Json) -> list[dict[str, Json]]:
+    if not isinstance(content, list | None):
+        raise InvalidRequest("The content of an item must be a text or a list of parts.", param="input")
+    return [_part(part) for part in content or ()]
 
 
 def _part(part: Json) -> dict[str, Json]:
