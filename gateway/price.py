@@ -28,7 +28,9 @@ def price(
     refusals: list[str] = []
     output_tokens = call.max_output_tokens * call.choices
     for target in call.route.targets:
-        if refusal := KINDS[target.provider.kind].refusal(call.ask.operation, body):
+        kind = KINDS.get(target.provider.kind)
+        refusal = kind.refusal(call.ask.operation, body) if kind else f"{target.provider.kind!r} is no kind of provider"
+        if refusal:
             refusals.append(f"{target}: {refusal}.")
             continue
         if counted:
