@@ -178,7 +178,9 @@ def _routes() -> dict[str, RouteInfo]:
 
 def _provider(row: Provider) -> ProviderInfo:
     key, missing = "", ""
-    if row.api_key_env:
+    if secrets.is_own(row.api_key_env):
+        missing = f"{row.api_key_env} is a secret of the gate itself; name the variable that holds the provider's key"
+    elif row.api_key_env:
         key = os.environ.get(row.api_key_env, "")
         missing = "" if key else f"set the environment variable {row.api_key_env}"
     elif row.api_key_encrypted:

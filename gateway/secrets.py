@@ -14,6 +14,16 @@ class CannotDecrypt(Exception):
     """The stored key is for another host, or was encrypted with a secret that is no longer configured."""
 
 
+#: Beginnings of environment variables that hold secrets of the gate itself. None of them is a provider's key, and whoever
+#: may configure a provider must not have them sent to an address of their choice.
+OWN = ("DJANGO_", "TOLLHOUSE_", "DATABASE_", "PG")
+
+
+def is_own(variable: str) -> bool:
+    """Whether an environment variable holds a secret of the gate itself."""
+    return variable.upper().startswith(OWN)
+
+
 def encrypt(text: str, *, bound_to: str) -> str:
     """The text, encrypted (Fernet: AES-128-CBC and HMAC-SHA256) so that it opens for that host only."""
     return _fernet(bound_to).encrypt(text.encode()).decode()

@@ -1,5 +1,6 @@
 """The product's own server, as a process of its own, on the test database."""
 
+import contextlib
 import json
 import os
 import signal
@@ -43,14 +44,18 @@ def environment() -> dict[str, str]:
 
 
 class Server:
-    """A running server; `url` is where. Stopped with SIGTERM, or killed outright."""
+    """A running server; `url` is where, `log` a file for what it prints. Stopped with SIGTERM, or killed outright."""
 
-    def __init__(self, **variables: str) -> None:
+    def __init__(self, *, log: Path | None = None, **variables: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(self.port),
                    "--no-ws", "--log-level", "warning", "deploy.asgi:application"]  # fmt: skip
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environment() | variables, start_new_session=True)
+        with contextlib.ExitStack() as stack:
+            out = stack.enter_context(log.open("wb")) if log else None
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=environment() | variables, start_new_session=True, stdout=out, stderr=out
+            )
         self._wait(lambda: self.ready() is not None)
 
     def ready(self) -> dict | None:

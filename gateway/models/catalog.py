@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from gateway.secrets import is_own
 from redaction.models import RedactionPolicy
 
 slug = RegexValidator(
@@ -61,6 +62,14 @@ class Provider(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        if is_own(self.api_key_env):
+            raise ValidationError(
+                {
+                    "api_key_env": f"{self.api_key_env} is a secret of the gate itself; name the one of the provider's key."
+                }
+            )
 
 
 class Route(models.Model):

@@ -18,6 +18,8 @@ TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 #: What is read of the body of an error.
 MOST_ERROR_BYTES = 1_000_000
+#: Shorter ones are no secrets, and could be a word of any error.
+SHORTEST_KEY = 8
 #: The longest wait that a provider can ask for.
 LONGEST_S = 86_400.0
 
@@ -43,7 +45,11 @@ async def posted(
     try:
         if response.status != 200:
             with translated():
-                raise _refused(response, await _read(response, MOST_ERROR_BYTES, cut=True))
+                raw = await _read(response, MOST_ERROR_BYTES, cut=True)
+                if len(request.api_key) >= SHORTEST_KEY:
+                    # Some quote the key that they refuse; it is no business of the caller's.
+                    raw = raw.replace(request.api_key.encode(), b"***")
+                raise _refused(response, raw)
         yield response
     finally:
         response.close()
