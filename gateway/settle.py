@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from time import perf_counter
 from types import TracebackType
 from typing import Self
 
@@ -27,6 +28,9 @@ logger = logging.getLogger("tollhouse.settle")
 
 #: How long a finished reply waits for its row to be written, before it is withheld; seconds.
 ROW_TIMEOUT_S = 10.0
+#: How long the redaction of what is kept of a call may take, before it is not kept; well below the above, or a long
+#: reply would be withheld for its payload's sake.
+PAYLOAD_TIMEOUT_S = 5.0
 #: What the columns of a row hold.
 MOST_INTEGER, MOST_SMALL_INTEGER = 2**31 - 1, 2**15 - 1
 OUTCOME_OF_FINISH = {"length": "truncated", "content_filter": "filtered"}
@@ -172,7 +176,8 @@ class Record:
             return None
         messages, reply = self.safe.body.get("messages") or [], self.heard.messages
         try:
-            return await offload(self.executor, payload, messages, reply, policy, self.safe.vault)
+            ends_at = perf_counter() + PAYLOAD_TIMEOUT_S
+            return await offload(self.executor, payload, messages, reply, policy, self.safe.vault, ends_at=ends_at)
         except RedactionFailed:
             self.entry.row["reason"] = self.entry.row["reason"] or "The payload could not be redacted and was not kept."
             return None
