@@ -65,6 +65,8 @@ TEMPLATES = [
     },
 ]
 
+DEFAULT_EXCEPTION_REPORTER_FILTER = "deploy.report.Filter"
+
 SECURE_CSP = {
     "default-src": [CSP.NONE],
     "script-src": [CSP.SELF, CSP.NONCE],

@@ -10,12 +10,14 @@ from time import perf_counter
 import aiohttp
 
 from gateway.catalog import TargetInfo
+from gateway.conf import settings
 from gateway.entry import Entry
 from gateway.errors import GatewayError, ProviderError, ProviderTimeout
 from gateway.health import Health
 from gateway.hold import Held, move
 from gateway.ledger import Bid, Ledger
 from gateway.providers import Request
+from gateway.providers.shape import check
 from gateway.redact import Redacted
 from gateway.types import ZERO, Json, Piece
 
@@ -80,6 +82,8 @@ class Attempts:
                 async with aclosing(target.provider.adapter.send(request, self.http)) as pieces:
                     async for piece in pieces:
                         entry.provider_s += perf_counter() - clock
+                        for event in piece.events:
+                            check(event, request.operation, streamed=request.stream)
                         entry.first_token()
                         yield piece
                         clock = perf_counter()
@@ -197,5 +201,5 @@ class Attempts:
             feature=call.feature.slug, operation=call.ask.operation, model=target.model, body=body, stream=call.ask.stream,
             base_url=provider.base_url, api_key=provider.api_key, timeout_s=left_s,
             connect_timeout_s=call.route.connect_timeout_s, first_token_timeout_s=call.route.first_token_timeout_s,
-            options=provider.options,
+            options=provider.options, most_bytes=settings().MAX_REPLY_BYTES,
         )  # fmt: skip

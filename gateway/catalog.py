@@ -21,8 +21,8 @@ from gateway.models import Feature, Key, Provider, Revision, Route, Variant
 from gateway.models.catalog import allows
 from gateway.prices.book import PriceBook
 from gateway.prompts.template import Template, compiled
-from gateway.providers import KINDS
 from gateway.providers import Provider as Adapter
+from gateway.providers import adapter
 from gateway.rollout import Rollout
 from gateway.types import Json
 from redaction.policies import Policy
@@ -204,8 +204,8 @@ def _provider(row: Provider) -> ProviderInfo:
         except secrets.CannotDecrypt as error:
             missing = str(error)
     return ProviderInfo(
-        name=row.name, adapter=KINDS[row.kind], base_url=row.base_url, price_provider=row.price_provider or row.name, api_key=key,
-        missing_key=missing, options=row.options, max_concurrent=row.max_concurrent,
+        name=row.name, adapter=adapter(row.kind), base_url=row.base_url, price_provider=row.price_provider or row.name,
+        api_key=key, missing_key=missing, options=row.options, max_concurrent=row.max_concurrent,
     )  # fmt: skip
 
 

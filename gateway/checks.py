@@ -1,42 +1,140 @@
-"""System checks: what is wrong with the configuration before a call finds out."""
+"""System checks: what is wrong with the configuration before a call finds out. docs/checks.md lists them.
+
+Those of what the database holds run with `check --database default`, those of a deployment with `check --deploy`.
+"""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
+from django.db import connections
 
 from gateway import secrets
-from gateway.conf import TollhouseSettings
+from gateway.conf import TollhouseSettings, settings
+from gateway.configuration.faults import faults
 from gateway.models import Provider
 
+Check = Callable[[], Iterator[CheckMessage]]
 
-@register()
-def settings_are_valid(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+#: PostgreSQL's oldest version with what the tables are built of, as `server_version` says it.
+OLDEST_POSTGRES = 150_000
+APPS = ("tollhouse_gateway", "tollhouse_budgets", "tollhouse_redaction")
+
+
+def _registered(*tags: str, deploy: bool = False) -> Callable[[Check], Check]:
+    """Registers a generator of messages as a check; those of databases run when the default one is asked for."""
+
+    def decorate(check: Check) -> Check:
+        def run(
+            app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
+        ) -> list[CheckMessage]:
+            return [] if Tags.database in tags and "default" not in (databases or ()) else list(check())
+
+        register(run, *tags, deploy=deploy)
+        return check
+
+    return decorate
+
+
+@_registered()
+def settings_are_valid() -> Iterator[CheckMessage]:
     """An error when `settings.TOLLHOUSE` has an unknown name or a value of the wrong type."""
     try:
         TollhouseSettings()
     except ImproperlyConfigured as error:
-        return [Error(str(error), hint="docs/settings.md lists the settings.", id="tollhouse.E001")]
-    return []
+        yield Error(str(error), hint="docs/settings.md lists the settings.", id="tollhouse.E001")
 
 
-@register(Tags.database)
-def provider_keys_are_set(
-    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
-) -> list[CheckMessage]:
-    """A warning for each provider whose key variable is unset here or not allowed; only with `check --database default`."""
-    if "default" not in (databases or ()) or not _migrated():
-        return []
-    variables = Provider.objects.exclude(api_key_env="").values_list("name", "api_key_env")
-    return [
-        Warning(f"The provider {name} has no key in this environment.", hint=hint, id="tollhouse.W001")
-        for name, variable in variables
-        if (hint := _why_no_key(variable))
-    ]
+@_registered()
+def django_is_set_up() -> Iterator[CheckMessage]:
+    """Errors for what of Django's own settings the gate cannot do with."""
+    default = django_settings.DATABASES.get("default", {})
+    if connections["default"].vendor != "postgresql":
+        yield Error(
+            "The default database is not PostgreSQL.", hint="Set DATABASE_URL=postgresql://….", id="tollhouse.E002"
+        )
+    labels = [config.label for config in apps.get_app_configs()]
+    for label in APPS:
+        if label not in labels:
+            yield Error(f"The app {label} is not installed.", hint="Add it to INSTALLED_APPS.", id="tollhouse.E004")
+    if {"tollhouse_dashboards", "admin"} <= set(labels) and labels.index("admin") < labels.index(
+        "tollhouse_dashboards"
+    ):
+        yield Error(
+            "The dashboards come after Django's admin, whose templates they replace.",
+            hint="Put dashboards before the admin in INSTALLED_APPS.",
+            id="tollhouse.E005",
+        )
+    if not django_settings.USE_TZ:
+        yield Error(
+            "USE_TZ is off; budgets' windows are moments in time.", hint="Set USE_TZ = True.", id="tollhouse.E006"
+        )
+    if default.get("ATOMIC_REQUESTS"):
+        yield Warning(
+            "With ATOMIC_REQUESTS a view that waits for a model keeps its transaction open all the while.",
+            hint="Leave it off, or mark such views with transaction.non_atomic_requests.",
+            id="tollhouse.W002",
+        )
+
+
+@_registered(Tags.security, deploy=True)
+def secrets_and_addresses_are_for_production() -> Iterator[CheckMessage]:
+    """Warnings for defaults that are made for one machine; only with `check --deploy` and DEBUG off."""
+    if django_settings.DEBUG:
+        return
+    try:
+        options = settings()
+    except ImproperlyConfigured:
+        return
+    for name in ("PEPPER", "ENCRYPTION_KEYS"):
+        if not getattr(options, name):
+            yield Warning(
+                f"TOLLHOUSE_{name} is unset, so SECRET_KEY stands in for it and cannot be changed without loss.",
+                hint=f"Set TOLLHOUSE_{name} before keys are made.",
+                id="tollhouse.W003",
+            )
+    if options.ALLOW_PRIVATE_UPSTREAMS:
+        yield Warning(
+            "Providers on loopback and private addresses are allowed.",
+            hint="Set TOLLHOUSE_ALLOW_PRIVATE_UPSTREAMS=false, unless models of your own are there.",
+            id="tollhouse.W004",
+        )
+
+
+@_registered(Tags.database)
+def database_is_new_enough() -> Iterator[CheckMessage]:
+    """An error for a PostgreSQL that is too old."""
+    connection = connections["default"]
+    if connection.vendor != "postgresql":
+        return
+    connection.ensure_connection()
+    version: int = connection.connection.info.server_version
+    if version < OLDEST_POSTGRES:
+        yield Error(
+            f"PostgreSQL {version // 10_000} is too old.", hint="Version 15 is the oldest.", id="tollhouse.E003"
+        )
+
+
+@_registered(Tags.database)
+def provider_keys_are_set() -> Iterator[CheckMessage]:
+    """A warning for each provider whose key variable is unset here, or not allowed."""
+    if _migrated():
+        for name, variable in Provider.objects.exclude(api_key_env="").values_list("name", "api_key_env"):
+            if hint := _why_no_key(variable):
+                yield Warning(f"The provider {name} has no key in this environment.", hint=hint, id="tollhouse.W001")
+
+
+@_registered(Tags.database)
+def catalog_is_sound() -> Iterator[CheckMessage]:
+    """An error or warning for each fault of what is configured."""
+    if _migrated():
+        for fault in faults():
+            kind = Error if fault.id.startswith("E") else Warning
+            yield kind(fault.what, hint=fault.hint, id=f"tollhouse.{fault.id}")
 
 
 def _why_no_key(variable: str) -> str:
@@ -48,4 +146,5 @@ def _why_no_key(variable: str) -> str:
 
 
 def _migrated() -> bool:
-    return Provider._meta.db_table in connection.introspection.table_names()
+    connection = connections["default"]
+    return connection.vendor == "postgresql" and Provider._meta.db_table in connection.introspection.table_names()

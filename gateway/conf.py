@@ -33,6 +33,8 @@ class TollhouseSettings:
     CACHE_URL: str = ""
     #: Function that says of a Django request for whom its calls are made: dotted path, request → `{"tenant": …}`.
     REQUEST_CONTEXT: str = ""
+    #: Largest reply that the gate takes from a provider, unpacked, a stream as a whole; in bytes.
+    MAX_REPLY_BYTES: int = 100_000_000
     #: How often a process looks for a changed catalog when no notification came, in seconds.
     CATALOG_POLL_S: float = 5.0
     #: How often a ledger writer says that it is alive, in seconds.

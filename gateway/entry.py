@@ -1,5 +1,6 @@
 """The row of a call while the call is under way."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
@@ -22,6 +23,10 @@ BLANK: Row = {
     "tool_calls": 0, "outcome": "ok", "error_class": "", "reason": "", "http_status": None, "finish_reason": "",
     "policy": "",
 }  # fmt: skip
+
+
+#: Trace and span id of a W3C `traceparent`: of all versions but ff, and neither id all zeros.
+TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 
 
 class Entry:
@@ -100,9 +105,8 @@ def trace_context(traceparent: str) -> tuple[str, str]:
 
     Source: W3C Trace Context, level 1, section 3.2.
     """
-    parts = traceparent.split("-")
-    if len(parts) == 4 and len(parts[1]) == 32 and len(parts[2]) == 16:
-        return parts[1].lower(), parts[2].lower()
+    if match := TRACEPARENT.fullmatch(traceparent):
+        return match[1], match[2]
     context = otel.get_current_span().get_span_context()
     if not context.is_valid:
         return "", ""

@@ -21,6 +21,9 @@ can act on. No module but `gateway.http` knows a status code of ours.
 from typing import ClassVar
 from uuid import UUID
 
+#: Characters of a message: what a caller sent may be quoted in it, and is as long as the caller likes.
+MOST_CHARACTERS = 2000
+
 
 class GatewayError(Exception):
     """Anything that the gate refuses or fails to do."""
@@ -29,10 +32,12 @@ class GatewayError(Exception):
     code: ClassVar[str] = "gateway_error"
 
     def __init__(self, message: str, *, call_id: UUID | None = None, param: str | None = None) -> None:
+        if len(message) > MOST_CHARACTERS:
+            message = f"{message[:MOST_CHARACTERS]}…"
         super().__init__(message)
         self.message = message
         self.call_id = call_id
-        self.param = param
+        self.param = param and param[:100]
 
 
 class InvalidRequest(GatewayError):

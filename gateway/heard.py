@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.providers.shape import text_of
 from gateway.types import Json, Piece
 
 Message = dict[str, Any]
 
 
 class Heard:
-    """The reply so far, in the words the provider used (pseudonyms not yet undone)."""
+    """The reply so far, in the words the provider used (pseudonyms not yet undone). Its shape has been checked."""
 
     def __init__(self) -> None:
         self.began = False
@@ -36,10 +37,8 @@ class Heard:
                 self.usage = usage
             if tier := event.get("service_tier"):
                 self.service_tier = str(tier)
-            choices = event.get("choices")
-            for choice in choices if isinstance(choices, list) else ():
-                if isinstance(choice, dict):
-                    self._add_choice(choice)
+            for choice in event.get("choices") or ():
+                self._add_choice(choice)
 
     def _add_choice(self, choice: dict[str, Json]) -> None:
         index = choice.get("index")
@@ -54,7 +53,7 @@ class Heard:
     @property
     def messages(self) -> list[Message]:
         """The assistant's messages, one for each choice."""
-        return [message for _, message in sorted(self._messages.items())]
+        return [_written(message) for _, message in sorted(self._messages.items())]
 
     @property
     def finish_reasons(self) -> list[str]:
@@ -69,26 +68,38 @@ class Heard:
     def text(self) -> str:
         """Everything the model wrote, reasoning and tool arguments included; for counting."""
         parts: list[str] = []
-        for message in self._messages.values():
+        for message in self.messages:
             parts += [str(message[key]) for key in _TEXTS if message.get(key)]
             for call in message.get("tool_calls") or ():
-                if isinstance(call, dict) and isinstance(function := call.get("function"), dict):
-                    parts += [str(function.get("name") or ""), str(function.get("arguments") or "")]
+                if function := call.get("function"):
+                    parts += [function.get("name") or "", function.get("arguments") or ""]
         return "".join(parts)
 
 
 _TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
 
 
+class _Growing(list[str]):
+    """A text of a stream, joined once at its end: every addition to a text copies all of it."""
+
+
+def _written(value: Json) -> Json:
+    """The value with every text that grew as a text."""
+    if isinstance(value, _Growing):
+        return "".join(value)
+    if isinstance(value, dict):
+        return {key: _written(item) for key, item in value.items()}
+    return [_written(item) for item in value] if isinstance(value, list) else value
+
+
 def _merge(message: Message, delta: Mapping[str, Json]) -> None:
     """Adds a stream's delta to the message; text is appended, tool calls by their index."""
     for key, value in delta.items():
-        if key == "tool_calls" and isinstance(value, list):
+        if key == "tool_calls" and value:
             for part in value:
-                if isinstance(part, dict):
-                    _merge_tool_call(message.setdefault("tool_calls", []), part)
-        elif key in _TEXTS and isinstance(value, str):
-            message[key] = (message.get(key) or "") + value
+                _merge_tool_call(message.setdefault("tool_calls", []), part)
+        elif key in _TEXTS and value is not None:
+            message.setdefault(key, _Growing()).append(text_of(value))
         elif isinstance(value, list):
             message[key] = [*(message.get(key) or []), *value]
         elif value is not None and key != "role":
@@ -99,9 +110,9 @@ def _merge_tool_call(calls: list[Message], part: Mapping[str, Json]) -> None:
     index = part.get("index")
     index = index if isinstance(index, int) and 0 <= index <= len(calls) else len(calls)
     if index == len(calls):
-        calls.append({"id": None, "type": "function", "function": {"name": "", "arguments": ""}})
+        calls.append({"id": None, "type": "function", "function": {"name": _Growing(), "arguments": _Growing()}})
     call, function = calls[index], part.get("function")
     call["id"] = part.get("id") or call["id"]
     if isinstance(function, Mapping):
         for key in ("name", "arguments"):
-            call["function"][key] += str(function.get(key) or "")
+            call["function"][key].append(function.get(key) or "")

@@ -38,6 +38,8 @@ def identify(ask: Ask, catalog: Catalog, health: Health) -> Identified:
             param="model",
         )
     caller = ask.caller
+    if not feature.route.targets:
+        raise NotFound(f"The route {feature.route.name} has no target; add a provider and model to it.", param="model")
     return Identified(
         ask=ask,
         feature=feature,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from time import perf_counter
 
 from gateway.errors import InvalidRequest, PolicyRefused
 from gateway.identify import Identified
@@ -25,14 +26,16 @@ class Redacted:
 async def redact(prompt: Prompt, call: Identified, executor: Executor) -> Redacted:
     """Applies the outbound rule of the feature's policy.
 
-    Raises PolicyRefused when the policy refuses what was found, or when the analysis fails (it fails closed), and
+    Raises PolicyRefused when the policy refuses what was found, or when the analysis fails or takes longer than the
+    route's time (it fails closed), and
     InvalidRequest for input that cannot be inspected.
     """
     policy, vault = call.feature.policy, Vault()
     if policy.outbound == "off":
         return Redacted(body=prompt.body, vault=vault, entities={})
     try:
-        found = await offload(executor, redact_body, prompt.body, policy, vault)
+        ends_at = perf_counter() + call.route.timeout_s
+        found = await offload(executor, redact_body, prompt.body, policy, vault, ends_at=ends_at)
     except EntitiesRefused as error:
         raise PolicyRefused(
             f"The policy {policy.name} refuses calls with {', '.join(error.types)}; remove it from the input.",
@@ -40,7 +43,7 @@ async def redact(prompt: Prompt, call: Identified, executor: Executor) -> Redact
         ) from None
     except RedactionFailed:
         raise PolicyRefused(
-            "The text could not be checked for personal data, so it was not sent. See the server's log.",
+            "The text could not be checked for personal data in the route's time, so it was not sent. See the server's log.",
             call_id=call.ask.call_id,
         ) from None
     except Uninspectable as error:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway import json
 from gateway.catalog import LiveVersion
 from gateway.errors import InvalidRequest, PromptError
 from gateway.identify import Identified
@@ -15,11 +16,20 @@ from gateway.types import OUTPUT_LIMITS, Json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """The request body with its messages; `address` and `variant` are empty where the caller brought its own."""
+    """The request body with its messages; `address` and `variant` are empty where the caller brought its own.
+
+    Raises InvalidRequest for a body that is no JSON, which only callers in the process can bring.
+    """
 
     body: Mapping[str, Json]
     address: str = ""
     variant: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            json.check(dict(self.body))
+        except ValueError as error:
+            raise InvalidRequest(f"The call cannot be written as JSON: {error}.") from None
 
 
 async def render(call: Identified, renderer: Renderer) -> Prompt:

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from gateway.providers.shape import text_of
 from gateway.providers.sse import encode
 from gateway.types import Json, Piece
 from redaction.vault import StreamRestorer, Vault
@@ -47,12 +48,14 @@ class Restorer:
         """Restores the text of an event in place; what is held back comes with the choice's finish reason at the latest."""
         for choice in event.get("choices") or ():
             delta = choice.get("delta")
-            if not isinstance(delta, dict):
+            if delta is None:
                 continue
             index = choice.get("index")
             for field in ("content", "refusal", "reasoning_content", "reasoning"):
                 if isinstance(delta.get(field), str):
                     delta[field] = self._feed((index, field), delta[field])
+                elif isinstance(delta.get(field), list):
+                    delta[field] = self._vault.restore_json(delta[field])
             for call in delta.get("tool_calls") or ():
                 function = call.get("function") or {}
                 if isinstance(function.get("arguments"), str):
@@ -72,9 +75,10 @@ class Restorer:
             if not rest:
                 continue
             if place[1] == "tool":
-                delta.setdefault("tool_calls", []).append({"index": place[2], "function": {"arguments": rest}})
+                call = {"index": place[2], "function": {"arguments": rest}}
+                delta["tool_calls"] = [*(delta.get("tool_calls") or ()), call]
             else:
-                delta[place[1]] = (delta.get(place[1]) or "") + rest
+                delta[place[1]] = text_of(delta.get(place[1])) + rest
 
 
 def wants_usage(body: Mapping[str, Json]) -> bool:

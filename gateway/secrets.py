@@ -15,6 +15,16 @@ class CannotDecrypt(Exception):
     """The stored key is for another host, or was encrypted with a secret that is no longer configured."""
 
 
+#: Beginnings of environment variables that hold secrets of the gate itself. None of them is a provider's key, and whoever
+#: may configure a provider must not have them sent to an address of their choice.
+OWN = ("DJANGO_", "TOLLHOUSE_", "DATABASE_", "PG")
+
+
+def is_own(variable: str) -> bool:
+    """Whether an environment variable holds a secret of the gate itself."""
+    return variable.upper().startswith(OWN)
+
+
 def encrypt(text: str, *, bound_to: str) -> str:
     """The text, encrypted (Fernet: AES-128-CBC and HMAC-SHA256) so that it opens for that host only."""
     return _fernet(bound_to).encrypt(text.encode()).decode()
@@ -33,6 +43,8 @@ def decrypt(token: str, *, bound_to: str) -> str:
 def check_variable(name: str) -> None:
     """Refuses an environment variable that may not hold a provider's key. Raises ValueError, saying which may."""
     globs = settings().PROVIDER_KEY_ENV
+    if is_own(name):
+        raise ValueError(f"the variable {name} may not hold a provider's key: it is one of the gate's own")
     if not any(fnmatchcase(name, glob) for glob in globs):
         raise ValueError(
             f"the variable {name} may not hold a provider's key; the setting PROVIDER_KEY_ENV allows {', '.join(globs) or 'none'}"

@@ -29,6 +29,11 @@ logger = logging.getLogger("tollhouse.settle")
 
 #: How long a finished reply waits for its row to be written, before it is withheld; seconds.
 ROW_TIMEOUT_S = 10.0
+#: How long the redaction of what is kept of a call may take, before it is not kept; well below the above, or a long
+#: reply would be withheld for its payload's sake.
+PAYLOAD_TIMEOUT_S = 5.0
+#: What the columns of a row hold.
+MOST_INTEGER, MOST_SMALL_INTEGER = 2**31 - 1, 2**15 - 1
 OUTCOME_OF_FINISH = {"length": "truncated", "content_filter": "filtered"}
 
 
@@ -62,6 +67,9 @@ class Record:
         _open.discard(self)
         if isinstance(error, InvalidRequest):
             return
+        if isinstance(error, GatewayError):
+            # A provider's errors are raised where nobody knows the call.
+            error.call_id = self.entry.call_id
         self._conclude(error)
         # A task of its own, so that a caller who goes away cannot stop the row from being written.
         settling = asyncio.create_task(self._settle(error))
@@ -85,7 +93,8 @@ class Record:
         row = self.entry.row
         if self.safe:
             row["entities"] = dict(self.safe.entities)
-        row["tool_calls"], row["finish_reason"] = self.heard.tool_calls, self.heard.finish_reason
+        row["tool_calls"] = min(self.heard.tool_calls, MOST_SMALL_INTEGER)
+        row["finish_reason"] = self.heard.finish_reason
         match error:
             case None:
                 row["outcome"] = OUTCOME_OF_FINISH.get(self.heard.finish_reason, "ok")
@@ -119,8 +128,8 @@ class Record:
             "model_served": self.heard.model or target.model,
             "provider": target.provider.name,
             **{part: getattr(usage, part) for part in TOKEN_PARTS},
-            "input_tokens": usage.input_tokens + sent.input_tokens,
-            "output_tokens": usage.output_tokens + sent.output_tokens,
+            "input_tokens": min(usage.input_tokens + sent.input_tokens, MOST_INTEGER),
+            "output_tokens": min(usage.output_tokens + sent.output_tokens, MOST_INTEGER),
             "usage_estimated": usage.estimated or bool(sent.usd or sent.input_tokens),
             "usage_adds_up": adds_up,
             "price_id": quote.id if quote else None,
@@ -132,16 +141,17 @@ class Record:
     async def _usage(self, sent: Sent, error: BaseException | None) -> tuple[Usage | None, bool]:
         """What the last attempt used: as reported, else counted; None where the provider may charge for all that was held.
 
-        Also whether the parts add up to the provider's total.
+        Also whether the parts add up to the provider's total, which those of a report that cannot be read do not.
         """
-        if self.heard.usage is not None:
-            return from_openai(self.heard.usage)
+        if self.heard.usage is not None and (reported := from_openai(self.heard.usage)):
+            return reported
+        adds_up = self.heard.usage is None
         if not sent.reached or (isinstance(error, ProviderError) and not error.billable):
-            return Usage(), True
+            return Usage(), adds_up
         left_in_stream = self.call.ask.stream and error is not None and not isinstance(error, Exception)
         if not self.heard.began and not left_in_stream:
-            return None, True
-        return await offload(self.executor, self._counted, sent), True
+            return None, adds_up
+        return await offload(self.executor, self._counted, sent), adds_up
 
     def _counted(self, sent: Sent) -> Usage:
         assert self.safe is not None
@@ -172,7 +182,8 @@ class Record:
             return None
         messages, reply = self.safe.body.get("messages") or [], self.heard.messages
         try:
-            return await offload(self.executor, payload, messages, reply, policy, self.safe.vault)
+            ends_at = perf_counter() + PAYLOAD_TIMEOUT_S
+            return await offload(self.executor, payload, messages, reply, policy, self.safe.vault, ends_at=ends_at)
         except RedactionFailed:
             self.entry.row["reason"] = self.entry.row["reason"] or "The payload could not be redacted and was not kept."
             return None

@@ -4,6 +4,8 @@ import hashlib
 import hmac
 import json
 import logging
+import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +26,8 @@ TEXT_FIELDS = ("content", "name", "refusal", "reasoning_content", "reasoning")
 BODY_TEXTS = ("user", "safety_identifier", "metadata", "prediction")
 #: Parts of a message that are media; their bytes are neither read nor stored.
 MEDIA = ("image_url", "input_audio", "file")
+
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class RedactionFailed(Exception):
@@ -50,17 +54,17 @@ class RedactedBody:
     entities: dict[str, int]
 
 
-def redact_body(body: Mapping[str, Json], policy: Policy, vault: Vault) -> RedactedBody:
+def redact_body(body: Mapping[str, Json], policy: Policy, vault: Vault, *, ends_at: float = math.inf) -> RedactedBody:
     """A copy of a request body with the policy's outbound rule applied to everything that people wrote.
 
     That is `messages` (contents, names, tool arguments and results), the `input` of embeddings, and user, metadata and
     prediction. Raises EntitiesRefused where the policy refuses, Uninspectable for token ids, RedactionFailed when the
-    analysis fails.
+    analysis fails, or is not done at `ends_at` (by `perf_counter`): it holds up all other calls that need one.
     """
     counts: Counter[str] = Counter()
     for text in _texts(body):
         vault.reserve(text)
-    redact = _redactor(policy, vault, counts, mask=policy.outbound in ("mask", "refuse"))
+    redact = _redactor(policy, vault, counts, mask=policy.outbound in ("mask", "refuse"), ends_at=ends_at)
     redacted = dict(body)
     if isinstance(messages := body.get("messages"), list):
         redacted["messages"] = [_message(message, redact) for message in messages]
@@ -74,11 +78,13 @@ def redact_body(body: Mapping[str, Json], policy: Policy, vault: Vault) -> Redac
     return RedactedBody(body=redacted, entities=dict(counts))
 
 
-def payload(messages: Sequence[Json], reply: Sequence[Json], policy: Policy, vault: Vault) -> dict[str, Json] | None:
+def payload(
+    messages: Sequence[Json], reply: Sequence[Json], policy: Policy, vault: Vault, *, ends_at: float = math.inf
+) -> dict[str, Json] | None:
     """What may be stored of a call: `{"messages", "reply"}` in full or redacted, `{"sha256"}`, or None.
 
     Both are given as the provider saw and said them. Text that was pseudonymised on its way out keeps its placeholders;
-    nothing is undone. Media are described, never kept. Raises RedactionFailed when the analysis fails.
+    nothing is undone. Media are described, never kept. Raises RedactionFailed as `redact_body` does.
     """
     if policy.stored == "none":
         return None
@@ -89,19 +95,21 @@ def payload(messages: Sequence[Json], reply: Sequence[Json], policy: Policy, vau
     if policy.stored == "full":
         return content
     checked = policy.outbound in ("mask", "pseudonymise")
-    redact = _redactor(policy, vault, Counter(), mask=policy.outbound == "mask")
+    redact = _redactor(policy, vault, Counter(), mask=policy.outbound == "mask", ends_at=ends_at)
     return {
         "messages": content["messages"] if checked else [_message(m, redact) for m in content["messages"]],
         "reply": [_message(m, redact) for m in content["reply"]],
     }
 
 
-def _redactor(policy: Policy, vault: Vault, counts: Counter[str], *, mask: bool) -> Callable[[str], str]:
+def _redactor(
+    policy: Policy, vault: Vault, counts: Counter[str], *, mask: bool, ends_at: float
+) -> Callable[[str], str]:
     """A function that redacts one text and counts what it found."""
 
     def redact(text: str) -> str:
         pieces, end = [], 0
-        for span in _found(text, policy):
+        for span in _found(text, policy, ends_at):
             original = text[span.start : span.end]
             if any(vault.knows(placeholder) for placeholder in PLACEHOLDER.findall(original)):
                 continue
@@ -113,9 +121,9 @@ def _redactor(policy: Policy, vault: Vault, counts: Counter[str], *, mask: bool)
     return redact
 
 
-def _found(text: str, policy: Policy) -> list[Span]:
+def _found(text: str, policy: Policy, ends_at: float) -> list[Span]:
     try:
-        return spans(text, policy)
+        return spans(text, policy, ends_at=ends_at)
     except Exception as error:  # noqa: BLE001  (whatever fails in a recogniser, the text must not pass unchecked)
         # Without the traceback: its frames and message may quote the text.
         logger.error("redaction failed in %s", type(error).__name__)
@@ -170,10 +178,13 @@ def _maybe_json(text: str, redact: Callable[[str], str]) -> str:
     if text[:1] in ("{", "["):
         try:
             value = json.loads(text)
+            if "\\u" in text and SURROGATE.search(json.dumps(value, ensure_ascii=False)):
+                # Half a surrogate pair, which no UTF-8 can hold: it is left as it was written.
+                return redact(text)
+            redacted = _leaves(value, redact)
+            return text if redacted == value else json.dumps(redacted, ensure_ascii=False)
         except (ValueError, RecursionError):
             return redact(text)
-        redacted = _leaves(value, redact)
-        return text if redacted == value else json.dumps(redacted, ensure_ascii=False)
     return redact(text)
 
 

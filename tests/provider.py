@@ -169,6 +169,8 @@ class MockProvider:
             text = message["content"]
             for i in range(0, len(text), PIECE):
                 if kind == "cut" and i > len(text) // 2:
+                    # What was written before arrives as a reply, and not together with the end.
+                    await asyncio.sleep(0.05)
                     assert request.transport is not None
                     request.transport.close()
                     return response

@@ -149,8 +149,6 @@ class ProviderForm(forms.ModelForm[Provider]):
 
     def clean(self) -> dict[str, Any]:
         found = super().clean() or {}
-        if found.get("api_key_env"):
-            self._check("api_key_env", secrets.check_variable, found["api_key_env"])
         if kind := KINDS.get(found.get("kind", "")):
             self._check("options", kind.check_options, found.get("options") or {})
             if found.get("base_url") or (kind.NEEDS_URL and "base_url" not in self.errors):

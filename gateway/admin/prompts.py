@@ -50,7 +50,7 @@ class PromptVersionAdmin(ReadOnlyAdmin[PromptVersion]):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        if not self.has_view_permission(request):
+        if request.method == "POST" or not self.has_view_permission(request):
             raise PermissionDenied
         version = self.get_object(request, object_id)
         if version is None:

@@ -122,12 +122,6 @@ def apply_provider(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
     if entry.get("api_key") and entry.get("api_key_env"):
         rows.document.problem((*place, "api_key"), f"provider {name}: give api_key or api_key_env, not both.")
         return
-    if entry.get("api_key_env"):
-        try:
-            secrets.check_variable(entry["api_key_env"])
-        except ValueError as error:
-            rows.document.problem((*place, "api_key_env"), f"provider {name}: {error}.")
-            return
     values = {**{k: v for k, v in entry.items() if k != "api_key"}, "options": options}
     key, host = entry.get("api_key"), urlsplit(str(entry.get("base_url", row.base_url))).netloc
     if entry.get("api_key_env"):

@@ -30,13 +30,17 @@ async def embeddings(request: Request) -> None:
 def _as_base64(piece: Piece) -> bytes:
     """The body with every vector as base64 of little-endian 32-bit floats, which OpenAI's clients expect."""
     event = piece.events[0]
-    items = event.get("data")
-    if not isinstance(items, list) or not any(isinstance(item.get("embedding"), list) for item in items):
+    items = event["data"]
+    if not any(isinstance(item.get("embedding"), list) for item in items):
         return piece.raw
-    encoded = [
-        {**item, "embedding": _pack(item["embedding"])} if isinstance(item.get("embedding"), list) else item
-        for item in items
-    ]
+    try:
+        encoded = [
+            {**item, "embedding": _pack(item["embedding"])} if isinstance(item.get("embedding"), list) else item
+            for item in items
+        ]
+    except (struct.error, OverflowError):
+        # No vector of 32-bit floats: the caller sees it as it is.
+        return piece.raw
     return orjson.dumps({**event, "data": encoded})
 
 

@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-import orjson
-
+from gateway import json
 from gateway.catalog import KeyInfo
 from gateway.errors import InvalidRequest, NotFound
 from gateway.types import Caller, Json
@@ -60,7 +59,8 @@ class Request:
         while True:
             event = await self._receive()
             if event["type"] == "http.disconnect":
-                raise ClientGone
+                # Whoever closed only its own half still hears this.
+                raise InvalidRequest("The body ended before it was complete.")
             chunk = event.get("body", b"")
             size += len(chunk)
             if size > most_bytes:
@@ -69,8 +69,8 @@ class Request:
             if not event.get("more_body"):
                 break
         try:
-            body = orjson.loads(b"".join(chunks))
-        except orjson.JSONDecodeError as error:
+            body = json.read(b"".join(chunks))
+        except ValueError as error:
             raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
         if not isinstance(body, dict):
             raise InvalidRequest("The body must be a JSON object.")

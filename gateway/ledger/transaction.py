@@ -1,5 +1,6 @@
 """One transaction of the ledger: everything that is waiting, admitted, settled and written together."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -80,9 +81,19 @@ class Memory:
     windows: dict[WindowKey, int] = field(default_factory=dict)
 
 
+#: An escaped NUL, behind any number of escaped backslashes.
+NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+
+
 def json_rows(rows: list[Row]) -> str:
-    """Rows as a JSON array for PostgreSQL, which reads a decimal from a string exactly."""
-    return orjson.dumps(rows, default=str).decode()
+    """Rows as a JSON array for PostgreSQL, which reads a decimal from a string exactly.
+
+    It has no NUL in any text, so that one is written as U+FFFD.
+    """
+    written = orjson.dumps(rows, default=str)
+    if b"\\u0000" in written:
+        written = NUL.sub(rb"\1\\ufffd", written)
+    return written.decode()
 
 
 class Transaction:

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from gateway.secrets import check_variable
 from redaction.models import RedactionPolicy
 
 #: The key that rows of the playground's calls name; no API key may, so that its budget holds those calls alone.
@@ -69,6 +70,13 @@ class Provider(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        if self.api_key_env:
+            try:
+                check_variable(self.api_key_env)
+            except ValueError as error:
+                raise ValidationError({"api_key_env": f"{str(error)[0].upper()}{str(error)[1:]}."}) from None
 
 
 class Route(models.Model):

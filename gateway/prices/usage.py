@@ -4,27 +4,36 @@ from collections.abc import Mapping
 
 from gateway.types import Json, Usage
 
+#: No call has more tokens; a report of more is a mistake, or a trick.
+MOST_TOKENS = 1_000_000_000
 
-def from_openai(report: Mapping[str, Json]) -> tuple[Usage, bool]:
-    """The parts of an OpenAI-shaped report (chat or embeddings), and whether they add up to its `total_tokens`.
+
+def from_openai(report: Mapping[str, Json]) -> tuple[Usage, bool] | None:
+    """The parts of an OpenAI-shaped report (chat or embeddings), and whether they add up to its `total_tokens`; None
+    where it does not say what was used: no call may be free because its report cannot be read.
 
     `prompt_tokens` includes cached, cache-written and audio tokens, `completion_tokens` includes reasoning and audio
     ones (OpenAI API reference, "usage"). Some compatible servers count reasoning outside of `completion_tokens`; they
     are known by a total that is larger by just that. Details that exceed their whole are cut to it.
     """
-    prompt, completion = _count(report, "prompt_tokens"), _count(report, "completion_tokens")
+    prompt, total = whole(report.get("prompt_tokens")), whole(report.get("total_tokens"))
+    completion = whole(report.get("completion_tokens"))
+    if completion is None and report.get("completion_tokens") is None and prompt is not None and total is not None:
+        # Embeddings have none.
+        completion = max(0, total - prompt)
+    if prompt is None or completion is None:
+        return None
     inside, outside = _details(report, "prompt_tokens_details"), _details(report, "completion_tokens_details")
-    total = report.get("total_tokens")
-    stated = total if isinstance(total, int) and not isinstance(total, bool) else prompt + completion
+    stated = prompt + completion if total is None else total
 
-    cache_read = min(_count(inside, "cached_tokens"), prompt)
-    cache_write = min(_count(inside, "cache_write_tokens"), prompt - cache_read)
-    audio_input = min(_count(inside, "audio_tokens"), prompt - cache_read - cache_write)
-    reasoning = _count(outside, "reasoning_tokens")
+    cache_read = min(count(inside, "cached_tokens"), prompt)
+    cache_write = min(count(inside, "cache_write_tokens"), prompt - cache_read)
+    audio_input = min(count(inside, "audio_tokens"), prompt - cache_read - cache_write)
+    reasoning = count(outside, "reasoning_tokens")
     if stated == prompt + completion + reasoning:
         completion += reasoning
     reasoning = min(reasoning, completion)
-    audio_output = min(_count(outside, "audio_tokens"), completion - reasoning)
+    audio_output = min(count(outside, "audio_tokens"), completion - reasoning)
     usage = Usage(
         input_tokens=prompt - cache_read - cache_write - audio_input,
         cache_read_tokens=cache_read,
@@ -37,11 +46,20 @@ def from_openai(report: Mapping[str, Json]) -> tuple[Usage, bool]:
     return usage, usage.total_tokens == stated
 
 
+def whole(value: Json) -> int | None:
+    """A number of tokens; None for what cannot be one. A float that is whole counts: some servers write those."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS:
+        return value
+    return None
+
+
+def count(report: Mapping[str, Json], name: str) -> int:
+    """The number of tokens under that name; 0 where there is none."""
+    return whole(report.get(name)) or 0
+
+
 def _details(report: Mapping[str, Json], name: str) -> Mapping[str, Json]:
     found = report.get(name)
     return found if isinstance(found, Mapping) else {}
-
-
-def _count(report: Mapping[str, Json], name: str) -> int:
-    value = report.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -44,6 +44,8 @@ class Observed:
 
     def address_of(self, feature: str, text: str) -> str:
         """The address of the system message, recorded at its first sight, up to the feature's cap."""
+        # PostgreSQL has no NUL in any text.
+        text = text.replace("\0", "\ufffd")
         if text not in self._addresses:
             if len(self._addresses) >= 10_000:
                 self._addresses.clear()
@@ -95,7 +97,8 @@ def _record(feature: str, found: str, text: str) -> None:
         PromptVersion.objects.get_or_create(
             prompt=prompt, address=found, defaults={"content": _content(text), "origin": PromptVersion.Origin.OBSERVED}
         )
-    except DatabaseError:
-        logger.warning("observed version %s of %s could not be recorded", found[:8], feature, exc_info=True)
+    except DatabaseError as error:
+        # Without its message and traceback, which may quote the text.
+        logger.warning("observed version %s of %s could not be recorded: %s", found[:8], feature, type(error).__name__)
     finally:
         connection.close()

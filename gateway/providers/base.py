@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import aiohttp
 
+from gateway.errors import ProviderError
 from gateway.types import Json, Operation, Piece
 
 #: Fields of a chat completion that every translation knows; a kind that does not speak the OpenAI shape itself
@@ -21,7 +22,8 @@ CHAT_FIELDS = frozenset({
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One attempt at one target. `body` is in the OpenAI shape, without model and stream fields; times in seconds.
+    """One attempt at one target. `body` is in the OpenAI shape, without model and stream fields; times in seconds;
+    `most_bytes` is the most that a reply may have.
 
     `options` are those of the provider's kind, from the catalog.
     """
@@ -36,6 +38,7 @@ class Request:
     timeout_s: float
     connect_timeout_s: float
     first_token_timeout_s: float
+    most_bytes: int
     options: Mapping[str, Json] = field(default_factory=dict)
 
 
@@ -72,3 +75,17 @@ class Provider(ABC):
         Raises ProviderError or ProviderTimeout, with `billable` saying whether the provider may charge for it.
         Closing the generator closes the upstream connection.
         """
+
+
+class Unknown(Provider):
+    """Stands for a kind that is none: a row written by hand, or by another release."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    def refusal(self, operation: Operation, body: Mapping[str, Json]) -> str:
+        return f"{self._kind!r} is no kind of provider"
+
+    async def send(self, request: Request, http: aiohttp.ClientSession) -> AsyncGenerator[Piece]:
+        raise ProviderError(f"{self._kind!r} is no kind of provider.", transient=False, billable=False)
+        yield  # what makes this a generator

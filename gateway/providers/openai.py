@@ -41,7 +41,7 @@ class OpenAI(Provider):
             request, http, self.url(request), headers=self.headers(request), body=_body(request)
         ) as response:
             if not request.stream:
-                raw, body = await whole(response)
+                raw, body = await whole(request, response)
                 yield Piece(raw, [body], final=True)
                 return
             async for raw, parsed, _ in events(request, response):
@@ -78,7 +78,9 @@ class Azure(OpenAI):
 def _body(request: Request) -> Mapping[str, Json]:
     body = {**request.body, "model": request.model}
     if not request.options.get("extensions"):
-        body |= {name: [_without(item) for item in body[name]] for name in ("messages", "tools") if body.get(name)}
+        for name in ("messages", "tools"):
+            if isinstance(items := body.get(name), list):
+                body[name] = [_without(item) for item in items]
     if request.stream:
         body["stream"] = True
         body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}

@@ -1,9 +1,8 @@
 """Server-sent events, as the OpenAI shape uses them: blocks of `data:` lines, closed by an empty line."""
 
-from collections.abc import Iterator
-
 import orjson
 
+from gateway import json
 from gateway.types import Json
 
 DONE = b"data: [DONE]\n\n"
@@ -13,36 +12,41 @@ class Events:
     """Cuts a byte stream into events. `feed` takes what the network gave and returns what is complete of it."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, data: bytes) -> tuple[bytes, list[dict[str, Json]], bool]:
-        """The bytes of the complete events without `[DONE]`, those events parsed, and whether `[DONE]` was there.
+        """The bytes of the complete events before `[DONE]`, those events parsed, and whether `[DONE]` was there.
 
         Raises ValueError for an event that is not a JSON object.
         """
-        buffer = self._rest + data
-        if b"\r" in buffer:
-            buffer = buffer.replace(b"\r\n", b"\n")
-        complete, separator, self._rest = buffer.rpartition(b"\n\n")
-        if not separator:
+        # Only what is new can hold the end of an event: an endless one must not be searched again and again.
+        seen = max(0, len(self._rest) - 3)
+        self._rest += data
+        if b"\r" in self._rest[seen:]:
+            self._rest[seen:] = self._rest[seen:].replace(b"\r\n", b"\n")
+        end = self._rest.rfind(b"\n\n", seen)
+        if end < 0:
             return b"", [], False
-        raw = complete + separator
+        complete = bytes(self._rest[:end])
+        del self._rest[: end + 2]
+        raw: list[bytes] = []
         events: list[dict[str, Json]] = []
-        for text in _data(complete):
+        for block in complete.split(b"\n\n"):
+            text = _data(block)
             if text == b"[DONE]":
-                return raw[: raw.rindex(b"data:", 0, raw.rindex(b"[DONE]"))], events, True
-            event = orjson.loads(text)
-            if not isinstance(event, dict):
-                raise ValueError("not a JSON object")
-            events.append(event)
-        return raw, events, False
+                return b"".join(raw), events, True
+            if text is not None:
+                event = json.read(text)
+                if not isinstance(event, dict):
+                    raise ValueError("not a JSON object")
+                events.append(event)
+            raw.append(block + b"\n\n")
+        return b"".join(raw), events, False
 
 
-def _data(blocks: bytes) -> Iterator[bytes]:
-    for block in blocks.split(b"\n\n"):
-        lines = [line[5:].strip() for line in block.split(b"\n") if line.startswith(b"data:")]
-        if lines:
-            yield b"\n".join(lines)
+def _data(block: bytes) -> bytes | None:
+    lines = [line[5:].strip() for line in block.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(lines) if lines else None
 
 
 def encode(event: dict[str, Json]) -> bytes:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 import aiohttp
 import orjson
 
+from gateway import json
 from gateway.errors import ProviderError, ProviderTimeout
 from gateway.providers.base import Request
 from gateway.providers.sse import Events
@@ -14,6 +15,13 @@ from gateway.types import Json
 
 #: 409 and 425 ask for another try by their definition; the rest are an overloaded or failing server.
 TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+
+#: What is read of the body of an error.
+MOST_ERROR_BYTES = 1_000_000
+#: Shorter ones are no secrets, and could be a word of any error.
+SHORTEST_KEY = 8
+#: The longest wait that a provider can ask for.
+LONGEST_S = 86_400.0
 
 
 @asynccontextmanager
@@ -37,23 +45,48 @@ async def posted(
     try:
         if response.status != 200:
             with translated():
-                raise _refused(response, await response.read())
+                raw = await _read(response, MOST_ERROR_BYTES, cut=True)
+                if len(request.api_key) >= SHORTEST_KEY:
+                    # Some quote the key that they refuse; it is no business of the caller's.
+                    raw = raw.replace(request.api_key.encode(), b"***")
+                raise _refused(response, raw)
         yield response
     finally:
         response.close()
 
 
-async def whole(response: aiohttp.ClientResponse) -> tuple[bytes, dict[str, Json]]:
+async def whole(request: Request, response: aiohttp.ClientResponse) -> tuple[bytes, dict[str, Json]]:
     """A plain reply's bytes and the JSON object that they are. Raises ProviderError for anything else."""
     with translated():
-        raw = await response.read()
+        raw = await _read(response, request.most_bytes)
     try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
+        body = json.read(raw)
+    except ValueError:
         body = None
     if not isinstance(body, dict):
         raise ProviderError("The provider's reply is not a JSON object.", transient=True, billable=True)
     return raw, body
+
+
+async def _read(response: aiohttp.ClientResponse, most_bytes: int, *, cut: bool = False) -> bytes:
+    """The body. Where it is larger than that: with `cut` what was read of it, else raises ProviderError."""
+    chunks, size = [], 0
+    # In pieces, as what is packed can be a thousand times larger than it came.
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > most_bytes and cut:
+            break
+        if size > most_bytes:
+            raise _too_large(most_bytes)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _too_large(most_bytes: int) -> ProviderError:
+    return ProviderError(
+        f"The provider's reply is larger than {most_bytes:,} bytes (TOLLHOUSE_MAX_REPLY_BYTES).",
+        transient=False, billable=True,
+    )  # fmt: skip
 
 
 async def events(
@@ -63,7 +96,7 @@ async def events(
 
     Raises ProviderError when the stream breaks off, holds what is no JSON, or tells of an error.
     """
-    parser, finished = Events(), False
+    parser, finished, size = Events(), False, 0
     patience: float | None = request.first_token_timeout_s
     while not finished:
         with translated():
@@ -72,6 +105,9 @@ async def events(
         patience = None
         if not data:
             raise ProviderError("The provider's stream ended before its end mark.", transient=True, billable=True)
+        size += len(data)
+        if size > request.most_bytes:
+            raise _too_large(request.most_bytes)
         try:
             raw, parsed, finished = parser.feed(data)
         except ValueError:
@@ -110,18 +146,20 @@ def translated() -> Iterator[None]:
 
 def _refused(response: aiohttp.ClientResponse, raw: bytes) -> ProviderError:
     try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
+        body = json.read(raw)
+    except ValueError:
         body = None
     error = body.get("error") if isinstance(body, dict) else None
     quota = isinstance(error, dict) and error.get("code") == "insufficient_quota"
     redirected = 300 <= response.status < 400
+    # Any other status would tell the caller of a success.
+    failed = 400 <= response.status <= 599
     return ProviderError(
         "The provider answered with a redirect, which is not followed."
         if redirected
         else _message(error, response.status),
         transient=response.status in TRANSIENT and not quota,
-        status=502 if redirected else response.status,
+        status=response.status if failed else 502,
         body=_openai_error(body, "provider_error"),
         retry_after_s=_seconds(response.headers.get("retry-after")),
         billable=False,
@@ -147,6 +185,7 @@ def _message(error: Json, status: int | None = None) -> str:
 
 def _seconds(header: str | None) -> float | None:
     try:
-        return max(0.0, float(header)) if header else None
+        seconds = float(header) if header else -1.0
     except ValueError:
         return None
+    return min(seconds, LONGEST_S) if seconds >= 0 else None

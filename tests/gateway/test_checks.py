@@ -1,32 +1,171 @@
 """Checks tell what is wrong before a call finds out."""
 
-from io import StringIO
+import sys
+import warnings
 
 import pytest
+from django.core.checks import run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.db import connections
 
-from gateway.models import Provider
+from budgets.models import Budget
+from gateway.models import Feature, Key, Provider, Route, Target, Variant
+from tests.world import World
+
+
+def told(*, database=False, deploy=False):
+    """The ids of what the checks say of the gate, each with its text."""
+    found = run_checks(databases=["default"] if database else None, include_deployment_checks=deploy)
+    return {m.id.removeprefix("tollhouse."): f"{m.msg} {m.hint}" for m in found if m.id.startswith("tollhouse.")}
 
 
 def test_a_wrong_setting_is_an_error(settings):
     settings.TOLLHOUSE = {"ALOW_PRIVATE": True}
     with pytest.raises(SystemCheckError, match=r"E001.*'ALOW_PRIVATE'.* is not a setting"):
         call_command("check")
+    assert "E001" in told(deploy=True)
 
 
 @pytest.mark.django_db
-def test_a_provider_without_its_key_is_a_warning_where_the_database_is_checked():
-    Provider.objects.create(name="p", kind="openai", base_url="https://x.example.com/v1", api_key_env="NO_SUCH_API_KEY")
-    for options, told in (({"databases": ["default"]}, True), ({}, False)):
-        errors = StringIO()
-        call_command("check", stdout=StringIO(), stderr=errors, **options)
-        assert ("tollhouse.W001" in errors.getvalue() and "Set NO_SUCH_API_KEY" in errors.getvalue()) == told
+def test_what_is_in_order_is_passed_over(settings):
+    settings.TOLLHOUSE = {"PEPPER": "p", "ENCRYPTION_KEYS": ("k",)}
+    world = World("https://x.example.com/v1")
+    world.prompt(world.feature("f"), {"messages": [{"role": "user", "content": "x"}]})
+    world.key(default_feature="f")
+    Budget.objects.create(metric="usd", period="day", limit=1, on_hard="route:f")
+    assert told(database=True, deploy=True) == {}
+
+
+@pytest.mark.parametrize(
+    "name, value, id, words",
+    [
+        ("USE_TZ", False, "E006", "USE_TZ is off"),
+        ("INSTALLED_APPS", lambda apps: [a for a in apps if a != "budgets.apps.BudgetsConfig"], "E004", "tollhouse_budgets is not"),
+        ("INSTALLED_APPS", lambda apps: sorted(apps, key="dashboards.apps.DashboardsConfig".__eq__), "E005", "Put dashboards before"),
+    ],
+)  # fmt: skip
+def test_djangos_settings(settings, name, value, id, words):
+    setattr(settings, name, value(settings.INSTALLED_APPS) if callable(value) else value)
+    assert words in told()[id]
+
+
+def test_a_database_that_is_another(settings):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Overriding setting DATABASES")
+        before = connections["default"]
+        other = connections.create_connection("default")
+        other.vendor = "sqlite"
+        connections["default"] = other
+        try:
+            assert "not PostgreSQL" in told()["E002"] and "E003" not in told(database=True)
+        finally:
+            connections["default"] = before
+
+
+@pytest.mark.django_db
+def test_a_database_that_is_too_old(monkeypatch):
+    monkeypatch.setattr("gateway.checks.OLDEST_POSTGRES", 990_000)
+    assert "is too old" in told(database=True)["E003"] and "E003" not in told()
+
+
+def test_a_transaction_around_every_view(settings):
+    settings.DATABASES["default"]["ATOMIC_REQUESTS"] = True
+    try:
+        assert "keeps its transaction open" in told()["W002"]
+    finally:
+        settings.DATABASES["default"]["ATOMIC_REQUESTS"] = False
+
+
+def test_defaults_for_one_machine_are_pointed_out_before_production(settings):
+    settings.TOLLHOUSE = {"ALLOW_PRIVATE_UPSTREAMS": True}
+    assert told() == {}
+    assert {"W003", "W004"} <= set(told(deploy=True))
+    settings.DEBUG = True
+    assert not {"W003", "W004"} & set(told(deploy=True))
+
+
+def no_target(world):
+    Target.objects.all().delete()
+
+
+def unknown_kind(world):
+    Provider.objects.update(kind="openia")
+
+
+def missing_package(world):
+    world.kind("litellm")
+
+
+def missing_model(world):
+    Feature.objects.update(policy=world.policy("p"))
+
+
+def default_of_nothing(world):
+    world.key(name="k", default_feature="gone")
+
+
+def divert_to_nothing(world):
+    Budget.objects.create(metric="usd", period="day", limit=1, on_hard="route:gone")
+
+
+def nothing_live(world):
+    world.prompt(Feature.objects.get(), {"messages": [{"role": "user", "content": "x"}]})
+    Variant.objects.all().delete()
+
+
+def no_price(world):
+    Target.objects.update(model="nameless")
+
+
+def no_price_under_a_budget(world):
+    Target.objects.update(model="nameless")
+    Feature.objects.update(unpriced="flag")
+    Budget.objects.create(metric="usd", period="day", limit=1, feature="f")
+
+
+def no_key(world):
+    Provider.objects.update(api_key_env="NO_SUCH_API_KEY")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "spoil, id, words",
+    [
+        (no_target, "E010", "The route f has no target"),
+        (unknown_kind, "E011", "mock is of the kind 'openia'"),
+        (missing_package, "E012", "needs the package litellm"),
+        (missing_model, "E013", "model 'no_such_model', which the policy p needs"),
+        (default_of_nothing, "W005", "The key k has the default feature gone"),
+        (divert_to_nothing, "W006", "diverts to route:gone"),
+        (nothing_live, "W007", "The prompt of f has no live version"),
+        (no_price, "W008", "No price is known for mock/nameless, so calls of f"),
+        (no_price_under_a_budget, "W008", "No price is known for mock/nameless, so calls of f"),
+        (no_key, "W001", "The provider mock has no key in this environment. Set NO_SUCH_API_KEY"),
+    ],
+)  # fmt: skip
+def test_what_is_configured_is_looked_at_where_the_database_is(settings, monkeypatch, spoil, id, words):
+    settings.TOLLHOUSE = {"REDACTION_MODEL": "no_such_model"}
+    monkeypatch.setitem(sys.modules, "litellm", None)
+    world = World("https://x.example.com/v1")
+    world.feature("f")
+    assert told(database=True) == {}
+    spoil(world)
+    assert words in told(database=True)[id] and told() == {}
+
+
+@pytest.mark.django_db
+def test_rows_that_nobody_uses_are_left_alone():
+    world = World("https://x.example.com/v1")
+    Route.objects.create(name="spare")
+    world.policy("p")
+    world.key(name="k", default_feature="gone")
+    Key.objects.update(revoked_at="2026-01-01T00:00:00Z")
+    Budget.objects.create(metric="usd", period="day", limit=1, on_hard="route:gone", active=False)
+    assert told(database=True) == {}
 
 
 @pytest.mark.django_db
 def test_a_provider_whose_variable_is_not_allowed_is_a_warning():
     Provider.objects.create(name="p", kind="openai", base_url="https://x.example.com/v1", api_key_env="PATH")
-    errors = StringIO()
-    call_command("check", stdout=StringIO(), stderr=errors, databases=["default"])
-    assert "the variable PATH may not hold a provider's key" in errors.getvalue()
+    assert "the variable PATH may not hold a provider's key" in told(database=True)["W001"]

@@ -50,10 +50,10 @@ def test_a_missing_key_variable_is_named(world):
 
 def test_no_other_secret_of_the_process_can_be_sent_to_a_provider(world, provider, settings, monkeypatch):
     """Whoever may edit providers chooses the address, so a row that names another variable counts as one without a key."""
-    monkeypatch.setenv("DATABASE_URL_HERE", "postgresql://user:pw@db/x")
+    monkeypatch.setenv("SMTP_PASSWORD", "postgresql://user:pw@db/x")
     monkeypatch.setenv("SOME_API_KEY", "sk-1")
     world.feature("f")
-    Provider.objects.update(api_key_env="DATABASE_URL_HERE")
+    Provider.objects.update(api_key_env="SMTP_PASSWORD")
     with pytest.raises(
         errors.ProviderError, match=r"may not hold a provider's key; the setting PROVIDER_KEY_ENV allows \*_API_KEY"
     ):

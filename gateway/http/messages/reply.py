@@ -7,6 +7,8 @@ from uuid import UUID
 import orjson
 
 from gateway.entry import Entry
+from gateway.prices.usage import count
+from gateway.providers.shape import text_of
 from gateway.types import Json
 
 STOP = {
@@ -22,7 +24,7 @@ def message(completion: Mapping[str, Json], call_id: UUID) -> dict[str, Json]:
     content: list[dict[str, Json]] = list(said.get("thinking_blocks") or ())
     if not content and (thought := said.get("reasoning_content") or said.get("reasoning")):
         content.append({"type": "thinking", "thinking": thought, "signature": ""})
-    if text := said.get("content") or said.get("refusal"):
+    if text := text_of(said.get("content")) or said.get("refusal"):
         content.append({"type": "text", "text": text})
     for call in said.get("tool_calls") or ():
         function = call.get("function") or {}
@@ -52,13 +54,14 @@ def _arguments(function: Mapping[str, Json]) -> Json:
 
 def usage(report: Mapping[str, Json]) -> dict[str, Json]:
     """OpenAI's usage in Anthropic's words, whose input tokens leave cached ones out."""
-    details = report.get("prompt_tokens_details") or {}
-    read, written = details.get("cached_tokens") or 0, details.get("cache_write_tokens") or 0
+    details = report.get("prompt_tokens_details")
+    details = details if isinstance(details, dict) else {}
+    read, written = count(details, "cached_tokens"), count(details, "cache_write_tokens")
     return {
-        "input_tokens": max(0, (report.get("prompt_tokens") or 0) - read - written),
+        "input_tokens": max(0, count(report, "prompt_tokens") - read - written),
         "cache_read_input_tokens": read,
         "cache_creation_input_tokens": written,
-        "output_tokens": report.get("completion_tokens") or 0,
+        "output_tokens": count(report, "completion_tokens"),
     }
 
 
@@ -90,7 +93,7 @@ class Events:
         if isinstance(report := chunk.get("usage"), dict):
             self._usage = report
         for choice in chunk.get("choices") or ():
-            if choice.get("index", 0) != 0:
+            if choice.get("index") or 0:
                 continue
             yield from self._delta(choice.get("delta") or {})
             if reason := choice.get("finish_reason"):
@@ -111,7 +114,7 @@ class Events:
                 yield self._change({"type": "signature_delta", "signature": block["signature"]})
             elif block.get("type") == "redacted_thinking":
                 yield from self._into(("redacted", self._blocks), block)
-        if text := delta.get("content") or delta.get("refusal"):
+        if text := text_of(delta.get("content")) or delta.get("refusal"):
             yield from self._into(("text", None), {"type": "text", "text": ""})
             yield self._change({"type": "text_delta", "text": text})
         for call in delta.get("tool_calls") or ():

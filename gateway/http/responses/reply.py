@@ -5,6 +5,8 @@ from time import time
 from typing import Any
 from uuid import UUID
 
+from gateway.prices.usage import count
+from gateway.providers.shape import text_of
 from gateway.types import Json
 
 #: Fields of the request that a response repeats, with what they are when they were not sent.
@@ -33,17 +35,16 @@ def finished(completion: Mapping[str, Json], call_id: UUID, given: Mapping[str, 
     output: list[dict[str, Json]] = []
     if thought := said.get("reasoning_content") or said.get("reasoning"):
         output.append(reasoning_item(call_id, thought))
-    if said.get("content") or said.get("refusal"):
-        output.append(message_item(call_id, [part(kind, text) for kind, text in _texts(said)], "completed"))
+    if texts := _texts(said):
+        output.append(message_item(call_id, [part(kind, text) for kind, text in texts], "completed"))
     output += [call_item(call_id, number, call) for number, call in enumerate(said.get("tool_calls") or ())]
     ending = ended(choice.get("finish_reason"), completion.get("usage"))
     return response(call_id, given, completion.get("model"), output=output, **ending)
 
 
 def _texts(said: Mapping[str, Json]) -> list[tuple[str, str]]:
-    return [
-        (kind, said[field]) for kind, field in (("output_text", "content"), ("refusal", "refusal")) if said.get(field)
-    ]
+    texts = (("output_text", text_of(said.get("content"))), ("refusal", said.get("refusal") or ""))
+    return [(kind, text) for kind, text in texts if text]
 
 
 def ended(reason: Json, usage: Json) -> dict[str, Json]:
@@ -57,15 +58,16 @@ def ended(reason: Json, usage: Json) -> dict[str, Json]:
 
 
 def _usage(report: Mapping[str, Json]) -> dict[str, Json]:
-    inside, outside = report.get("prompt_tokens_details") or {}, report.get("completion_tokens_details") or {}
+    details = (report.get(f"{side}_tokens_details") for side in ("prompt", "completion"))
+    inside, outside = (found if isinstance(found, dict) else {} for found in details)
     return {
-        "input_tokens": report.get("prompt_tokens") or 0,
+        "input_tokens": count(report, "prompt_tokens"),
         "input_tokens_details": {
-            "cached_tokens": inside.get("cached_tokens") or 0, "cache_write_tokens": inside.get("cache_write_tokens") or 0,
+            "cached_tokens": count(inside, "cached_tokens"), "cache_write_tokens": count(inside, "cache_write_tokens"),
         },
-        "output_tokens": report.get("completion_tokens") or 0,
-        "output_tokens_details": {"reasoning_tokens": outside.get("reasoning_tokens") or 0},
-        "total_tokens": report.get("total_tokens") or 0,
+        "output_tokens": count(report, "completion_tokens"),
+        "output_tokens_details": {"reasoning_tokens": count(outside, "reasoning_tokens")},
+        "total_tokens": count(report, "total_tokens"),
     }  # fmt: skip
 
 

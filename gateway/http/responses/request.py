@@ -58,7 +58,7 @@ def _object(given: Mapping[str, Json], name: str) -> Mapping[str, Json]:
 
 
 def _check_include(include: Json) -> None:
-    if not isinstance(include, list) or any(item not in INCLUDE for item in include):
+    if not isinstance(include, list) or any(not isinstance(item, str) or item not in INCLUDE for item in include):
         raise InvalidRequest(f"`include` may hold {' and '.join(sorted(INCLUDE))} here.", param="include")
 
 
@@ -126,9 +126,9 @@ def _message(item: Mapping[str, Json]) -> Message | None:
 def _parts(content: Json) -> list[dict[str, Json]]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
-    if not isinstance(content, list):
+    if not isinstance(content, list | None):
         raise InvalidRequest("The content of an item must be a text or a list of parts.", param="input")
-    return [_part(part) for part in content]
+    return [_part(part) for part in content or ()]
 
 
 def _part(part: Json) -> dict[str, Json]:

@@ -7,6 +7,7 @@ import orjson
 
 from gateway.entry import Entry
 from gateway.http.responses.reply import call_item, ended, message_item, part, reasoning_item, response
+from gateway.providers.shape import text_of
 from gateway.types import Json
 
 Event = dict[str, Any]
@@ -24,7 +25,7 @@ class Events:
         self._calls = 0
         #: What is open: an item's kind with the index of its call or the kind of its part; and its text so far.
         self._place: tuple[str, Any] | None = None
-        self._text = ""
+        self._text: list[str] = []
         self._reason: Json = None
         self._usage: Json = None
 
@@ -61,7 +62,7 @@ class Events:
         yield from self._begin(chunk.get("model"))
         self._usage = chunk.get("usage") or self._usage
         for choice in chunk.get("choices") or ():
-            if choice.get("index", 0) == 0:
+            if not choice.get("index"):
                 yield from self._delta(choice.get("delta") or {})
                 self._reason = choice.get("finish_reason") or self._reason
 
@@ -82,19 +83,19 @@ class Events:
         if thought := delta.get("reasoning_content") or delta.get("reasoning"):
             yield from self._into(("reasoning", None))
             yield self._grow("response.reasoning_summary_text.delta", thought, summary_index=0)
-        if text := delta.get("content"):
+        if text := text_of(delta.get("content")):
             yield from self._into(("message", "output_text"))
             yield self._grow("response.output_text.delta", text, content_index=0, logprobs=[])
-        if text := delta.get("refusal"):
+        if refusal := delta.get("refusal"):
             yield from self._into(("message", "refusal"))
-            yield self._grow("response.refusal.delta", text, content_index=0)
+            yield self._grow("response.refusal.delta", refusal, content_index=0)
         for call in delta.get("tool_calls") or ():
             yield from self._into(("call", call.get("index")), call)
             if arguments := (call.get("function") or {}).get("arguments"):
                 yield self._grow("response.function_call_arguments.delta", arguments)
 
     def _grow(self, kind: str, text: str, **fields: Json) -> Event:
-        self._text += text
+        self._text.append(text)
         return {"type": kind, "item_id": self._item["id"], "output_index": len(self._output), "delta": text, **fields}
 
     def _into(self, place: tuple[str, Any], call: Mapping[str, Json] | None = None) -> Iterator[Event]:
@@ -102,7 +103,7 @@ class Events:
         if self._place == place:
             return
         yield from self._close()
-        self._place, self._text, id = place, "", self._entry.call_id
+        self._place, self._text, id = place, [], self._entry.call_id
         if place[0] == "reasoning":
             self._item = {**reasoning_item(id, ""), "summary": []}
         elif place[0] == "message":
@@ -124,7 +125,7 @@ class Events:
         """Closes the item that is open: its text, its part, itself."""
         if self._place is None:
             return
-        (kind, detail), text, self._place = self._place, self._text, None
+        (kind, detail), text, self._place = self._place, "".join(self._text), None
         at = {"item_id": self._item["id"], "output_index": len(self._output)}
         if kind == "reasoning":
             done = {**reasoning_item(self._entry.call_id, text)}

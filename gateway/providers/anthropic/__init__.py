@@ -37,7 +37,7 @@ class Anthropic(Provider):
         url = request.base_url.rstrip("/") + "/messages"
         if not request.stream:
             async with posted(request, http, url, headers=headers, body=body) as response:
-                reply = completion((await whole(response))[1])
+                reply = completion((await whole(request, response))[1])
             yield Piece(orjson.dumps(reply), [reply], final=True)
             return
         chunks = Chunks()

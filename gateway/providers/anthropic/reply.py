@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from gateway.prices.usage import count, whole
 from gateway.types import Json
 
 FINISH = {
@@ -49,22 +50,24 @@ def completion(message: Mapping[str, Json]) -> dict[str, Json]:
     }
 
 
-def usage(report: Mapping[str, Json]) -> dict[str, Json]:
-    """Anthropic's usage in OpenAI's words, whose prompt tokens include cached ones.
+def usage(report: Mapping[str, Json]) -> dict[str, Json] | None:
+    """Anthropic's usage in OpenAI's words, whose prompt tokens include cached ones; None where it cannot be read.
 
     Source: Anthropic's API reference, "Usage": "Total input tokens in a request is the summation of input_tokens,
     cache_creation_input_tokens, and cache_read_input_tokens"; output tokens include thinking.
     """
-    read, written = _count(report, "cache_read_input_tokens"), _count(report, "cache_creation_input_tokens")
-    prompt = _count(report, "input_tokens") + read + written
-    output = _count(report, "output_tokens")
+    uncached, output = whole(report.get("input_tokens")), whole(report.get("output_tokens"))
+    read, written = (whole(report.get(f"cache_{part}_input_tokens") or 0) for part in ("read", "creation"))
+    if uncached is None or output is None or read is None or written is None:
+        return None
+    prompt = uncached + read + written
     return {
         "prompt_tokens": prompt,
         "completion_tokens": output,
         "total_tokens": prompt + output,
         "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written},
         "completion_tokens_details": {
-            "reasoning_tokens": _count(_dict(report.get("output_tokens_details")), "thinking_tokens")
+            "reasoning_tokens": count(_dict(report.get("output_tokens_details")), "thinking_tokens")
         },
     }
 
@@ -103,7 +106,8 @@ class Chunks:
                 yield self._delta({}, _finish(_dict(event.get("delta")).get("stop_reason")))
             case "message_stop":
                 self.finished = True
-                yield {**self._base, "choices": [], "usage": usage(self._usage)}
+                if report := usage(self._usage):
+                    yield {**self._base, "choices": [], "usage": report}
 
     def _start(self, index: int, block: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
         match block.get("type"):
@@ -113,14 +117,14 @@ class Chunks:
             case "thinking" | "redacted_thinking":
                 self._thinking[index] = dict(block)
             case "text" if block.get("text"):
-                yield self._delta({"content": block["text"]})
+                yield self._delta({"content": str(block["text"])})
 
     def _add(self, index: int, delta: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
         match delta.get("type"):
             case "text_delta":
-                yield self._delta({"content": delta.get("text")})
+                yield self._delta({"content": str(delta.get("text") or "")})
             case "input_json_delta" if index in self._tools and delta.get("partial_json"):
-                arguments = {"arguments": delta["partial_json"]}
+                arguments = {"arguments": str(delta["partial_json"])}
                 yield self._delta({"tool_calls": [{"index": self._tools[index], "function": arguments}]})
             case "thinking_delta" if index in self._thinking:
                 block, text = self._thinking[index], str(delta.get("thinking") or "")
@@ -134,7 +138,7 @@ class Chunks:
 
 
 def _call(block: Mapping[str, Json], arguments: str) -> dict[str, Json]:
-    function = {"name": block.get("name"), "arguments": arguments}
+    function = {"name": str(block.get("name") or ""), "arguments": arguments}
     return {"id": block.get("id"), "type": "function", "function": function}
 
 
@@ -153,8 +157,3 @@ def _dict(value: Json) -> Mapping[str, Json]:
 
 def _list(value: Json) -> list[Mapping[str, Json]]:
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
-def _count(report: Mapping[str, Json], name: str) -> int:
-    value = report.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

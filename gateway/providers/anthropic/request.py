@@ -64,6 +64,13 @@ def _number(value: Json) -> float:
     return value
 
 
+def _list(given: Mapping[str, Json], name: str) -> list[Json]:
+    value = given.get(name) or []
+    if not isinstance(value, list):
+        raise Untranslatable(f"{name} must be a list")
+    return value
+
+
 def _conversation(messages: Sequence[Mapping[str, Json]]) -> tuple[list[Block], list[Block]]:
     """System blocks, and turns in which messages of one side in a row are one."""
     system: list[Block] = []
@@ -142,11 +149,11 @@ def _cache_control(given: Json) -> Json:
 
 def _assistant(message: Mapping[str, Json]) -> Iterator[Block]:
     """Thinking first and tool calls last, as Anthropic wrote them."""
-    yield from message.get("thinking_blocks") or ()
+    yield from _list(message, "thinking_blocks")
     yield from _blocks(message.get("content"), images=False)
     if refusal := message.get("refusal"):
         yield {"type": "text", "text": refusal}
-    for call in message.get("tool_calls") or ():
+    for call in _list(message, "tool_calls"):
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict):
             raise Untranslatable("Anthropic knows tool calls of functions only")
@@ -171,7 +178,7 @@ def _tool_result(message: Mapping[str, Json]) -> Block:
 
 
 def _tools(given: Mapping[str, Json]) -> dict[str, Json]:
-    tools = [_tool(tool) for tool in given.get("tools") or ()]
+    tools = [_tool(tool) for tool in _list(given, "tools")]
     choice, single = given.get("tool_choice"), given.get("parallel_tool_calls") is False
     if not tools:
         return {}
@@ -215,14 +222,15 @@ def _output(given: Mapping[str, Json]) -> dict[str, Json]:
     if wanted is not None and not isinstance(wanted, dict):
         raise Untranslatable("response_format must be an object")
     if wanted and wanted.get("type") == "json_schema":
-        schema = (wanted.get("json_schema") or {}).get("schema")
+        schema = wanted.get("json_schema")
+        schema = schema.get("schema") if isinstance(schema, dict) else None
         if not isinstance(schema, dict):
             raise Untranslatable("response_format.json_schema needs a schema")
         config["format"] = {"type": "json_schema", "schema": schema}
     elif wanted and wanted.get("type") != "text":
         raise Untranslatable(f"Anthropic has no response_format {wanted.get('type')!r}; send a json_schema")
     if (effort := given.get("reasoning_effort")) is not None and effort != "none":
-        if effort not in EFFORTS:
+        if not isinstance(effort, str) or effort not in EFFORTS:
             raise Untranslatable(f"reasoning_effort must be one of {', '.join(EFFORTS)} or none, not {effort!r}")
         config["effort"] = EFFORTS[effort]
     return {"output_config": config} if config else {}

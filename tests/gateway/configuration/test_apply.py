@@ -177,7 +177,7 @@ def test_keys_are_encrypted_bound_to_their_host_and_left_out_of_exports():
         (BASE.replace("https://models.example.com/v1", "http://127.0.0.1:1/v1"), "c.toml:4: provider local: 127.0.0.1 is not a public"),
         (BASE.replace("https://models.example.com/v1", "http://169.254.169.254/v1"), "169.254.169.254 is not a public address"),
         (BASE.replace("https://models", "https://me:pw@models"), "c.toml:4: provider local: a base_url holds neither credentials"),
-        (BASE.replace("[routes.fast]", 'api_key_env = "DATABASE_URL"\n[routes.fast]'), "c.toml:6: provider local: the variable DATABASE_URL may not"),
+        (BASE.replace("[routes.fast]", 'api_key_env = "DATABASE_URL"\n[routes.fast]'), "c.toml:6: provider local: The variable DATABASE_URL may not"),
         (BASE + '[prompts."support.reply"]\nmessages = [{role = "user", content = "{{ x"}]', "c.toml:12: prompt support.reply: The prompt is no valid"),
         (BASE + '[prompts.nope]\nmessages = [{role = "user", content = "x"}]', "There is no 'nope' in features"),
         ('[[prices]]\nprovider = "p"\nmodel = "m"\ninput_usd_per_mtok = 2000001', "more than one dollar a token"),

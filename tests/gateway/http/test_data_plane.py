@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.models import Call
+from gateway.models import Call, Payload, Target
 from tests.server import Server
 
 
@@ -23,6 +23,7 @@ def post(world, server):
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
             return client.post(path, content=content, headers=headers)
 
+        send.catch_up = server.catch_up
         yield send
 
 
@@ -57,6 +58,93 @@ def test_bad_bodies_say_what_to_do(post, body, words):
     assert answer.status_code == 400 and words in answer.json()["error"]["message"]
     assert set(answer.json()["error"]) == {"message", "type", "code", "param"}
     assert Call.objects.count() == 0
+
+
+DEEP = b"[" * 201 + b"]" * 201
+
+
+@pytest.mark.parametrize(
+    "path, body, status",
+    [
+        ("/v1/chat/completions", b'{"model": "f", "messages": [{"role": "user", "content": "x"}], "metadata": ' + DEEP + b"}", 400),
+        ("/v1/chat/completions", b'{"model": "f", "messages": [{"role": "user", "content": "\\ud800"}]}', 400),
+        ("/v1/chat/completions", {"model": "f", "messages": MESSAGES, "tools": 5}, 200),
+        ("/v1/chat/completions", {"model": "a", "messages": MESSAGES, "tools": 5}, 400),
+        ("/v1/chat/completions", {"model": "a", "messages": MESSAGES, "reasoning_effort": []}, 400),
+        ("/v1/chat/completions", {"model": "a", "messages": [{"role": "assistant", "tool_calls": 5}]}, 400),
+        ("/v1/chat/completions", {"model": "a", "messages": [{"role": "assistant", "thinking_blocks": 5}]}, 400),
+        ("/v1/chat/completions", {"model": "a", "messages": MESSAGES, "response_format": {"type": "json_schema", "json_schema": "x"}}, 400),
+        ("/v1/responses", {"model": "f", "input": "x", "include": [[]]}, 400),
+        ("/v1/responses", {"model": "f", "input": [{"role": "user", "content": 5}]}, 400),
+        ("/v1/responses", {"model": "f", "input": [{"type": "function_call_output", "output": 5}]}, 400),
+        ("/v1/chat/completions", {"model": "p", "messages": [{"role": "user", "content": "[" * 3000 + "]" * 3000}]}, 200),
+        ("/v1/chat/completions", {"model": "p", "messages": [{"role": "user", "content": '{"a": "\\ud800 jane@example.com"}'}]}, 200),
+    ],
+)  # fmt: skip
+def test_what_a_fuzz_found(world, provider, post, path, body, status):
+    """Each of these was an error inside the gate."""
+    world.feature("a", (world.kind("anthropic"), "echo"))
+    world.feature("p", policy=world.policy("p", outbound="pseudonymise", entities=["EMAIL_ADDRESS"]))
+    post.catch_up()
+    answer = post(body, path)
+    assert answer.status_code == status, answer.text
+    assert len(provider.requests) == Call.objects.count() == (status == 200)
+
+
+def test_a_text_that_cannot_be_checked_in_the_routes_time_is_refused(world, provider, post):
+    """It would hold up every other call whose text has to be checked: this one for several minutes."""
+    world.feature("p", route={"timeout_s": 1}, policy=world.policy("p", outbound="pseudonymise"))
+    post.catch_up()
+    answer = post(
+        {"model": "p", "messages": [{"role": "user", "content": "Jane Doe wrote to Mr. Smith in Paris. " * 100_000}]}
+    )
+    assert answer.status_code == 403 and "could not be checked for personal data" in answer.json()["error"]["message"]
+    assert provider.requests == [] and Call.objects.get().outcome == "refused_policy"
+
+
+def test_a_nul_is_passed_on_and_does_not_keep_the_row_from_being_written(post, provider):
+    """PostgreSQL has no NUL in any text."""
+    messages = [{"role": "system", "content": "a\x00b"}, {"role": "user", "content": "c\x00d \\\\u0000"}]
+    answer = post({"model": "f", "messages": messages})
+    assert answer.json()["choices"][0]["message"]["content"] == "c\x00d \\\\u0000"
+    stored = Payload.objects.get(id=Call.objects.get().id).content["messages"]
+    assert [message["content"] for message in stored] == ["a\ufffdb", "c\ufffdd \\\\u0000"]
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        "00-" + "z" * 32 + "-" + "1" * 16 + "-01",
+        "00-" + "0" * 32 + "-" + "1" * 16 + "-01",
+        "00-" + "+1" * 16 + "-" + "1" * 16 + "-01",
+    ],
+)
+def test_a_trace_that_is_none_is_left_out(post, trace):
+    assert post({"model": "f", "messages": MESSAGES}, traceparent=trace).status_code == 200
+    assert (Call.objects.get().trace_id, Call.objects.get().span_id) == ("", "")
+
+
+def test_an_error_quotes_only_so_much(post):
+    for body in (
+        {"model": "f", "messages": MESSAGES, "n": "x" * 100_000},
+        {"model": "x" * 100_000, "messages": MESSAGES},
+    ):
+        assert len(post(body).content) < 3000
+
+
+def test_errors_carry_the_id_of_their_call(world, post):
+    world.feature("failing", "status:503")
+    post.catch_up()
+    answer = post({"model": "failing", "messages": MESSAGES})
+    assert answer.headers["x-tollhouse-call-id"] == str(Call.objects.get().id)
+
+
+def test_what_is_configured_wrongly_is_an_error_that_says_so(world, post):
+    Target.objects.all().delete()
+    world.feature("g", (world.kind("openia"), "m"))
+    post.catch_up()
+    assert "The route f has no target" in post({"model": "f", "messages": MESSAGES}).json()["error"]["message"]
+    assert "'openia' is no kind of provider" in post({"model": "g", "messages": MESSAGES}).json()["error"]["message"]
 
 
 def test_unknown_paths_and_methods(post, server):

@@ -49,12 +49,27 @@ details = st.one_of(
 )
 
 
+def report_negative(report):
+    return min(report["prompt_tokens"], report["completion_tokens"]) < 0
+
+
+@pytest.mark.parametrize("count", [-1, "20", 2.5, 10**30, 1e30, float("inf"), float("nan"), True, [20], None])
+def test_a_report_that_does_not_say_what_was_used_is_none(count):
+    assert from_openai({"prompt_tokens": count, "completion_tokens": 5, "total_tokens": 25}) is None
+    assert from_openai({"prompt_tokens": 20, "completion_tokens": count}) is None
+
+
 @given(st.fixed_dictionaries({}, optional={
     "prompt_tokens": counts, "completion_tokens": counts, "total_tokens": counts,
     "prompt_tokens_details": details, "completion_tokens_details": details,
 }))  # fmt: skip
 def test_whatever_a_provider_sends_gives_parts_that_are_not_negative(report):
-    usage, adds_up = from_openai(report)
+    if (found := from_openai(report)) is None:
+        assert not {type(report.get("prompt_tokens")), type(report.get("completion_tokens"))} <= {
+            int
+        } or report_negative(report)
+        return
+    usage, adds_up = found
     assert all(getattr(usage, part) >= 0 for part in Usage.__slots__ if part != "estimated")
     if adds_up and type(report.get("total_tokens")) is int:
         assert usage.total_tokens == report["total_tokens"]

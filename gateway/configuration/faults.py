@@ -1,0 +1,106 @@
+"""Faults of what is configured: rows that are each in order, and together let calls fail or limits do nothing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+
+from django.db.models import Count, Sum
+
+from budgets.models import Budget
+from gateway.models import Deployment, Feature, Key, Provider, Route, Target
+from gateway.prices.book import PriceBook
+from gateway.providers import KINDS
+from redaction.engine import model
+from redaction.policies import NER_ENTITIES
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong and what to do. Under an `id` that begins with E calls fail; under W they may."""
+
+    id: str
+    what: str
+    hint: str
+
+
+def faults() -> Iterator[Fault]:
+    """All faults of the configuration as the database has it now."""
+    yield from _routes()
+    yield from _providers()
+    yield from _references()
+    yield from _prompts()
+    yield from _prices()
+    yield from _redaction()
+
+
+def _routes() -> Iterator[Fault]:
+    for route in Route.objects.annotate(count=Count("targets")).filter(count=0, features__isnull=False).distinct():
+        yield Fault("E010", f"The route {route.name} has no target.", "Add a provider and model to it.")
+
+
+def _providers() -> Iterator[Fault]:
+    for provider in Provider.objects.all():
+        if provider.kind not in KINDS:
+            hint = f"There are {', '.join(sorted(KINDS))}."
+            yield Fault("E011", f"The provider {provider.name} is of the kind {provider.kind!r}, which is none.", hint)
+        elif provider.kind == "litellm" and find_spec("litellm") is None:
+            hint = "Install Tollhouse with its extra `litellm`."
+            yield Fault("E012", f"The provider {provider.name} needs the package litellm.", hint)
+
+
+def _references() -> Iterator[Fault]:
+    features = set(Feature.objects.values_list("slug", flat=True))
+    for key in Key.objects.filter(revoked_at=None).exclude(default_feature="").exclude(default_feature__in=features):
+        what = f"The key {key.name} has the default feature {key.default_feature}, which does not exist."
+        yield Fault("W005", what, "Add the feature, or change the key's default.")
+    routes = {f"route:{name}" for name in Route.objects.values_list("name", flat=True)}
+    for budget in Budget.objects.filter(active=True).exclude(on_hard="block").exclude(on_hard__in=routes):
+        what = f"The budget {budget} diverts to {budget.on_hard}, which does not exist."
+        yield Fault("W006", what, "Until it does, calls that do not fit are refused.")
+
+
+def _prompts() -> Iterator[Fault]:
+    for deployment in Deployment.objects.select_related("prompt__feature").annotate(weight=Sum("variants__weight")):
+        if not deployment.weight:
+            what = f"The prompt of {deployment.prompt.feature.slug} has no live version."
+            yield Fault("W007", what, "Put one live; until then calls with `variables` are refused.")
+
+
+def _prices() -> Iterator[Fault]:
+    prices, now = PriceBook.load(), datetime.now(UTC)
+    limits = list(Budget.objects.filter(active=True, metric=Budget.Metric.USD))
+    seen: set[str] = set()
+    for target in Target.objects.select_related("provider").prefetch_related("route__features"):
+        provider, named = target.provider, str(target)
+        if named in seen or prices.find(provider.price_provider or provider.name, target.model, now):
+            continue
+        for feature in target.route.features.all():
+            limited = any(_counts_in(budget, feature.slug, target) for budget in limits)
+            if feature.unpriced == Feature.Unpriced.REFUSE or limited:
+                seen.add(named)
+                what = f"No price is known for {named}, so calls of {feature.slug} to it are refused."
+                yield Fault("W008", what, "Add a [[prices]] entry to the catalog.")
+                break
+
+
+def _counts_in(budget: Budget, feature: str, target: Target) -> bool:
+    """Whether calls of a feature to a target may count in the budget."""
+    return (
+        budget.feature in ("", feature)
+        and budget.model in ("", target.model)
+        and budget.provider in ("", target.provider.name)
+    )
+
+
+def _redaction() -> Iterator[Fault]:
+    name = model()
+    if not name or Path(name).exists() or (name.isidentifier() and find_spec(name)):
+        return
+    for feature in Feature.objects.select_related("policy"):
+        policy = feature.policy.as_policy()
+        if policy.scans and not set(policy.entities).isdisjoint(NER_ENTITIES):
+            what = f"The redaction model {name!r}, which the policy {policy.name} needs, is not installed."
+            yield Fault("E013", what, "Install it, or set TOLLHOUSE_REDACTION_MODEL; until then calls are refused.")
+            return
