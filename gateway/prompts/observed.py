@@ -1,6 +1,7 @@
 """Observed versions: prompts that callers bring themselves get an address too, so that none is nameless."""
 
 import asyncio
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Mapping
@@ -36,7 +37,8 @@ class Observed:
     """Which observed versions this process has recorded, and the recording of new ones, off the calls' way."""
 
     def __init__(self) -> None:
-        self._addresses: dict[str, str] = {}
+        #: By the text's hash: texts are as long as callers like.
+        self._addresses: dict[bytes, str] = {}
         self._day: date | None = None
         self._seen: set[tuple[str, str]] = set()
         self._counts: Counter[str] = Counter()
@@ -46,11 +48,12 @@ class Observed:
         """The address of the system message, recorded at its first sight, up to the feature's cap."""
         # PostgreSQL has no NUL in any text.
         text = text.replace("\0", "\ufffd")
-        if text not in self._addresses:
+        hashed = hashlib.blake2b(text.encode(), digest_size=16).digest()
+        if hashed not in self._addresses:
             if len(self._addresses) >= 10_000:
                 self._addresses.clear()
-            self._addresses[text] = address(_content(text))
-        found = self._addresses[text]
+            self._addresses[hashed] = address(_content(text))
+        found = self._addresses[hashed]
         self._note(feature, found, text)
         return found
 
