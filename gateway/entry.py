@@ -9,19 +9,8 @@ from uuid import UUID
 from opentelemetry import trace as otel
 
 from gateway.errors import GatewayError, ProviderError
-from gateway.ledger.operations import Row
-from gateway.types import TOKEN_PARTS, ZERO, Ask
-
-BLANK: Row = {
-    "prompt_version": "", "variant": "", "route": "", "provider": "", "model_asked": "", "model_served": "",
-    "attempts": 0, "fallback_from": "", "cache_hit": False, "parent": None,
-    **dict.fromkeys(TOKEN_PARTS, 0),
-    "usage_estimated": False, "usage_adds_up": True,
-    "price_id": None, "cost_usd": ZERO, "held_usd": None, "overrun_usd": ZERO,
-    "latency_ms": 0.0, "first_token_ms": None, "gate_ms": 0.0, "redaction_ms": 0.0,
-    "tool_calls": 0, "outcome": "ok", "error_class": "", "reason": "", "http_status": None, "finish_reason": "",
-    "policy": "",
-}  # fmt: skip
+from gateway.ledger.operations import BLANK, Row
+from gateway.types import Ask
 
 
 class Entry:
