@@ -25,7 +25,7 @@ class Heard:
         self.began = True
         self.complete = piece.final
         for event in piece.events:
-            if model := event.get("model"):
+            if (model := event.get("model")) and model != self.model:
                 self.model = str(model)[:200]
             if isinstance(usage := event.get("usage"), Mapping):
                 self.usage = usage
@@ -37,7 +37,8 @@ class Heard:
                     self._add_choice(choice)
 
     def _add_choice(self, choice: dict[str, Json]) -> None:
-        self.finish_reason = str(choice.get("finish_reason") or self.finish_reason)[:40]
+        if reason := choice.get("finish_reason"):
+            self.finish_reason = str(reason)[:40]
         index = choice.get("index")
         index = index if isinstance(index, int) else 0
         if isinstance(message := choice.get("message"), dict):

@@ -43,7 +43,7 @@ def create(
 
 def digest(key: str) -> str:
     """The keyed hash (HMAC-SHA256, hex) under which a key is stored."""
-    return hmac.new(_pepper("api key"), key.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(_pepper("api key"), key.encode(), "sha256").hex()
 
 
 def find(catalog: Catalog, presented: str, at: datetime) -> KeyInfo | None:
