@@ -8,6 +8,8 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any
 
+import uvloop
+
 from gateway.errors import LedgerUnavailable
 from gateway.gate import Gate
 
@@ -80,7 +82,7 @@ def stop() -> None:
 
 
 def _start_thread() -> Engine:
-    loop = asyncio.new_event_loop()
+    loop = uvloop.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="tollhouse", daemon=True)
     thread.start()
     try:
