@@ -1,22 +1,9 @@
 """spaCy for Presidio, with only what is used: a tokenizer, and the named entities where a policy asks for them."""
 
-import sys
-from types import ModuleType
 from typing import Any
 
-#: spaCy imports its command line with itself: 11 MB that nothing here uses. While it is imported, this stands in for it.
-_INSTEAD = {"spacy.cli": ModuleType("spacy.cli"), "spacy.cli.info": ModuleType("spacy.cli.info")}
-_INSTEAD["spacy.cli.info"].info = None  # type: ignore[attr-defined]  # the one name that spaCy takes from it
-if "spacy" not in sys.modules:
-    sys.modules |= _INSTEAD
-
-import spacy  # noqa: E402
-
-for _name, _module in _INSTEAD.items():
-    if sys.modules.get(_name) is _module:
-        del sys.modules[_name]
-
-from presidio_analyzer.nlp_engine import NerModelConfiguration, NlpArtifacts, SpacyNlpEngine  # noqa: E402
+import spacy
+from presidio_analyzer.nlp_engine import NerModelConfiguration, NlpArtifacts, SpacyNlpEngine
 
 #: Labels of spaCy's English models → Presidio's entities. Others (dates, numbers, works) are no personal data to us.
 LABELS = {

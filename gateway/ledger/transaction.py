@@ -145,16 +145,18 @@ class Transaction:
         """
         rules, then = self.memory.rules, self.memory.now
         candidates = [[Candidate(bid, rules.budgets_for(h.at(bid))) for bid in h.bids] for h in holds]
-        budgets = {rule.id: rule for listed in candidates for c in listed for rule in c.budgets}
-        if then is None or any((id, rules.window(r, then)[0]) not in self.memory.windows for id, r in budgets.items()):
+        if then is None:
             return None
-        known = {id: self.memory.windows[id, rules.window(rule, then)[0]] for id, rule in budgets.items()}
-        ends_at = min((rules.window(rule, then)[1] for rule in budgets.values()), default=None)
+        bounds = {rule.id: rules.window(rule, then) for listed in candidates for c in listed for rule in c.budgets}
+        known = {id: self.memory.windows.get((id, starts_at), 0) for id, (starts_at, _) in bounds.items()}
+        if not all(known.values()):
+            return None
         _, [(now, revision)], locked, took = await self.link.burst(
             ("begin",), ("state",), *self._locking(ids | set(known.values()), taking, moving)
         )
-        moved_on = revision is None or revision != rules.revision or (ends_at is not None and now >= ends_at)
-        if moved_on or not self._lock(locked, took):
+        same_rules = revision is not None and revision == rules.revision
+        same_windows = all(starts_at <= now < ends_at for starts_at, ends_at in bounds.values())
+        if not (same_rules and same_windows and self._lock(locked, took)):
             await self.link.burst(("rollback",))
             self._locked, self._taken = {}, {}
             return None
