@@ -9,6 +9,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
+import uvloop
+
 from gateway.errors import LedgerUnavailable
 from gateway.gate import Gate
 
@@ -107,7 +109,7 @@ def standing_in(make: Callable[[], Coroutine[Any, Any, Gate]]) -> Iterator[None]
 
 
 def _start_thread(make: Callable[[], Coroutine[Any, Any, Gate]]) -> Engine:
-    loop = asyncio.new_event_loop()
+    loop = uvloop.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="tollhouse", daemon=True)
     thread.start()
     try:

@@ -1,8 +1,6 @@
 """The row of a call while the call is under way."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 from uuid import UUID
@@ -10,20 +8,8 @@ from uuid import UUID
 from opentelemetry import trace as otel
 
 from gateway.errors import GatewayError, ProviderError
-from gateway.ledger.operations import Row
-from gateway.types import TOKEN_PARTS, ZERO, Ask
-
-BLANK: Row = {
-    "prompt_version": "", "variant": "", "route": "", "provider": "", "model_asked": "", "model_served": "",
-    "attempts": 0, "fallback_from": "", "cache_hit": False, "parent": None,
-    **dict.fromkeys(TOKEN_PARTS, 0),
-    "usage_estimated": False, "usage_adds_up": True,
-    "price_id": None, "cost_usd": ZERO, "held_usd": None, "overrun_usd": ZERO,
-    "latency_ms": 0.0, "first_token_ms": None, "gate_ms": 0.0, "redaction_ms": 0.0,
-    "tool_calls": 0, "outcome": "ok", "error_class": "", "reason": "", "http_status": None, "finish_reason": "",
-    "policy": "",
-}  # fmt: skip
-
+from gateway.ledger.operations import BLANK, Row
+from gateway.types import Ask
 
 #: Trace and span id of a W3C `traceparent`: of all versions but ff, and neither id all zeros.
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
@@ -67,14 +53,9 @@ class Entry:
     def elapsed_ms(self) -> float:
         return (perf_counter() - self.began) * 1000
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Adds the time spent inside to the stage of that name."""
-        start = perf_counter()
-        try:
-            yield
-        finally:
-            self.stages[name] = self.stages.get(name, 0.0) + (perf_counter() - start) * 1000
+    def stage(self, name: str) -> "Stage":
+        """A block whose time is added to the stage of that name."""
+        return Stage(self.stages, name)
 
     def first_token(self) -> None:
         """Notes the moment of a stream's first piece; later ones change nothing."""
@@ -98,6 +79,22 @@ class Entry:
         if self.attempts:
             self.row["trace"]["attempts"] = self.attempts
         return self.row
+
+
+class Stage:
+    """A block around a stage. No generator, as every call passes through seven of them."""
+
+    __slots__ = ("_name", "_stages", "_start")
+
+    def __init__(self, stages: dict[str, float], name: str) -> None:
+        self._stages = stages
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._start = perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        self._stages[self._name] = self._stages.get(self._name, 0.0) + (perf_counter() - self._start) * 1000
 
 
 def trace_context(traceparent: str) -> tuple[str, str]:

@@ -91,7 +91,8 @@ class Health:
         if breaker is None:
             options = self._options
             breaker = self._breakers[name] = Breaker(options.BREAKER_FAILURES, options.BREAKER_OPEN_S)
-        async with self._place(target, patience_s):
+        place = await self._place(target, patience_s)
+        try:
             if not breaker.enter():
                 times = self._options.BREAKER_FAILURES
                 raise LeftAlone(f"{name} failed {times} times in a row and is left alone for a while.")
@@ -104,13 +105,15 @@ class Health:
                 raise
             finally:
                 breaker.leave(well=well)
+        finally:
+            if place is not None:
+                place.release()
 
-    @asynccontextmanager
-    async def _place(self, target: TargetInfo, patience_s: float) -> AsyncIterator[None]:
+    async def _place(self, target: TargetInfo, patience_s: float) -> asyncio.Semaphore | None:
+        """A place where the provider has a limit, to be released."""
         limit = target.provider.max_concurrent
         if limit is None:
-            yield
-            return
+            return None
         # By limit too, so that a changed one holds from the next call on.
         slots = self._slots.setdefault((str(target), limit), asyncio.Semaphore(limit))
         try:
@@ -121,7 +124,4 @@ class Health:
                 f"{target} has {limit} calls under way already, its limit in this process, and none of them ended in time.",
                 transient=True, billable=False,
             ) from None  # fmt: skip
-        try:
-            yield
-        finally:
-            slots.release()
+        return slots

@@ -29,7 +29,7 @@ class Heard:
         self.began = True
         self.complete = piece.final
         for event in piece.events:
-            if model := event.get("model"):
+            if (model := event.get("model")) and model != self.model:
                 self.model = str(model)[:200]
             if not self.id and isinstance(created := event.get("created"), int):
                 self.id, self.created = str(event.get("id") or "")[:200], created

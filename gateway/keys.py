@@ -94,7 +94,7 @@ def with_use(rows: models.QuerySet[Key]) -> models.QuerySet[Any]:
 
 def digest(key: str) -> str:
     """The keyed hash (HMAC-SHA256, hex) under which a key is stored."""
-    return hmac.new(pepper("api key"), key.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(pepper("api key"), key.encode(), "sha256").hex()
 
 
 def find(catalog: Catalog, presented: str, at: datetime) -> KeyInfo | None:

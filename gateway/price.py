@@ -56,10 +56,9 @@ def _bid(
     """The dearer of the standard price and that of the tier asked for: a provider may fall back to either."""
     usd = None
     if quote:
-        usd = max(
-            most_usd(input_tokens=input_tokens, output_tokens=output_tokens, rates=rates)
-            for rates in (quote.rates, quote.rates.variant(tier))
-        )
+        usd = most_usd(input_tokens=input_tokens, output_tokens=output_tokens, rates=quote.rates)
+        if (asked := quote.rates.variant(tier)) is not quote.rates:
+            usd = max(usd, most_usd(input_tokens=input_tokens, output_tokens=output_tokens, rates=asked))
     return Bid(
         provider=target.provider.name, model=target.model, usd=usd, input_tokens=input_tokens,
         output_tokens=output_tokens, price_id=quote.id if quote else None,

@@ -77,16 +77,15 @@ class Record:
         settling.add_done_callback(_ended)
         if error is not None and not isinstance(error, Exception):
             return
-        try:
-            async with asyncio.timeout(ROW_TIMEOUT_S):
-                await asyncio.shield(settling)
-        except TimeoutError:
-            if error is None:
-                raise LedgerUnavailable(
-                    "The reply came, but the ledger's database did not take its row in time, so the reply is withheld. The "
-                    "row is written as soon as the database answers.",
-                    call_id=self.entry.call_id,
-                ) from None
+        done, _ = await asyncio.wait({settling}, timeout=ROW_TIMEOUT_S)
+        if done:
+            settling.result()
+        elif error is None:
+            raise LedgerUnavailable(
+                "The reply came, but the ledger's database did not take its row in time, so the reply is withheld. The "
+                "row is written as soon as the database answers.",
+                call_id=self.entry.call_id,
+            )
 
     def _conclude(self, error: BaseException | None) -> None:
         """Fills in how the call ended and what it used."""

@@ -1,5 +1,6 @@
 """The data plane: a small ASGI application in front of Django, in the same process and event loop."""
 
+import gc
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -67,8 +68,19 @@ async def _lifespan(receive: Receive, send: Send) -> None:
                 logger.error("the gate did not open: %s", str(error).strip().splitlines()[0])
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
+            _calm_gc()
             await send({"type": "lifespan.startup.complete"})
         else:
             await engine.release()
             await send({"type": "lifespan.shutdown.complete"})
             return
+
+
+def _calm_gc() -> None:
+    """Collects garbage less often: a call leaves next to no cycles behind, and looking for them took a tenth of its time.
+
+    What was loaded so far stays for good and is not looked at again. Only here, as the process is the server's.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)

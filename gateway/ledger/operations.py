@@ -12,6 +12,18 @@ from gateway.types import TOKEN_PARTS, ZERO
 
 Row = dict[str, Any]
 
+#: A row that says nothing yet, as far as that is the same for every call.
+BLANK: Row = {
+    "prompt_version": "", "variant": "", "route": "", "provider": "", "model_asked": "", "model_served": "",
+    "attempts": 0, "fallback_from": "", "cache_hit": False, "parent": None,
+    **dict.fromkeys(TOKEN_PARTS, 0),
+    "usage_estimated": False, "usage_adds_up": True,
+    "price_id": None, "cost_usd": ZERO, "held_usd": None, "overrun_usd": ZERO,
+    "latency_ms": 0.0, "first_token_ms": None, "gate_ms": 0.0, "redaction_ms": 0.0,
+    "tool_calls": 0, "outcome": "ok", "error_class": "", "reason": "", "http_status": None, "finish_reason": "",
+    "policy": "",
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bid:
@@ -23,6 +35,10 @@ class Bid:
     input_tokens: int
     output_tokens: int
     price_id: int | None = None
+
+    def __hash__(self) -> int:
+        # The amounts stay out: to hash a Decimal takes longer than all else that is done with a bid.
+        return hash((self.provider, self.model))
 
     @property
     def tokens(self) -> int:
@@ -78,7 +94,9 @@ class Hold:
 
     def at(self, bid: Bid) -> Scope:
         """The scope of this call when it goes to the bid's target."""
-        return self.scope._replace(model=bid.model, provider=bid.provider)
+        # Twenty times as fast as `_replace`, for each bid of each call.
+        feature, tenant, key, user, cohort, _, _ = self.scope
+        return Scope(feature, tenant, key, user, cohort, bid.model, bid.provider)
 
     def amount(self, metric: Metric, bid: Bid) -> Decimal | None:
         """What this call would hold in a window of that metric; None for money without a price."""
@@ -89,9 +107,9 @@ class Hold:
         return None if bid.usd is None else bid.usd + self.spent_usd
 
     def draft_for(self, bid: Bid) -> Row:
-        """The `lost` row: all that was held counts as spent, and as an estimate."""
+        """The `lost` row as far as it is not BLANK: all that was held counts as spent, and as an estimate."""
         return {
-            **self.draft,
+            **{name: value for name, value in self.draft.items() if name not in BLANK or value != BLANK[name]},
             "outcome": "lost",
             "reason": "The process that made this call ended before it was settled; all that was held counts as spent.",
             "provider": bid.provider,
@@ -136,7 +154,9 @@ class Settle:
         """What this call counts in a window of that metric; nothing where its hold was granted after it had left."""
         if self.never_admitted:
             return ZERO
-        return {"usd": self.usd, "tokens": Decimal(self.tokens), "calls": Decimal(1)}[metric]
+        if metric == "usd":
+            return self.usd
+        return Decimal(self.tokens if metric == "tokens" else 1)
 
 
 Operation = Hold | Settle

@@ -10,11 +10,10 @@ from uuid import UUID
 
 import orjson
 import psycopg
-from psycopg import AsyncConnection
-from psycopg.rows import TupleRow
 
 from budgets.rules import BudgetRule, Metric, Rules
 from gateway.ledger import alerts
+from gateway.ledger.link import Link, Rows, array
 from gateway.ledger.operations import Bid, Grant, Hold, Operation, Refusal, Row, Settle
 from gateway.ledger.reading import load_rules
 from gateway.models import Call
@@ -24,10 +23,19 @@ from gateway.types import ZERO
 SQL = queries("ledger.sql")
 SQL["insert_calls"] = SQL["insert_calls"].format(columns=", ".join(str(f.column) for f in Call._meta.concrete_fields))
 
+#: What a transaction is made of; the writer's connection has it prepared.
+STATEMENTS = {
+    name: SQL[name]
+    for name in (
+        "begin", "state", "make_windows", "find_windows", "held_windows", "lock_windows", "take_holds", "find_calls",
+        "update_windows", "insert_holds", "insert_calls", "insert_payloads", "insert_adjustments", "insert_alerts",
+        "commit", "rollback",
+    )
+}  # fmt: skip
+
 #: Ids of windows that a writer remembers; those of past periods are forgotten with all others when there are more.
 MOST_WINDOWS = 20_000
 
-Connection = AsyncConnection[TupleRow]
 WindowKey = tuple[int, datetime]
 
 
@@ -74,10 +82,14 @@ class Candidate:
 
 @dataclass(slots=True)
 class Memory:
-    """What a writer knows from earlier transactions; only what was committed enters it."""
+    """What a writer knows from earlier transactions; only what was committed enters it.
+
+    `now` is the last one's moment, by the database's clock; None before the first.
+    """
 
     owner: UUID
     rules: Rules
+    now: datetime | None = None
     windows: dict[WindowKey, int] = field(default_factory=dict)
 
 
@@ -103,8 +115,8 @@ class Transaction:
     same batch again with `repeat` is safe then: an operation whose traces are found is not done twice.
     """
 
-    def __init__(self, connection: Connection, memory: Memory, *, repeat: bool) -> None:
-        self.connection = connection
+    def __init__(self, link: Link, memory: Memory, *, repeat: bool) -> None:
+        self.link = link
         self.memory = memory
         self.repeat = repeat
         self.answers: list[tuple[Operation, Grant | Refusal | None]] = []
@@ -122,12 +134,13 @@ class Transaction:
         settles = [op for op in batch if isinstance(op, Settle)]
         moving = [h.call_id for h in holds if h.moves or self.repeat]
         taking = [s.call_id for s in settles] + moving
-        now, rules, ids = await self._begin(taking)
-        candidates = [[Candidate(bid, rules.budgets_for(h.at(bid))) for bid in h.bids] for h in holds]
-        await self._find_windows([c for listed in candidates for c in listed], rules, now)
-        ids |= {id for listed in candidates for c in listed for id in c.windows}
-        ids |= {id for s in settles if s.grant for id in s.grant.windows}
-        await self._lock(ids, taking, moving)
+        granted = {id for s in settles if s.grant for id in s.grant.windows}
+        candidates = None
+        if not self.repeat and not any(s.swept for s in settles):
+            candidates = await self._open_from_memory(holds, granted, taking, moving)
+        if candidates is None:
+            candidates = await self._open(holds, granted, taking, moving)
+        rules = self.memory.rules
         await self._settle(settles)
         for hold, listed in zip(holds, candidates, strict=True):
             self._admit(hold, listed, rules)
@@ -139,57 +152,95 @@ class Transaction:
             self.memory.windows.clear()
         self.memory.windows.update(self._new_windows)
 
+    async def _open_from_memory(
+        self, holds: list[Hold], ids: set[int], taking: list[UUID], moving: list[UUID]
+    ) -> list[list[Candidate]] | None:
+        """Locks what the batch touches in one round trip, if rules and windows are still those of the last transaction.
+
+        Returns each hold's candidates; None, with the transaction undone, when something changed or is not known.
+        """
+        rules, then = self.memory.rules, self.memory.now
+        candidates = [[Candidate(bid, rules.budgets_for(h.at(bid))) for bid in h.bids] for h in holds]
+        if then is None:
+            return None
+        bounds = {rule.id: rules.window(rule, then) for listed in candidates for c in listed for rule in c.budgets}
+        known = {id: self.memory.windows.get((id, starts_at), 0) for id, (starts_at, _) in bounds.items()}
+        if not all(known.values()):
+            return None
+        _, [(now, revision)], locked, took = await self.link.burst(
+            ("begin",), ("state",), *self._locking(ids | set(known.values()), taking, moving)
+        )
+        same_rules = revision is not None and revision == rules.revision
+        same_windows = all(starts_at <= now < ends_at for starts_at, ends_at in bounds.values())
+        if not (same_rules and same_windows and self._lock(locked, took)):
+            await self.link.burst(("rollback",))
+            self._locked, self._taken = {}, {}
+            return None
+        self.memory.now = now
+        for candidate in (c for listed in candidates for c in listed):
+            candidate.windows = [known[rule.id] for rule in candidate.budgets]
+        return candidates
+
+    async def _open(
+        self, holds: list[Hold], ids: set[int], taking: list[UUID], moving: list[UUID]
+    ) -> list[list[Candidate]]:
+        """Reads the rules and which windows the batch may touch, makes missing ones, then locks them all."""
+        now, rules, held = await self._begin(taking)
+        candidates = [[Candidate(bid, rules.budgets_for(h.at(bid))) for bid in h.bids] for h in holds]
+        await self._find_windows([c for listed in candidates for c in listed], rules, now)
+        ids = ids | held | {id for listed in candidates for c in listed for id in c.windows}
+        locked, took = await self.link.burst(*self._locking(ids, taking, moving))
+        if not self._lock(locked, took):
+            # The owner of a hold moved it between our two reads; the batch starts over.
+            raise psycopg.errors.SerializationFailure("a hold moved to other windows")
+        self.memory.now = now
+        return candidates
+
     async def _begin(self, taking: list[UUID]) -> tuple[datetime, Rules, set[int]]:
         """The database's clock, the rules as they are now, and the windows of the holds about to be taken."""
-        async with self.connection.pipeline():
-            await self.connection.execute("BEGIN")
-            state = await self.connection.execute(SQL["state"])
-            held = await self.connection.execute(SQL["held_windows"], [taking]) if taking else None
-        row = await state.fetchone()
-        assert row is not None
-        now, revision = row
+        _, [(now, revision)], held = await self.link.burst(("begin",), ("state",), ("held_windows", array(taking)))
         if revision is None or revision != self.memory.rules.revision:
-            self.memory.rules = await load_rules(self.connection, revision)
+            self.memory.rules = await load_rules(self.link.connection, revision)
             self.memory.windows.clear()
-        return now, self.memory.rules, {id for (id,) in await held.fetchall()} if held else set()
+        return now, self.memory.rules, {id for (id,) in held}
 
     async def _find_windows(self, candidates: Iterable[Candidate], rules: Rules, now: datetime) -> None:
         """Gives each candidate the ids of its windows, after making those that nobody needed before."""
         keys = {rule.id: (rule.id, rules.window(rule, now)[0]) for c in candidates for rule in c.budgets}
         unknown = {k: rules.window(rules.by_id[k[0]], now)[1] for k in keys.values() if k not in self.memory.windows}
         if unknown:
-            budgets, starts = [k[0] for k in unknown], [k[1] for k in unknown]
-            async with self.connection.pipeline():
-                await self.connection.execute(SQL["make_windows"], [budgets, starts, list(unknown.values())])
-                found = await self.connection.execute(SQL["find_windows"], [budgets, starts])
-            self._new_windows = {(budget, start): id async for budget, start, id in found}
+            budgets, starts = array(k[0] for k in unknown), array(k[1] for k in unknown)
+            _, found = await self.link.burst(
+                ("make_windows", budgets, starts, array(unknown.values())), ("find_windows", budgets, starts)
+            )
+            self._new_windows = {(budget, start): id for budget, start, id in found}
         known = self.memory.windows | self._new_windows if unknown else self.memory.windows
         for candidate in candidates:
             candidate.windows = [known[keys[rule.id]] for rule in candidate.budgets]
 
-    async def _lock(self, ids: set[int], taking: list[UUID], moving: list[UUID]) -> None:
+    @staticmethod
+    def _locking(ids: set[int], taking: list[UUID], moving: list[UUID]) -> tuple[tuple[str, str], tuple[str, str, str]]:
         """Locks every window that this batch may touch, by id, then takes the holds that it settles or moves."""
-        if not ids and not taking:
-            return
-        async with self.connection.pipeline():
-            locked = await self.connection.execute(SQL["lock_windows"], [sorted(ids)])
-            took = await self.connection.execute(SQL["take_holds"], [taking, moving])
-        for id, budget_id, metric, starts_at, spent, held in await locked.fetchall():
+        return ("lock_windows", array(sorted(ids))), ("take_holds", array(taking), array(moving))
+
+    def _lock(self, locked: Rows, took: Rows) -> bool:
+        """Notes what was locked and taken. False when a hold counts in a window that is not locked."""
+        for id, budget_id, metric, starts_at, spent, held in locked:
             self._locked[id] = LockedWindow(id, budget_id, metric, starts_at, spent, held, spent_before=spent)
-        for call_id, *values in await took.fetchall():
+        for call_id, *values in took:
             hold = self._taken[call_id] = TakenHold(*values)
             if not self._locked.keys() >= set(hold.windows):
-                # Its owner moved it between our two reads; the batch starts over.
-                raise psycopg.errors.SerializationFailure(f"hold {call_id} moved to other windows")
+                return False
             for id, amount in zip(hold.windows, hold.amounts, strict=True):
                 self._locked[id].change(held=-amount)
+        return True
 
     async def _settle(self, settles: list[Settle]) -> None:
         late = [s for s in settles if s.call_id not in self._taken and s.grant]
         calls = {}
         if late:
-            found = await self.connection.execute(SQL["find_calls"], [[s.call_id for s in late]])
-            calls = {row[0]: row[1:] async for row in found}
+            [found] = await self.link.burst(("find_calls", array(s.call_id for s in late)))
+            calls = {row[0]: row[1:] for row in found}
         for op in settles:
             self.answers.append((op, None))
             if hold := self._taken.get(op.call_id):
@@ -288,14 +339,13 @@ class Transaction:
         })  # fmt: skip
 
     async def _write_and_commit(self) -> None:
-        changed = [w for w in self._locked.values() if w.touched]
-        async with self.connection.pipeline():
-            if changed:
-                await self.connection.execute(
-                    SQL["update_windows"],
-                    [[w.id for w in changed], [w.spent for w in changed], [w.held for w in changed]],
-                )
-            for name, rows in self._writes.items():
-                if rows:
-                    await self.connection.execute(SQL[name], [json_rows(rows)])
-            await self.connection.execute("COMMIT")
+        statements: list[tuple[str, *tuple[str, ...]]] = []
+        if changed := [w for w in self._locked.values() if w.touched]:
+            ids, spent, held = (
+                array(w.id for w in changed),
+                array(w.spent for w in changed),
+                array(w.held for w in changed),
+            )
+            statements.append(("update_windows", ids, spent, held))
+        statements += [(name, json_rows(rows)) for name, rows in self._writes.items() if rows]
+        await self.link.burst(*statements, ("commit",))

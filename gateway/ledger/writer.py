@@ -11,15 +11,15 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from budgets.rules import Rules
 from gateway.conf import TollhouseSettings
 from gateway.errors import LedgerUnavailable
 from gateway.ledger import alerts, partitions
-from gateway.ledger.operations import Grant, Hold, Operation, Refusal, Settle
-from gateway.ledger.transaction import SQL, Connection, Memory, Transaction, json_rows
+from gateway.ledger.link import Link
+from gateway.ledger.operations import BLANK, Grant, Hold, Operation, Refusal, Settle
+from gateway.ledger.transaction import SQL, STATEMENTS, Memory, Transaction, json_rows
 
 logger = logging.getLogger("tollhouse.ledger")
 
@@ -29,6 +29,12 @@ MAX_BATCH = 512
 MAX_REFUSED_WAITING = 10_000
 #: A transaction that a stopped process left open is ended by the server after this time, and its locks with it.
 IDLE_IN_TRANSACTION_MS = 10_000
+#: Every statement of a transaction finds its rows by key, so one plan serves for ever: it is made once, and by the indexes
+#: however small the tables were at that time. To plan took a third of the server's time for a call.
+SESSION = (
+    f"SET idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_MS}; SET timezone = 'UTC'; "
+    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off"
+)
 
 
 class Writer:
@@ -43,7 +49,7 @@ class Writer:
         self._settings = settings
         self._queue: deque[Operation] = deque()
         self._wake = asyncio.Event()
-        self._connection: Connection | None = None
+        self._link: Link | None = None
         self._memory = Memory(owner=uuid7(), rules=Rules(revision=None, budgets=(), switches=()))
         self._stopping = False
         self._unrecorded = 0
@@ -121,11 +127,10 @@ class Writer:
         delay = 0.05
         while True:
             try:
-                connection = await self._connected()
-                await self._attempt(connection, batch, repeat=repeat)
+                await self._attempt(await self._connected(), batch, repeat=repeat)
                 return True
-            except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError, OSError) as error:
-                # The connection broke or hangs: nobody knows whether the batch was committed.
+            except (psycopg.Error, TimeoutError, OSError) as error:
+                # The connection broke or hangs, or has no tables yet: nobody knows whether the batch was committed.
                 repeat = True
                 logger.warning("ledger: %s; %d operations wait and are tried again", one_line(error), len(batch))
                 await self._disconnect(error)
@@ -136,32 +141,34 @@ class Writer:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 2.0)
 
-    async def _attempt(self, connection: Connection, batch: Sequence[Operation], *, repeat: bool) -> None:
+    async def _attempt(self, link: Link, batch: Sequence[Operation], *, repeat: bool) -> None:
         """Runs the batch; where one operation spoils it, halves it until that one is alone and gets the error."""
-        transaction = Transaction(connection, self._memory, repeat=repeat)
+        transaction = Transaction(link, self._memory, repeat=repeat)
         try:
             async with asyncio.timeout(2 * self._settings.LEDGER_TIMEOUT_S):
                 await transaction.run(batch)
         except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError):
             raise
         except psycopg.errors.CheckViolation as error:
-            await connection.execute("ROLLBACK")
-            if error.diag.constraint_name or not await partitions.make_for(connection, [op.call_id for op in batch]):
-                await self._halve(connection, batch, error)
+            await link.connection.execute("ROLLBACK")
+            if error.diag.constraint_name or not await partitions.make_for(
+                link.connection, [op.call_id for op in batch]
+            ):
+                await self._halve(link, batch, error)
             else:
-                await self._attempt(connection, batch, repeat=repeat)
+                await self._attempt(link, batch, repeat=repeat)
         except Exception as error:  # noqa: BLE001  (whatever spoils a batch, only its culprit may suffer)
-            await connection.execute("ROLLBACK")
-            await self._halve(connection, batch, error)
+            await link.connection.execute("ROLLBACK")
+            await self._halve(link, batch, error)
         else:
             for op, answer in transaction.answers:
                 self._answer(op, answer)
 
-    async def _halve(self, connection: Connection, batch: Sequence[Operation], error: Exception) -> None:
+    async def _halve(self, link: Link, batch: Sequence[Operation], error: Exception) -> None:
         if len(batch) > 1:
             middle = len(batch) // 2
-            await self._attempt(connection, batch[:middle], repeat=True)
-            await self._attempt(connection, batch[middle:], repeat=True)
+            await self._attempt(link, batch[:middle], repeat=True)
+            await self._attempt(link, batch[middle:], repeat=True)
             return
         logger.error("ledger: operation of call %s cannot be written: %s", batch[0].call_id, one_line(error))
         self._answer(
@@ -181,36 +188,34 @@ class Writer:
         else:
             op.answer.set_result(answer)  # type: ignore[arg-type]  # a hold gets a Grant or Refusal, a settlement None
 
-    async def _connected(self) -> Connection:
-        if self._connection is None or self._connection.closed:
+    async def _connected(self) -> Link:
+        if self._link is None or self._link.connection.closed:
             async with asyncio.timeout(self._settings.LEDGER_TIMEOUT_S):
-                self._connection = await AsyncConnection.connect(**self._connect_to, autocommit=True)
-                await self._connection.execute(
-                    f"SET idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_MS}; SET timezone = 'UTC'"
-                )
-                await self._connection.execute(SQL["beat"], [self.owner, socket.gethostname(), os.getpid()])
+                self._link = await Link.open(self._connect_to, STATEMENTS)
+                await self._link.connection.execute(SESSION)
+                await self._link.connection.execute(SQL["beat"], [self.owner, socket.gethostname(), os.getpid()])
             self.problem = ""
-        return self._connection
+        return self._link
 
     async def _disconnect(self, error: BaseException | None = None) -> None:
         if error is not None:
             self.problem = one_line(error)
-        if self._connection is not None:
+        if self._link is not None:
             with contextlib.suppress(psycopg.Error, OSError):
-                await self._connection.close()
-            self._connection = None
+                await self._link.connection.close()
+            self._link = None
 
     async def _housekeep(self) -> None:
         """Says that this owner is alive, and turns holds of dead owners into `lost` rows."""
         try:
-            connection = await self._connected()
+            connection = (await self._connected()).connection
             async with asyncio.timeout(self._settings.LEDGER_TIMEOUT_S):
                 async with connection.pipeline():
                     await connection.execute(SQL["beat"], [self.owner, socket.gethostname(), os.getpid()])
                     await connection.execute(SQL["bury"])
                     dead = await connection.execute(SQL["dead_holds"], [self._settings.OWNER_DEAD_AFTER_S])
                 async for call_id, draft in dead:
-                    self._queue.append(Settle(call_id=call_id, row={**draft, "id": call_id}, swept=True))
+                    self._queue.append(Settle(call_id=call_id, row={**BLANK, **draft, "id": call_id}, swept=True))
                 if self._unrecorded:
                     alert = alerts.unrecorded(self._unrecorded, self.owner)
                     await connection.execute(SQL["insert_alerts"], [json_rows([alert])])
@@ -220,9 +225,9 @@ class Writer:
             await self._disconnect(error)
 
     async def _sign_off(self) -> None:
-        if self._connection is not None:
+        if self._link is not None:
             with contextlib.suppress(psycopg.Error, OSError):
-                await self._connection.execute(SQL["retire"], [self.owner])
+                await self._link.connection.execute(SQL["retire"], [self.owner])
         await self._disconnect()
 
 

@@ -1,8 +1,8 @@
 """What providers over HTTP share: one request with patience, its reply, and the client's errors turned into ours."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 import aiohttp
 import orjson
@@ -122,26 +122,31 @@ async def events(
         yield raw, parsed, finished
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turns the HTTP client's errors into ours; the only place that knows them."""
-    try:
-        yield
-    except aiohttp.ConnectionTimeoutError as error:
-        raise ProviderTimeout(
-            "The provider did not accept a connection in time.", transient=True, billable=False
-        ) from error
-    except aiohttp.ClientConnectorError as error:
-        reason = error.os_error.strerror or type(error.os_error).__name__
-        raise ProviderError(f"The provider cannot be reached: {reason}.", transient=True, billable=False) from error
-    except TimeoutError as error:
-        raise ProviderTimeout(
-            "The provider did not answer in the route's time.", transient=True, billable=True
-        ) from error
-    except aiohttp.ClientError as error:
-        raise ProviderError(
-            "The provider closed the connection before its reply was complete.", transient=True, billable=True
-        ) from error
+class translated:
+    """A block that turns the HTTP client's errors into ours; the only place that knows them."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is not None and (ours := _translation(error)):
+            raise ours from error
+
+
+def _translation(error: BaseException) -> ProviderError | None:
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return ProviderTimeout("The provider did not accept a connection in time.", transient=True, billable=False)
+        case aiohttp.ClientConnectorError():
+            reason = error.os_error.strerror or type(error.os_error).__name__
+            return ProviderError(f"The provider cannot be reached: {reason}.", transient=True, billable=False)
+        case TimeoutError():
+            return ProviderTimeout("The provider did not answer in the route's time.", transient=True, billable=True)
+        case aiohttp.ClientError():
+            return ProviderError(
+                "The provider closed the connection before its reply was complete.", transient=True, billable=True
+            )
+    return None
 
 
 def _refused(response: aiohttp.ClientResponse, raw: bytes) -> ProviderError:

@@ -1,6 +1,15 @@
 -- The ledger's queries. Lock order, for everyone who touches a window: new windows by (budget, start), then
 -- existing ones by id, then everything else. Only the ledger's transaction and admin edits lock windows.
 
+-- name: begin
+BEGIN
+
+-- name: commit
+COMMIT
+
+-- name: rollback
+ROLLBACK
+
 -- name: state
 -- The database's clock, by which windows are chosen, and which state budgets and switches are in.
 SELECT now() AS now, (SELECT value FROM tollhouse_revision WHERE name = 'rules') AS revision

@@ -8,9 +8,9 @@ from uuid_utils.compat import uuid7
 
 from budgets.rules import Scope
 from gateway.conf import settings
-from gateway.entry import BLANK
 from gateway.ledger import Bid, Grant, Hold, Settle, Writer
 from gateway.ledger.database import connection_parameters
+from gateway.ledger.operations import BLANK
 
 
 @asynccontextmanager

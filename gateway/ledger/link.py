@@ -1,0 +1,109 @@
+"""The ledger's connection: prepared statements, any number of them in one round trip."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Self
+
+from psycopg import AsyncConnection, OperationalError
+from psycopg.adapt import Transformer
+from psycopg.errors import error_from_result
+from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq.abc import PGresult
+from psycopg.rows import TupleRow
+
+Rows = list[tuple[Any, ...]]
+
+
+class Link:
+    """A connection in autocommit mode. `connection` serves single statements; `burst` many in one round trip.
+
+    psycopg's own pipeline writes to the socket and looks for answers at every statement, which took most of a
+    transaction's time; a burst is one write. `statements` are SQL by name, with `%s` for parameters.
+    """
+
+    def __init__(self, connection: AsyncConnection[TupleRow]) -> None:
+        self.connection = connection
+
+    @classmethod
+    async def open(cls, parameters: dict[str, Any], statements: dict[str, str]) -> Self:
+        """A new connection on which the statements are prepared. Raises psycopg.Error."""
+        link = cls(await AsyncConnection.connect(**parameters, autocommit=True))
+        pgconn = link.connection.pgconn
+        try:
+            pgconn.enter_pipeline_mode()
+            for name, text in statements.items():
+                pgconn.send_prepare(name.encode(), _numbered(text).encode())
+            await link._answers()
+        except BaseException:
+            await link.connection.close()
+            raise
+        return link
+
+    async def burst(self, *statements: tuple[str, *tuple[str, ...]]) -> list[Rows]:
+        """Runs statements, each a name and its parameters as PostgreSQL writes them, and returns the rows of each.
+
+        Raises the first error, after which none of the others was run. A burst that was broken off (cancelled, or by a
+        lost connection) leaves the connection of no use.
+        """
+        pgconn = self.connection.pgconn
+        pgconn.enter_pipeline_mode()
+        for name, *parameters in statements:
+            pgconn.send_query_prepared(name.encode(), [parameter.encode() for parameter in parameters])
+        return await self._answers()
+
+    async def _answers(self) -> list[Rows]:
+        pgconn = self.connection.pgconn
+        pgconn.pipeline_sync()
+        while pgconn.flush():
+            await self._ready(writing=True)
+            pgconn.consume_input()
+        results: list[PGresult] = []
+        while True:
+            while pgconn.is_busy():
+                await self._ready()
+                pgconn.consume_input()
+            result = pgconn.get_result()
+            if result is None:
+                # Between two statements; but a connection that is lost answers None for ever.
+                if pgconn.status == ConnStatus.BAD:
+                    raise OperationalError("the connection is lost")
+            elif result.status == ExecStatus.PIPELINE_SYNC:
+                break
+            else:
+                results.append(result)
+        pgconn.exit_pipeline_mode()
+        return [self._rows(result) for result in results]
+
+    async def _ready(self, *, writing: bool = False) -> None:
+        """Waits until the socket can be read, or written to as well."""
+        loop, socket = asyncio.get_running_loop(), self.connection.pgconn.socket
+        ready = asyncio.Event()
+        loop.add_reader(socket, ready.set)
+        if writing:
+            loop.add_writer(socket, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_reader(socket)
+            if writing:
+                loop.remove_writer(socket)
+
+    def _rows(self, result: PGresult) -> Rows:
+        if result.status == ExecStatus.COMMAND_OK:
+            return []
+        if result.status != ExecStatus.TUPLES_OK:
+            raise error_from_result(result, self.connection.info.encoding)
+        transformer = Transformer(self.connection)
+        transformer.set_pgresult(result)
+        return transformer.load_rows(0, result.ntuples, tuple)
+
+
+def array(values: Iterable[object]) -> str:
+    """Numbers, ids or moments as a PostgreSQL array; texts would need quotes."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def _numbered(text: str) -> str:
+    """The statement with `$1`, `$2`, … as the protocol has parameters."""
+    first, *parts = text.split("%s")
+    return first + "".join(f"${number}{part}" for number, part in enumerate(parts, 1))
