@@ -39,7 +39,6 @@ def environment() -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "deploy.settings",
         "TOLLHOUSE_ALLOW_PRIVATE_UPSTREAMS": "true",
         "TOLLHOUSE_OWNER_HEARTBEAT_S": "0.5",
-        "TOLLHOUSE_OWNER_DEAD_AFTER_S": "6",
     }
 
 

@@ -73,7 +73,7 @@ async def in_turn(calls: int, provider, make: Callable[[int], Client]) -> None:
         assert await make(number).ask() == 200
     await settle.settled()
     # The provider lives in this process too: its memory of what it was asked is not ours, nor are its last handlers.
-    while provider.at_once:
+    while provider.serving:
         await asyncio.sleep(0.01)
     provider.requests.clear()
     provider.headers.clear()
