@@ -77,7 +77,7 @@ def explain(error: errors.GatewayError | UnusableReply) -> str:
     """What an agent is told in place of an answer."""
     match error:
         case errors.BudgetExceeded():
-            return "The budget for this is used up for now. Please go on without; it is filled up again tomorrow at the latest."
+            return "The budget for this is used up for now. Please go on without."
         case errors.FeatureDisabled():
             return "This is switched off at the moment. Please go on without."
         case errors.PolicyRefused():
