@@ -60,6 +60,7 @@ def _prepare(state_dir: Path) -> str:
     password: str = json.loads(file.read_text())["password"]
     django.setup()
     call_command("migrate", verbosity=0, interactive=False)
+    call_command("prices", "sync", stdout=io.StringIO())
     call_command("catalog", "apply", str(HERE / "catalog.toml"), actor="make helpdesk", stdout=io.StringIO())
     call_command("collectstatic", verbosity=0, interactive=False)
     call_command("seed", password=password, verbosity=0)

@@ -52,7 +52,9 @@ def classify(ticket_id: int) -> Sorting:
     reply = _ask("classify", ticket_id)
     try:
         found = json.loads(reply.text)
-        category, priority = Ticket.Category(found["category"] or None), Ticket.Priority(found["priority"])
+        category, priority = Ticket.Category(found["category"]), Ticket.Priority(found["priority"])
+        if category is Ticket.Category.UNSORTED:
+            raise ValueError("no category")
         return Sorting(category=category, priority=priority, reason=str(found["reason"]), reply=reply)
     except (ValueError, KeyError, TypeError) as error:
         raise UnusableReply(f"Call {reply.call_id}: {error!r}") from error

@@ -46,3 +46,9 @@ def test_before_passes_its_checks_and_tests_without_tollhouse(before):
             [sys.executable, *command], cwd=before, env=environment, capture_output=True, text=True, check=False
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_what_the_docs_quote_is_in_the_diff():
+    docs = (before_after.HERE.parent.parent / "docs" / "helpdesk.md").read_text()
+    quoted = [line for line in docs.split("```diff\n")[1].split("```")[0].splitlines() if line != "…"]
+    assert quoted and set(quoted) <= set(before_after.DIFF.read_text().splitlines())
