@@ -8,7 +8,7 @@ PYTHON := $(shell for v in 3.13 3.12 3.14 3; do python$$v -c 'import sys; v = sy
 export UV_PYTHON ?= $(PYTHON)
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help up test bench chaos clean sync
+.PHONY: help up test helpdesk bench chaos clean sync
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -18,6 +18,9 @@ up: sync ## Set up and run: database, server, worker, local model. PORT=8000.
 
 test: sync ## Set up and run every check.
 	@scripts/checks
+
+helpdesk: ## Set up and run the example, a helpdesk that uses the gate in process. PORT=8010.
+	@$(MAKE) --no-print-directory -C examples/helpdesk up
 
 bench: sync ## Measure: floor, gate and ledger in one run (needs wrk).
 	@.venv/bin/python -m tests.load.bench

@@ -96,7 +96,7 @@ def main() -> int:
     os.environ.setdefault("TOLLHOUSE_ALLOW_PRIVATE_UPSTREAMS", "true")
     supervisor = Supervisor()
     try:
-        port = _port()
+        port = port_to_serve_on(default=8000, command="make up")
         prepare()
         login = _login()
         local = _start_local_model(supervisor)
@@ -112,8 +112,9 @@ def main() -> int:
     return 0
 
 
-def _port() -> int:
-    text = os.environ.get("PORT", "8000")
+def port_to_serve_on(*, default: int, command: str) -> int:
+    """The port that PORT names, else the default. Raises CannotStart where it cannot be had, naming the command to repeat."""
+    text = os.environ.get("PORT", str(default))
     if not text.isdigit() or not 0 < int(text) < 65536:
         raise CannotStart(f"PORT={text!r} is no port; write a number from 1 to 65535.")
     with socket.socket() as probe:
@@ -122,7 +123,7 @@ def _port() -> int:
             probe.bind(("127.0.0.1", int(text)))
         except OSError as error:
             raise CannotStart(
-                f"Port {text} cannot be used ({error.strerror}); choose another: PORT=8001 make up."
+                f"Port {text} cannot be used ({error.strerror}); choose another: PORT={default + 1} {command}."
             ) from None
     return int(text)
 

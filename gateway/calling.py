@@ -1,13 +1,13 @@
 """For whom calls are made: what a request knows, said once for all calls inside of it."""
 
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Any
 
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 
 from gateway import keys
 from gateway.types import Caller
@@ -16,7 +16,7 @@ from gateway.types import Caller
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """Whom calls are for, where they do not say so themselves. `user` may be a function that finds out, also an
-    asynchronous one; it is called when a call is made.
+    asynchronous one; `more` is one that finds out what is not said here. They are called when a call is made.
     """
 
     user: Any = None
@@ -24,6 +24,7 @@ class Context:
     cohort: str = ""
     session: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    more: Callable[[], Mapping[str, Any]] | None = None
 
 
 NOBODY = Context()
@@ -42,13 +43,21 @@ def context(
     """Calls inside of this block are made for this user, tenant, cohort and session, with these labels, unless they say
     otherwise. Blocks inside of blocks add to them. Works for threads of `sync_to_async` and for tasks started inside.
     """
+    with entered(Context(user=user, tenant=tenant, cohort=cohort, session=session, labels=labels or {})) as inner:
+        yield inner
+
+
+@contextmanager
+def entered(given: Context) -> Iterator[Context]:
+    """As `context`, for one that is made already."""
     outer = _current.get()
     inner = Context(
-        user=outer.user if user is None else user,
-        tenant=tenant or outer.tenant,
-        cohort=cohort or outer.cohort,
-        session=session or outer.session,
-        labels={**outer.labels, **(labels or {})},
+        user=outer.user if given.user is None else given.user,
+        tenant=given.tenant or outer.tenant,
+        cohort=given.cohort or outer.cohort,
+        session=given.session or outer.session,
+        labels={**outer.labels, **given.labels},
+        more=given.more or outer.more,
     )
     token = _current.set(inner)
     try:
@@ -60,34 +69,44 @@ def context(
 def caller(
     user: Any = None, tenant: str = "", cohort: str = "", session: str = "", labels: Mapping[str, str] | None = None
 ) -> Caller:
-    """For whom a call is made: what is given here, else what the context says."""
-    found = _asked(user)
-    return _caller(async_to_sync(_wait)(found) if isawaitable(found) else found, tenant, cohort, session, labels)
+    """For whom a call is made: what is given here, else what the context says, else what that finds out."""
+    around = _current.get()
+    found = Context(**around.more()) if around.more else NOBODY
+    person = _asked(user, around, found)
+    person = async_to_sync(_wait)(person) if isawaitable(person) else person
+    return _caller(person, tenant, cohort, session, labels, around, found)
 
 
 async def acaller(
     user: Any = None, tenant: str = "", cohort: str = "", session: str = "", labels: Mapping[str, str] | None = None
 ) -> Caller:
-    """As `caller`, in a coroutine."""
-    found = _asked(user)
-    return _caller(await found if isawaitable(found) else found, tenant, cohort, session, labels)
+    """As `caller`, in a coroutine. What the context finds out is found in a thread, as it may ask Django's database."""
+    around = _current.get()
+    found = Context(**await sync_to_async(around.more)()) if around.more else NOBODY
+    person = _asked(user, around, found)
+    person = await person if isawaitable(person) else person
+    return _caller(person, tenant, cohort, session, labels, around, found)
 
 
-def _asked(user: Any) -> Any:
-    found = _current.get().user if user is None else user
-    return found() if callable(found) else found
+def _asked(user: Any, around: Context, found: Context) -> Any:
+    person = next((known for known in (user, around.user, found.user) if known is not None), None)
+    return person() if callable(person) else person
 
 
 async def _wait(found: Awaitable[Any]) -> Any:
     return await found
 
 
-def _caller(user: Any, tenant: str, cohort: str, session: str, labels: Mapping[str, str] | None) -> Caller:
-    around = _current.get()
+def _caller(
+    user: Any, tenant: str, cohort: str, session: str, labels: Mapping[str, str] | None, around: Context, found: Context
+) -> Caller:
     person = getattr(user, "pk", user)
     return Caller(
         # Whoever is not logged in has no primary key.
         user_ref="" if person is None else keys.user_ref(str(person)),
-        tenant=tenant or around.tenant, cohort=cohort or around.cohort, session_id=session or around.session,
-        source="sdk", labels={**around.labels, **(labels or {})},
-    )  # fmt: skip
+        tenant=tenant or around.tenant or found.tenant,
+        cohort=cohort or around.cohort or found.cohort,
+        session_id=session or around.session or found.session,
+        source="sdk",
+        labels={**found.labels, **around.labels, **(labels or {})},
+    )

@@ -1,6 +1,7 @@
 """Middleware that tells the gate for whom a request's calls are made."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -9,14 +10,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from gateway.calling import context
+from gateway.calling import Context, entered
 from gateway.conf import settings
 
 
 class ContextMiddleware:
     """Sets `gateway.context` for the time of a request: its user, and what the setting REQUEST_CONTEXT finds in it.
 
-    Stands behind Django's AuthenticationMiddleware. The user is looked up only when a call is made. The body of a
+    Stands behind Django's AuthenticationMiddleware. Both are looked up only when a call is made. The body of a
     StreamingHttpResponse is made after the request has passed; open a `gateway.context` of its own there.
     """
 
@@ -33,21 +34,21 @@ class ContextMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.asynchronous:
             return self._passed(request)
-        with context(**self._known(request, "user")):
+        with entered(self._known(request, "user")):
             response: HttpResponseBase = self.get_response(request)
             return response
 
     async def _passed(self, request: HttpRequest) -> HttpResponseBase:
-        with context(**self._known(request, "auser")):
+        with entered(self._known(request, "auser")):
             response: HttpResponseBase = await self.get_response(request)
             return response
 
-    def _known(self, request: HttpRequest, user: str) -> dict[str, Any]:
+    def _known(self, request: HttpRequest, user: str) -> Context:
+        more = partial(self.more, request)
         if not hasattr(request, "user"):
-            return self.more(request)
-        found = getattr(request, user)
+            return Context(more=more)
         # `request.user` is looked up at its first use; `request.auser` is a function.
-        return {"user": found if user == "auser" else lambda: request.user, **self.more(request)}
+        return Context(user=request.auser if user == "auser" else lambda: request.user, more=more)
 
 
 def _function(path: str) -> Callable[[HttpRequest], dict[str, Any]]:

@@ -19,13 +19,15 @@ from tests.server import ROOT, free_port
 class Up:
     """A run of `python -m deploy.up` on a state directory and a port of its own."""
 
+    COMMAND = ("-m", "deploy.up")
+
     def __init__(self, state: Path, port: int, **variables: str) -> None:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("DJANGO_", "TOLLHOUSE_", "DATABASE_URL"))}
         self.log = state.parent / f"up-{time.monotonic_ns()}.log"
         environment = {**clean, "TOLLHOUSE_STATE_DIR": str(state), "PORT": str(port), **variables}
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.up"], cwd=ROOT, env=environment, stdout=log, stderr=log
+                [sys.executable, *self.COMMAND], cwd=ROOT, env=environment, stdout=log, stderr=log
             )
 
     @property

@@ -30,7 +30,16 @@ async def async_view(request):
     return HttpResponse((await gateway.acomplete("f", messages=MESSAGES)).text)
 
 
-urlpatterns = [path("sync", view), path("async", async_view)]
+def idle_view(request):
+    return HttpResponse()
+
+
+def inside_view(request):
+    with gateway.context(tenant="umbrella"):
+        return view(request)
+
+
+urlpatterns = [path("sync", view), path("async", async_view), path("idle", idle_view), path("inside", inside_view)]
 
 
 def whose(request):
@@ -96,6 +105,38 @@ async def test_the_middleware_in_asynchronous_views(site):
     assert (await client.get("/async", headers={"x-organisation": "acme"})).content == b"hello there"
     call = await Call.objects.aget()
     assert (call.user_ref, call.tenant) == (keys.user_ref(str(site.pk)), "acme")
+
+
+def whose_by_user(request):
+    return {"tenant": request.user.get_username(), "cohort": "staff"}
+
+
+@pytest.mark.parametrize("page", ["/sync", "/async"])
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+async def test_what_a_request_knows_may_ask_the_database(site, settings, client, page):
+    settings.TOLLHOUSE = {**settings.TOLLHOUSE, "REQUEST_CONTEXT": f"{__name__}.whose_by_user"}
+    browser = client()
+    await browser.aforce_login(site)
+    if client is Client:
+        await sync_to_async(browser.get)(page)
+    else:
+        await browser.get(page)
+    call = await Call.objects.aget()
+    assert (call.user_ref, call.tenant, call.cohort) == (keys.user_ref(str(site.pk)), "jane", "staff")
+
+
+def test_what_a_request_knows_is_found_out_only_where_a_call_is_made(site, settings, django_assert_num_queries):
+    settings.TOLLHOUSE = {**settings.TOLLHOUSE, "REQUEST_CONTEXT": f"{__name__}.whose_by_user"}
+    client = Client()
+    client.force_login(site)
+    with django_assert_num_queries(0):
+        assert client.get("/idle").content == b""
+
+
+def test_a_block_inside_of_a_request_counts_before_what_the_request_knows(site):
+    Client().get("/inside", headers={"x-organisation": "acme"})
+    call = Call.objects.get()
+    assert (call.tenant, call.labels) == ("umbrella", {"page": "/inside"})
 
 
 def test_nobody_is_logged_in(site):

@@ -226,6 +226,7 @@ def test_a_bad_request_is_not_sent_elsewhere(world, provider, stream):
             gateway.complete("f", messages=MESSAGES)
     assert (raised.value.status, raised.value.transient) == (400, False)
     call = the_call()
+    assert raised.value.call_id == call.id
     assert (call.outcome, call.http_status, call.cost_usd, call.reason) == ("provider_error", 400, 0, "")
     assert len(provider.requests) == 1
 
@@ -241,10 +242,10 @@ def test_an_attempt_that_may_be_billed_counts(world):
 
 def test_a_provider_that_hangs_times_out(world):
     world.feature("f", "hang", route={"timeout_s": 0.3})
-    with pytest.raises(errors.ProviderTimeout):
+    with pytest.raises(errors.ProviderTimeout) as raised:
         gateway.complete("f", messages=MESSAGES)
     call = the_call()
-    assert (call.outcome, call.cost_usd) == ("timeout", call.held_usd)
+    assert (call.outcome, call.cost_usd, call.id) == ("timeout", call.held_usd, raised.value.call_id)
 
 
 def test_a_stream_that_is_cut_fails_with_what_was_used(world):

@@ -1,0 +1,67 @@
+"""`run.py up`: sets the helpdesk up and serves it, together with Tollhouse's worker, until Ctrl-C."""
+
+import io
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+
+import django
+from django.core.management import call_command
+
+from deploy.up import CannotStart, Supervisor, port_to_serve_on
+
+HERE = Path(__file__).resolve().parent
+
+
+def serve(state_dir: Path) -> int:
+    """Returns the exit status."""
+    supervisor = Supervisor()
+    try:
+        port = port_to_serve_on(default=8010, command="make helpdesk")
+        password = _prepare(state_dir)
+        supervisor.start("worker", [sys.executable, str(HERE / "manage.py"), "worker"])
+        supervisor.start(
+            "server",
+            [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port),
+             "--blocking-threads", "4", "--log-level", "warning", "--static-path-route", "/static",
+             "--static-path-mount", os.environ["STATIC_ROOT"], "helpdesk.wsgi:application"],
+        )  # fmt: skip
+        address = f"http://127.0.0.1:{port}"
+        supervisor.wait_for(f"{address}/login/", "server", 60)
+        print(f"""
+The helpdesk is up.
+
+  pages     {address}/         user: priya (Brightwater, Fenwick) or tomas (Oakhurst)
+  admin     {address}/admin/   user: admin
+  password  {password}
+
+Drafts are in their beta phase: only Brightwater has them. catalog.toml says so; change it, then
+make -C examples/helpdesk catalog
+Ctrl-C stops it.
+""", flush=True)  # fmt: skip
+        supervisor.run()
+    except CannotStart as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    finally:
+        supervisor.stop()
+    print("\nStopped.")
+    return 0
+
+
+def _prepare(state_dir: Path) -> str:
+    """Tables, catalog, people and tickets; returns everybody's password, made once and kept readable by its owner alone."""
+    file = state_dir / "login.json"
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(json.dumps({"password": secrets.token_urlsafe(12)}))
+    password: str = json.loads(file.read_text())["password"]
+    django.setup()
+    call_command("migrate", verbosity=0, interactive=False)
+    call_command("prices", "sync", stdout=io.StringIO())
+    call_command("catalog", "apply", str(HERE / "catalog.toml"), actor="make helpdesk", stdout=io.StringIO())
+    call_command("collectstatic", verbosity=0, interactive=False)
+    call_command("seed", password=password, verbosity=0)
+    return password
