@@ -10,6 +10,7 @@ from typing import Any
 from asgiref.sync import async_to_sync, sync_to_async
 
 from gateway import keys
+from gateway.errors import InvalidRequest
 from gateway.types import Caller
 
 
@@ -104,9 +105,16 @@ def _caller(
     return Caller(
         # Whoever is not logged in has no primary key.
         user_ref="" if person is None else keys.user_ref(str(person)),
-        tenant=tenant or around.tenant or found.tenant,
-        cohort=cohort or around.cohort or found.cohort,
-        session_id=session or around.session or found.session,
+        tenant=_short("tenant", tenant or around.tenant or found.tenant, 200),
+        cohort=_short("cohort", cohort or around.cohort or found.cohort, 100),
+        session_id=_short("session", session or around.session or found.session, 200),
         source="sdk",
         labels={**found.labels, **around.labels, **(labels or {})},
     )
+
+
+def _short(name: str, value: str, most: int) -> str:
+    """The value, as a row can hold it. Raises InvalidRequest for another, before anything is held for its call."""
+    if not isinstance(value, str) or len(value) > most or not value.isprintable():
+        raise InvalidRequest(f"`{name}` must be a text of at most {most} printable characters.", param=name)
+    return value

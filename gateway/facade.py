@@ -6,6 +6,8 @@ All six run the one pipeline in the process's engine, from a view, a task, a she
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from asgiref.sync import sync_to_async
+
 from gateway import engine, replies
 from gateway.calling import acaller, caller
 from gateway.catalog import FeatureInfo
@@ -14,7 +16,7 @@ from gateway.replies import AsyncReplyStream, Delta, Embeddings, Reply, ReplyStr
 from gateway.types import Ask, Caller, Json, Operation
 
 __all__ = [
-    "AsyncReplyStream", "Delta", "Embeddings", "Reply", "ReplyStream", "acomplete", "aembed", "astream", "complete",
+    "AsyncReplyStream", "Delta", "Embeddings", "Reply", "ReplyStream", "acomplete", "aembed", "aenabled", "astream", "complete",
     "disclosure", "embed", "enabled", "stream",
 ]  # fmt: skip
 
@@ -152,14 +154,22 @@ def enabled(feature: str, *, user: Any = None, tenant: str = "", cohort: str = "
 
     A call for a caller for whom it is off is refused with FeatureDisabled. Raises NotFound for an unknown feature.
     """
-    whose = caller(user, tenant, cohort, session)
-    rollout = _feature(feature).rollout
-    return rollout.includes(feature, tenant=whose.tenant, cohort=whose.cohort, unit=whose.unit)
+    return _on(_feature(feature), caller(user, tenant, cohort, session))
+
+
+async def aenabled(feature: str, *, user: Any = None, tenant: str = "", cohort: str = "", session: str = "") -> bool:
+    """As `enabled`, in a coroutine."""
+    whose = await acaller(user, tenant, cohort, session)
+    return _on(await sync_to_async(_feature, thread_sensitive=False)(feature), whose)
 
 
 def disclosure(feature: str) -> str:
     """What the product tells its users about this use of a model; empty where nothing is written. Raises NotFound."""
     return _feature(feature).disclosure
+
+
+def _on(feature: FeatureInfo, whose: Caller) -> bool:
+    return feature.rollout.includes(feature.slug, tenant=whose.tenant, cohort=whose.cohort, unit=whose.unit)
 
 
 def _feature(slug: str) -> FeatureInfo:

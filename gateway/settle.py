@@ -99,8 +99,6 @@ class Record:
                 row["outcome"] = OUTCOME_OF_FINISH.get(self.heard.finish_reason, "ok")
                 row["http_status"] = 200
             case GatewayError():
-                # Providers' errors come from adapters, which know of no row.
-                error.call_id = self.entry.call_id
                 row["outcome"], row["error_class"] = error.outcome, type(error).__name__
                 row["http_status"] = error.status if isinstance(error, ProviderError) else None
                 # A provider's own words may quote the input; ours never do.

@@ -16,7 +16,7 @@ import gateway
 from budgets.models import Budget
 from gateway import errors, keys
 from gateway.middleware import ContextMiddleware
-from gateway.models import Call
+from gateway.models import Call, Feature, Hold
 from gateway.rollout import Rollout
 
 MESSAGES = [{"role": "user", "content": "hello there"}]
@@ -247,3 +247,18 @@ async def test_an_asynchronous_client(wrapped, provider):
 def test_only_clients_of_known_sdks_are_wrapped():
     with pytest.raises(TypeError, match="packages openai and anthropic"):
         gateway.wrap(object(), feature="f")
+
+
+async def test_rollout_in_a_coroutine(site):
+    await Feature.objects.aupdate(phase="internal", rollout_tenants=["acme"])
+    with gateway.context(tenant="acme"):
+        assert await gateway.aenabled("f")
+    assert not await gateway.aenabled("f", tenant="umbrella")
+
+
+@pytest.mark.parametrize("whose", [{"tenant": "x" * 201}, {"session": "a\0b"}, {"cohort": "x" * 101}, {"tenant": 5}])
+def test_what_a_row_cannot_hold_is_refused_before_anything_is_held(world, provider, whose):
+    world.feature("f")
+    with pytest.raises(errors.InvalidRequest, match="printable characters"):
+        gateway.complete("f", messages=MESSAGES, **whose)
+    assert provider.requests == [] and Hold.objects.count() == Call.objects.count() == 0
