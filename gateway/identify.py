@@ -37,6 +37,11 @@ def identify(ask: Ask, catalog: Catalog, health: Health) -> Identified:
             f"{', '.join(sorted(catalog.features)[:20]) or '(none yet)'}.",
             param="model",
         )
+    if ask.body.get("web_search_options") is not None:
+        raise InvalidRequest(
+            "`web_search_options` cannot be passed on: a search has a fee of its own, which the price book does not know.",
+            param="web_search_options",
+        )
     caller = ask.caller
     if not feature.route.targets:
         raise NotFound(f"The route {feature.route.name} has no target; add a provider and model to it.", param="model")

@@ -27,7 +27,8 @@ class Link:
     @classmethod
     async def open(cls, parameters: dict[str, Any], statements: dict[str, str]) -> Self:
         """A new connection on which the statements are prepared. Raises psycopg.Error."""
-        link = cls(await AsyncConnection.connect(**parameters, autocommit=True))
+        # Statements that psycopg prepared by itself it would drop at some time, and ours with them (`DEALLOCATE ALL`).
+        link = cls(await AsyncConnection.connect(**parameters, autocommit=True, prepare_threshold=None))
         pgconn = link.connection.pgconn
         try:
             pgconn.enter_pipeline_mode()

@@ -149,6 +149,9 @@ class Writer:
                 await transaction.run(batch)
         except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError):
             raise
+        except psycopg.errors.InvalidSqlStatementName:
+            # Somebody between us and the server (a pooler's DISCARD) dropped what was prepared; a new connection has it.
+            raise
         except psycopg.errors.CheckViolation as error:
             await link.connection.execute("ROLLBACK")
             if error.diag.constraint_name or not await partitions.make_for(

@@ -46,6 +46,7 @@ MESSAGES = [{"role": "user", "content": "hello"}]
         ({"model": "f", "messages": MESSAGES, "max_completion_tokens": 101}, "from 1 to 100 for the feature f"),
         ({"model": "f", "messages": MESSAGES, "stream": "yes"}, "`stream` must be true or false"),
         ({"model": "f", "messages": MESSAGES, "variables": []}, "`variables` must be an object"),
+        ({"model": "f", "messages": MESSAGES, "web_search_options": {}}, "a fee of its own"),
         ({"model": "f", "variables": {}}, "has no live prompt"),
         (
             {"model": "f", "messages": MESSAGES, "stream": True, "stream_options": [1]},

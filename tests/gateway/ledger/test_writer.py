@@ -8,6 +8,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from budgets.models import Alert, Budget, Switch, Window
+from gateway.errors import LedgerUnavailable
 from gateway.ledger import Grant, Refusal
 from gateway.models import Adjustment, Call, Hold
 from tests.gateway.ledger.calls import a_writer, bid_of, hold_of, row_of, settle_of
@@ -245,6 +246,28 @@ async def test_a_row_that_the_database_refuses_spoils_no_other():
         answers = await asyncio.gather(*(ledger.settle(s) for s in settles), return_exceptions=True)
     assert [type(a).__name__ for a in answers] == ["NoneType", "NoneType", "LedgerUnavailable", "NoneType", "NoneType"]
     assert await Call.objects.acount() == 4
+
+
+async def test_the_ledger_goes_on_after_many_rows_that_were_refused():
+    """A rolled back transaction must not cost the connection what is prepared on it."""
+    async with a_writer() as ledger:
+        for _ in range(12):
+            hold = hold_of("0.1")
+            grant = await ledger.hold(hold)
+            with pytest.raises(LedgerUnavailable):
+                await ledger.settle(settle_of(hold, grant, "0.1", outcome="no such outcome"))
+            hold = hold_of("0.1")
+            await ledger.settle(settle_of(hold, await ledger.hold(hold), "0.1"))
+    assert len(await rows(Call.objects.all())) == 12
+
+
+async def test_a_pooler_that_drops_what_was_prepared_costs_no_call():
+    async with a_writer() as ledger:
+        hold = hold_of("0.1")
+        grant = await ledger.hold(hold)
+        await ledger._link.connection.execute("DISCARD ALL")
+        await ledger.settle(settle_of(hold, grant, "0.1"))
+    assert len(await rows(Call.objects.all())) == 1
 
 
 async def test_holds_of_a_dead_owner_become_lost_rows_at_the_held_amount():
