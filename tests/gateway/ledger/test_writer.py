@@ -8,6 +8,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from budgets.models import Alert, Budget, Switch, Window
+from gateway.errors import LedgerUnavailable
 from gateway.ledger import Grant, Refusal
 from gateway.models import Adjustment, Call, Hold
 from tests.gateway.ledger.calls import a_writer, bid_of, hold_of, row_of, settle_of
@@ -196,6 +197,29 @@ async def test_a_row_that_the_database_refuses_spoils_no_other():
         answers = await asyncio.gather(*(ledger.settle(s) for s in settles), return_exceptions=True)
     assert [type(a).__name__ for a in answers] == ["NoneType", "NoneType", "LedgerUnavailable", "NoneType", "NoneType"]
     assert await Call.objects.acount() == 4
+
+
+async def test_the_ledger_goes_on_when_its_prepared_statements_are_gone():
+    async with a_writer() as ledger:
+        first = hold_of("0.1")
+        grant = await ledger.hold(first)
+        assert ledger._link is not None
+        await ledger._link.connection.execute("DEALLOCATE ALL")
+        await ledger.settle(settle_of(first, grant, "0.1"))
+        assert isinstance(await ledger.hold(hold_of("0.1")), Grant)
+    assert len(await rows(Call.objects.all())) == 1
+
+
+async def test_a_spoiled_batch_after_many_heartbeats_leaves_the_ledger_working():
+    """A rollback makes psycopg forget what it prepared; the ledger's own statements have to stay."""
+    async with a_writer(OWNER_HEARTBEAT_S=0.001) as ledger:
+        for _ in range(20):
+            assert isinstance(await ledger.hold(hold_of("0.1")), Grant)
+            await asyncio.sleep(0.005)
+        spoiled = hold_of("0.1")
+        with pytest.raises(LedgerUnavailable):
+            await ledger.settle(settle_of(spoiled, await ledger.hold(spoiled), "0.1", outcome="no such outcome"))
+        assert isinstance(await ledger.hold(hold_of("0.1")), Grant)
 
 
 async def test_holds_of_a_dead_owner_become_lost_rows_at_the_held_amount():
