@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from psycopg import AsyncConnection, OperationalError
 from psycopg.adapt import Transformer
-from psycopg.errors import error_from_result
+from psycopg.errors import FeatureNotSupported, InvalidSqlStatementName, error_from_result
 from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
@@ -97,6 +97,13 @@ class Link:
         transformer = Transformer(self.connection)
         transformer.set_pgresult(result)
         return transformer.load_rows(0, result.ntuples, tuple)
+
+
+def is_stale(error: Exception) -> bool:
+    """Whether the error says that the prepared statements are gone, or made for tables that have changed: time to reconnect."""
+    return isinstance(error, InvalidSqlStatementName) or (
+        isinstance(error, FeatureNotSupported) and "cached plan" in str(error)
+    )
 
 
 def array(values: Iterable[object]) -> str:

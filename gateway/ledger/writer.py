@@ -17,7 +17,7 @@ from budgets.rules import Rules
 from gateway.conf import TollhouseSettings
 from gateway.errors import LedgerUnavailable
 from gateway.ledger import alerts, partitions
-from gateway.ledger.link import Link
+from gateway.ledger.link import Link, is_stale
 from gateway.ledger.operations import BLANK, Grant, Hold, Operation, Refusal, Settle
 from gateway.ledger.transaction import SQL, STATEMENTS, Memory, Transaction, json_rows
 
@@ -160,7 +160,10 @@ class Writer:
                 await self._halve(link, batch, error)
             else:
                 await self._attempt(link, batch, repeat=repeat)
-        except Exception as error:  # noqa: BLE001  (whatever spoils a batch, only its culprit may suffer)
+        except Exception as error:
+            # Whatever spoils a batch, only its culprit may suffer.
+            if is_stale(error):
+                raise
             await link.connection.execute("ROLLBACK")
             await self._halve(link, batch, error)
         else:

@@ -96,13 +96,15 @@ async def events(
 
     Raises ProviderError when the stream breaks off, holds what is no JSON, or tells of an error.
     """
-    parser, finished, size = Events(), False, 0
-    patience: float | None = request.first_token_timeout_s
+    parser, finished, begun, size = Events(), False, False, 0
     while not finished:
         with translated():
-            async with asyncio.timeout(patience):
+            if begun:
                 data = await response.content.readany()
-        patience = None
+            else:
+                async with asyncio.timeout(request.first_token_timeout_s):
+                    data = await response.content.readany()
+        begun = True
         if not data:
             raise ProviderError("The provider's stream ended before its end mark.", transient=True, billable=True)
         size += len(data)

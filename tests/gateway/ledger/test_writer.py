@@ -248,26 +248,27 @@ async def test_a_row_that_the_database_refuses_spoils_no_other():
     assert await Call.objects.acount() == 4
 
 
-async def test_the_ledger_goes_on_after_many_rows_that_were_refused():
-    """A rolled back transaction must not cost the connection what is prepared on it."""
+async def test_the_ledger_goes_on_when_its_prepared_statements_are_gone():
     async with a_writer() as ledger:
-        for _ in range(12):
-            hold = hold_of("0.1")
-            grant = await ledger.hold(hold)
-            with pytest.raises(LedgerUnavailable):
-                await ledger.settle(settle_of(hold, grant, "0.1", outcome="no such outcome"))
-            hold = hold_of("0.1")
-            await ledger.settle(settle_of(hold, await ledger.hold(hold), "0.1"))
-    assert len(await rows(Call.objects.all())) == 12
-
-
-async def test_a_pooler_that_drops_what_was_prepared_costs_no_call():
-    async with a_writer() as ledger:
-        hold = hold_of("0.1")
-        grant = await ledger.hold(hold)
-        await ledger._link.connection.execute("DISCARD ALL")
-        await ledger.settle(settle_of(hold, grant, "0.1"))
+        first = hold_of("0.1")
+        grant = await ledger.hold(first)
+        assert ledger._link is not None
+        await ledger._link.connection.execute("DEALLOCATE ALL")
+        await ledger.settle(settle_of(first, grant, "0.1"))
+        assert isinstance(await ledger.hold(hold_of("0.1")), Grant)
     assert len(await rows(Call.objects.all())) == 1
+
+
+async def test_a_spoiled_batch_after_many_heartbeats_leaves_the_ledger_working():
+    """A rollback makes psycopg forget what it prepared; the ledger's own statements have to stay."""
+    async with a_writer(OWNER_HEARTBEAT_S=0.001) as ledger:
+        for _ in range(20):
+            assert isinstance(await ledger.hold(hold_of("0.1")), Grant)
+            await asyncio.sleep(0.005)
+        spoiled = hold_of("0.1")
+        with pytest.raises(LedgerUnavailable):
+            await ledger.settle(settle_of(spoiled, await ledger.hold(spoiled), "0.1", outcome="no such outcome"))
+        assert isinstance(await ledger.hold(hold_of("0.1")), Grant)
 
 
 async def test_holds_of_a_dead_owner_become_lost_rows_at_the_held_amount():
