@@ -4,10 +4,11 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
+from django.db import connection, connections
 
 from gateway import secrets
 from gateway.conf import TollhouseSettings
@@ -20,8 +21,29 @@ def settings_are_valid(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -
     try:
         TollhouseSettings()
     except ImproperlyConfigured as error:
-        return [Error(str(error), hint="docs/settings.md lists the settings.", id="tollhouse.E001")]
+        return [Error(str(error), hint="docs/reference/settings.md lists the settings.", id="tollhouse.E001")]
     return []
+
+
+@register()
+def project_fits(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Errors for what a project needs that Tollhouse is added to, and a warning where its pages would have no style."""
+    found: list[CheckMessage] = []
+    vendor = connections["default"].vendor
+    if vendor != "postgresql":
+        told = f"Tollhouse needs PostgreSQL as the database `default`, which is {vendor}."
+        found.append(
+            Error(
+                told, hint='Set DATABASES["default"]["ENGINE"] to django.db.backends.postgresql.', id="tollhouse.E002"
+            )
+        )
+    if not django_settings.USE_TZ:
+        found.append(Error("Tollhouse needs time zones.", hint="Set USE_TZ = True.", id="tollhouse.E003"))
+    names = [config.name for config in apps.get_app_configs()]
+    if "dashboards" in names and "django.contrib.admin" in names[: names.index("dashboards")]:
+        told = "The app dashboards stands behind the admin, so that Tollhouse's pages there have no style sheet."
+        found.append(Warning(told, hint="Put it before django.contrib.admin in INSTALLED_APPS.", id="tollhouse.W002"))
+    return found
 
 
 @register(Tags.database)
