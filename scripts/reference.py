@@ -1,4 +1,4 @@
-"""Writes `docs/reference/` from the code: settings, errors, headers, commands and the fields of catalog files.
+"""Writes `docs/reference/` from the code: Python names, settings, errors, headers, commands, fields of catalog files.
 
     python scripts/reference.py            writes the pages
     python scripts/reference.py --check    ends with 1, and says what to do, where they are not what the code says
@@ -107,6 +107,31 @@ def settings_page() -> str:
         _table(("entry", "type", "default", "what"), rows),
         "## Environment variables\n\nRead by `deploy/settings.py` and `make up`; a project of your own has its own settings.",
         _table(("variable", "what"), [(f"`{name}`", text) for name, text in VARIABLES.items()]),
+    )
+
+
+def python_page() -> str:
+    """The public names of `gateway`, with signatures and docstrings."""
+    import gateway
+
+    parts = []
+    for name in sorted(gateway.__all__, key=lambda name: (name[0].isupper(), name)):
+        found = getattr(gateway, name)
+        lines = inspect.getsource(found).splitlines()
+        [node] = ast.parse("\n".join(lines)).body
+        assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        body = [line for line in node.body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))]
+        if isinstance(node, ast.ClassDef):
+            shown = [ast.unparse(line) for line in body if isinstance(line, ast.AnnAssign)]
+        else:
+            shown = [line.removesuffix(":") for line in lines[node.lineno - 1 : node.body[0].lineno - 1]]
+        code = "```text\n" + "\n".join(shown) + "\n```" if shown else ""
+        parts += [f"## {name}", *filter(None, [code, inspect.getdoc(found) or ""])]
+    return _page(
+        "Python",
+        "`import gateway`; everything else in the package may change without notice, but for [`gateway.errors`](errors.md), "
+        "[`gateway.testing`](../testing.md), `gateway.middleware.ContextMiddleware` and `gateway.http.app.data_plane`.",
+        *parts,
     )
 
 
@@ -232,7 +257,8 @@ def catalog_page() -> str:
     )
 
 
-PAGES = {"settings": settings_page, "errors": errors_page, "headers": headers_page, "commands": commands_page,
+PAGES = {
+    "python": python_page,"settings": settings_page, "errors": errors_page, "headers": headers_page, "commands": commands_page,
          "catalog": catalog_page}  # fmt: skip
 
 
@@ -318,7 +344,9 @@ def _default(value: object) -> str:
 
 
 def _cased(name: str) -> str:
-    return {"traceparent": name}.get(name, "-".join(part.capitalize() for part in name.split("-")))
+    return {"traceparent": name, "www-authenticate": "WWW-Authenticate"}.get(
+        name, "-".join(part.capitalize() for part in name.split("-"))
+    )
 
 
 def _same(what: str, code: Iterable[str], here: Iterable[str]) -> None:

@@ -166,14 +166,12 @@ class Reader:
         else:
             return ""
         file.write_text(text)
+        target = file.parent if command[0] == "prompts" else file
         printed = io.StringIO()
-        call_command(
-            *command,
-            str(file.parent if command[0] == "prompts" else file),
-            dry_run=True,
-            stdout=printed,
-            stderr=printed,
-        )
+        try:
+            call_command(*command, str(target), dry_run=True, stdout=printed, stderr=printed)
+        except SystemExit:
+            raise ValueError(printed.getvalue()) from None
         return printed.getvalue()
 
     def _settle(self) -> None:
