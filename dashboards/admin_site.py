@@ -25,6 +25,10 @@ class TollhouseAdminSite(AdminSite):
     site_url = None
     index_template = "tollhouse/index.html"
 
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        # A project that has the admin of its own keeps its name and logo on all pages.
+        return {**super().each_context(request), "own_site": True}
+
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         apps = super().get_app_list(request, app_label)
         for app in apps:

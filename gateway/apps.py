@@ -1,5 +1,6 @@
 import django_stubs_ext
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.core.exceptions import ImproperlyConfigured
 
 # Lets Django's classes be written with their type arguments, e.g. ModelAdmin[Call].
 django_stubs_ext.monkeypatch()
@@ -10,6 +11,12 @@ class GatewayConfig(AppConfig):
     label = "tollhouse_gateway"
     verbose_name = "The gate"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def import_models(self) -> None:
+        for label, name in (("tollhouse_budgets", "budgets"), ("tollhouse_redaction", "redaction")):
+            if label not in apps.app_configs:
+                raise ImproperlyConfigured(f'Add "{name}" to INSTALLED_APPS; the gate needs it.')
+        super().import_models()
 
     def ready(self) -> None:
         # Registers the checks; they import models, which are there only now.

@@ -16,14 +16,17 @@ class TollhouseSettings:
     Raises ImproperlyConfigured for an entry of the wrong type or an unknown name.
     """
 
-    #: Secret behind key hashes and user references (HMAC). Unset: derived from Django's SECRET_KEY.
+    #: Secret behind key hashes and user references (HMAC). Unset: derived from Django's SECRET_KEY. When it changes, every
+    #: key is refused and every user has another reference.
     PEPPER: str = ""
     #: Secrets that encrypt provider keys at rest, newest first. Unset: derived from Django's SECRET_KEY.
     ENCRYPTION_KEYS: tuple[str, ...] = ()
-    #: Names of environment variables that may hold a provider's key, as globs. Whoever configures providers can send
-    #: what these hold to an address of their choice, so no other secret of the process may match.
+    #: Names of environment variables that may hold a provider's key, as globs. Whoever may change providers can send what
+    #: these hold to an address of their choice: give that permission as you would give the keys, and narrow the globs
+    #: where another secret of the process would match.
     PROVIDER_KEY_ENV: tuple[str, ...] = ("*_API_KEY", "*_API_TOKEN")
     #: Providers on loopback and private addresses are reachable only when this is on (SSRF guard).
+    #: On under `make up` and with the embedded database.
     ALLOW_PRIVATE_UPSTREAMS: bool = False
     #: What a row keeps of a user id: `hash` (a keyed hash) or `plain`.
     USER_REF: str = "hash"
@@ -31,7 +34,8 @@ class TollhouseSettings:
     MAX_BODY_BYTES: int = 20_000_000
     #: Where cached replies are: empty for the database, or redis://….
     CACHE_URL: str = ""
-    #: Function that says of a Django request for whom its calls are made: dotted path, request → `{"tenant": …}`.
+    #: Function that says of a Django request for whom its calls are made: dotted path, request →
+    #: `{"tenant": …, "cohort": …, "session": …, "labels": {…}}`; for `gateway.middleware.ContextMiddleware`.
     REQUEST_CONTEXT: str = ""
     #: Largest reply that the gate takes from a provider, unpacked, a stream as a whole; in bytes.
     MAX_REPLY_BYTES: int = 100_000_000

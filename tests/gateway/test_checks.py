@@ -1,5 +1,6 @@
 """Checks tell what is wrong before a call finds out."""
 
+import subprocess
 import sys
 import warnings
 
@@ -11,6 +12,7 @@ from django.db import connections
 
 from budgets.models import Budget
 from gateway.models import Feature, Key, Provider, Route, Target, Variant
+from tests.server import ROOT
 from tests.world import World
 
 
@@ -41,7 +43,6 @@ def test_what_is_in_order_is_passed_over(settings):
     "name, value, id, words",
     [
         ("USE_TZ", False, "E006", "USE_TZ is off"),
-        ("INSTALLED_APPS", lambda apps: [a for a in apps if a != "budgets.apps.BudgetsConfig"], "E004", "tollhouse_budgets is not"),
         ("INSTALLED_APPS", lambda apps: sorted(apps, key="dashboards.apps.DashboardsConfig".__eq__), "E005", "Put dashboards before"),
     ],
 )  # fmt: skip
@@ -58,7 +59,7 @@ def test_a_database_that_is_another(settings):
         other.vendor = "sqlite"
         connections["default"] = other
         try:
-            assert "not PostgreSQL" in told()["E002"] and "E003" not in told(database=True)
+            assert "needs PostgreSQL" in told()["E002"] and "E003" not in told(database=True)
         finally:
             connections["default"] = before
 
@@ -169,3 +170,38 @@ def test_rows_that_nobody_uses_are_left_alone():
 def test_a_provider_whose_variable_is_not_allowed_is_a_warning():
     Provider.objects.create(name="p", kind="openai", base_url="https://x.example.com/v1", api_key_env="PATH")
     assert "the variable PATH may not hold a provider's key" in told(database=True)["W001"]
+
+
+PROJECT = """
+import sys, django
+from django.conf import settings
+settings.configure(
+    SECRET_KEY="x", USE_TZ=True, DATABASES={"default": {"ENGINE": "django.db.backends." + sys.argv[1], "NAME": ":memory:"}},
+    INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.postgres", *sys.argv[2].split()],
+)
+django.setup()
+from django.core.management import call_command
+call_command("check")
+"""
+
+
+def checked(engine: str, *apps: str) -> str:
+    """What a project with this database and these apps beside Django's own is told by its checks."""
+    command = [sys.executable, "-c", PROJECT, engine, " ".join(apps)]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return found.stdout + found.stderr
+
+
+def test_a_project_on_another_database_is_told_that_it_needs_postgresql():
+    told = checked("sqlite3", "gateway", "budgets", "redaction")
+    assert "tollhouse.E002" in told and "needs PostgreSQL as the database `default`, which is sqlite" in told
+
+
+def test_a_project_without_an_app_that_the_gate_needs_is_told_which():
+    assert 'Add "budgets" to INSTALLED_APPS; the gate needs it.' in checked("postgresql", "gateway", "redaction")
+
+
+def test_pages_that_would_have_no_style_are_told():
+    apps = ["django.contrib.admin", "django.contrib.messages", "gateway", "budgets", "redaction", "dashboards"]
+    assert "tollhouse.E005" in checked("postgresql", *apps)
+    assert "tollhouse.E005" not in checked("postgresql", "dashboards", *apps[:-1])
