@@ -128,7 +128,7 @@ class Reader:
                 return self._toml(text)
             case "json":
                 json.loads(text)
-            case "text":
+            case "text" | "diff":
                 pass
             case _:
                 raise ValueError(f"nothing is known of the language {language!r}; see tests/docs/pages.py")

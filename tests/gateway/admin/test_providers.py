@@ -65,7 +65,7 @@ def test_a_key_does_not_move_to_another_address(admin_client):
         ({"base_url": "http://169.254.169.254/v1"}, "169.254.169.254 is not a public address"),
         ({"base_url": "https://user:pw@llm.example.com/v1"}, "holds neither credentials nor a query"),
         ({"api_key_env": "DATABASE_URL"}, "The variable DATABASE_URL may not hold a provider&#x27;s key"),
-        ({"api_key_env": "DJANGO_SECRET_KEY"}, "PROVIDER_KEY_ENV allows *_API_KEY, *_API_TOKEN"),
+        ({"api_key_env": "SMTP_PASSWORD"}, "PROVIDER_KEY_ENV allows *_API_KEY, *_API_TOKEN"),
         ({"api_key_env": "X_API_KEY", "api_key": "y"}, "Give a key or the variable that holds one, not both."),
         ({"kind": "unheard"}, "Select a valid choice"),
     ],
