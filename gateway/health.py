@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from enum import Enum, auto
 from time import monotonic
 
 from gateway.catalog import RouteInfo, TargetInfo
@@ -21,6 +22,13 @@ class LeftAlone(ProviderError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, transient=True, billable=False, status=503)
+
+
+class Passed(Enum):
+    """How a breaker let an attempt pass."""
+
+    CALL = auto()
+    PROBE = auto()
 
 
 class Breaker:
@@ -41,16 +49,20 @@ class Breaker:
         """Whether a call would be turned away now."""
         return self._failures >= self._most_failures and (self._probing or monotonic() < self._open_until)
 
-    def enter(self) -> bool:
-        """Begins an attempt. False when the target is to be left alone."""
+    def enter(self) -> Passed | None:
+        """Begins an attempt. None when the target is to be left alone."""
         if self.open:
-            return False
+            return None
         self._probing = self._failures >= self._most_failures
-        return True
+        return Passed.PROBE if self._probing else Passed.CALL
 
-    def leave(self, *, well: bool | None) -> None:
+    def leave(self, passed: Passed, *, well: bool | None) -> None:
         """Ends an attempt; None: it was broken off before it showed anything."""
-        self._probing = False
+        if passed is Passed.PROBE:
+            self._probing = False
+        elif self._failures >= self._most_failures:
+            # Begun before the breaker opened, it tells nothing new: one outage fails many calls at once, and the probe decides.
+            return
         if well:
             self._failures = self._times = 0
         elif well is not None:
@@ -93,7 +105,8 @@ class Health:
             breaker = self._breakers[name] = Breaker(options.BREAKER_FAILURES, options.BREAKER_OPEN_S)
         place = await self._place(target, patience_s)
         try:
-            if not breaker.enter():
+            passed = breaker.enter()
+            if passed is None:
                 times = self._options.BREAKER_FAILURES
                 raise LeftAlone(f"{name} failed {times} times in a row and is left alone for a while.")
             well: bool | None = None
@@ -104,7 +117,7 @@ class Health:
                 well = not error.transient or error.status in PATIENCE
                 raise
             finally:
-                breaker.leave(well=well)
+                breaker.leave(passed, well=well)
         finally:
             if place is not None:
                 place.release()

@@ -184,7 +184,11 @@ def blocking[T](coroutine: Coroutine[Any, Any, T]) -> T:
 
 async def awaiting[T](coroutine: Coroutine[Any, Any, T]) -> T:
     """As `blocking`, awaited; cancelling it cancels the coroutine."""
-    running = await asyncio.to_thread(engine.start) if not engine.running() else engine.start()
+    try:
+        running = await asyncio.to_thread(engine.start) if not engine.running() else engine.start()
+    except BaseException:
+        coroutine.close()
+        raise
     if asyncio.get_running_loop() is running.loop:
         return await coroutine
     return await asyncio.wrap_future(running.submit(coroutine))

@@ -1,4 +1,4 @@
-"""Provider keys at rest: encrypted, and bound to the host that they are for."""
+"""Secrets at rest: provider keys, each bound to the host that it is for, and cached replies."""
 
 import base64
 from fnmatch import fnmatchcase
@@ -26,12 +26,12 @@ def is_own(variable: str) -> bool:
 
 
 def encrypt(text: str, *, bound_to: str) -> str:
-    """The text, encrypted (Fernet: AES-128-CBC and HMAC-SHA256) so that it opens for that host only."""
+    """The text, encrypted (Fernet: AES-128-CBC and HMAC-SHA256) so that it opens for that host, or use, only."""
     return _fernet(bound_to).encrypt(text.encode()).decode()
 
 
 def decrypt(token: str, *, bound_to: str) -> str:
-    """The text that `encrypt` made for the same host. Raises CannotDecrypt."""
+    """The text that `encrypt` made for the same host or use. Raises CannotDecrypt."""
     try:
         return _fernet(bound_to).decrypt(token.encode()).decode()
     except InvalidToken:

@@ -117,7 +117,12 @@ def _transports(library: str) -> tuple[type, type]:
             answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
             passage = _Passage(request, request.read(), self._feature, caller(), answers.put)
             passage.begin()
-            start = answers.get()
+            try:
+                start = answers.get()
+            except BaseException:
+                # As in `replies.blocking`: a time limit of a task queue may interrupt whoever waits.
+                passage.leave()
+                raise
             return http.Response(start["status"], headers=start["headers"], stream=Body(passage, answers))
 
     class AsyncTransport(http.AsyncBaseTransport):  # type: ignore[name-defined,misc]

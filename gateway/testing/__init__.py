@@ -21,6 +21,7 @@ from asgiref.sync import sync_to_async
 
 from gateway import engine
 from gateway.errors import GatewayError, ProviderError, ProviderTimeout, RateLimited
+from gateway.providers.wire import TRANSIENT
 from gateway.testing.catalog import read_catalog
 from gateway.testing.parts import Answer, Answers, Script, gate_of
 from gateway.types import TOKEN_PARTS, Json, Usage
@@ -29,8 +30,6 @@ __all__ = ["Stub", "StubbedCall", "stub"]
 
 #: What a reply reports to have used, where the test does not say.
 USAGE = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
-#: Statuses that a provider means for now only.
-TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 
 class StubbedCall:

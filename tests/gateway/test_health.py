@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import gateway
 from gateway import errors
-from gateway.health import Breaker
+from gateway.health import Breaker, Passed
 from gateway.models import Call, Hold
 
 MESSAGES = [{"role": "user", "content": "hello there"}]
@@ -62,10 +62,25 @@ def test_a_limit_that_is_reached_is_no_failure(world, provider, impatient):
 def test_a_breaker_lets_one_probe_pass_at_a_time(results):
     breaker = Breaker(2, 0.0)
     for well in results:
-        assert breaker.enter()
+        passed = breaker.enter()
+        assert passed
         probing = breaker.open
         assert not (probing and breaker.enter()), "a second one beside the probe"
-        breaker.leave(well=well)
+        breaker.leave(passed, well=well)
+
+
+def test_calls_under_way_when_a_breaker_opens_change_nothing():
+    breaker = Breaker(2, 0.0)
+    early = [breaker.enter() for _ in range(6)]
+    for passed in early[:4]:
+        breaker.leave(passed, well=False)
+    probe = breaker.enter()
+    assert probe is Passed.PROBE, "the first time is not longer for calls that failed at once"
+    breaker.leave(early[4], well=True)
+    breaker.leave(early[5], well=None)
+    assert breaker.open and breaker.enter() is None, "the probe is still under way"
+    breaker.leave(probe, well=True)
+    assert breaker.enter() is Passed.CALL
 
 
 async def test_calls_beyond_a_providers_limit_wait_for_a_place(world, provider):

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import orjson
 
+from gateway import json
 from gateway.entry import Entry
 from gateway.prices.usage import count
 from gateway.providers.shape import text_of
@@ -45,8 +46,8 @@ def message(completion: Mapping[str, Json], call_id: UUID) -> dict[str, Json]:
 
 def _arguments(function: Mapping[str, Json]) -> Json:
     try:
-        found = orjson.loads(function.get("arguments") or "{}")
-    except orjson.JSONDecodeError:
+        found = json.read((function.get("arguments") or "{}").encode())
+    except ValueError:
         found = None
     # What a model wrote may be no JSON at all; the caller then sees it as it is.
     return found if isinstance(found, dict) else {"arguments": function.get("arguments")}

@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
-
+from gateway import json
 from gateway.providers.base import CHAT_FIELDS
 from gateway.types import Json
 
@@ -158,8 +157,8 @@ def _assistant(message: Mapping[str, Json]) -> Iterator[Block]:
         if not isinstance(function, dict):
             raise Untranslatable("Anthropic knows tool calls of functions only")
         try:
-            arguments = orjson.loads(function.get("arguments") or "{}")
-        except orjson.JSONDecodeError:
+            arguments = json.read((function.get("arguments") or "{}").encode())
+        except (ValueError, AttributeError):
             arguments = None
         if not isinstance(arguments, dict):
             raise Untranslatable("the arguments of a tool call in `messages` must be a JSON object")

@@ -2,11 +2,14 @@
 
 import json
 from decimal import Decimal
+from uuid import uuid4
 
 import httpx
+import orjson
 import pytest
 
 from budgets.models import Budget
+from gateway.http.messages.reply import message
 from gateway.models import Call
 
 TOOL = {"name": "look_up", "description": "Looks up.", "input_schema": {"type": "object"}}
@@ -185,3 +188,11 @@ def test_errors_have_anthropics_types(post):
 def test_a_stream_that_breaks_ends_with_an_error_event(post, feature):
     events = events_of(post(feature, "cut", stream=True))
     assert events[-1]["type"] == "error" and events[-1]["error"]["type"] == "api_error"
+
+
+@pytest.mark.parametrize("arguments", ["{", "[1]", '{"a":' + "[" * 500 + "]" * 500 + "}"])
+def test_arguments_that_are_no_object_or_too_deep_to_be_written_stay_a_text(arguments):
+    calls = [{"id": "a", "function": {"name": "look_up", "arguments": arguments}}]
+    made = message({"choices": [{"message": {"tool_calls": calls}, "finish_reason": "tool_calls"}]}, uuid4())
+    assert made["content"][0]["input"] == {"arguments": arguments}
+    assert orjson.dumps(made)

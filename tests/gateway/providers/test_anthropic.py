@@ -217,3 +217,10 @@ def test_targets_that_cannot_take_a_request_are_passed_over(world, provider):
     world.feature("f", (world.kind("anthropic"), "a"), "echo")
     reply = gateway.complete("f", messages=MESSAGES, n=2)
     assert reply.model == "echo" and len(provider.requests) == 1
+
+
+@pytest.mark.parametrize("arguments", ["{", 7, '{"a":' + "[" * 500 + "]" * 500 + "}"])
+def test_arguments_that_cannot_be_written_are_refused_before_anything_is_sent(arguments):
+    turn = {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "look_up", "arguments": arguments}}]}
+    with pytest.raises(Untranslatable, match="arguments of a tool call"):
+        messages_request({"messages": [turn]}, "m")
