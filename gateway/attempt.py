@@ -75,8 +75,10 @@ class Attempts:
         clock = began
         self._serves(target)
         try:
+            # Before the target's health is at stake: what is wrong here is not its fault.
+            request = self._request(target, self.ends_at - began)
             async with self.health.attempt(target, patience_s=self.ends_at - began):
-                request = self._request(target, self.ends_at - perf_counter())
+                request = replace(request, timeout_s=max(0.001, self.ends_at - perf_counter()), sent_at=perf_counter())
                 entry.row["attempts"] += 1
                 self.sent.reached = True
                 async with aclosing(target.provider.adapter.send(request, self.http)) as pieces:

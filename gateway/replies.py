@@ -58,19 +58,26 @@ class _Pieces:
         self._entry = Entry(ask)
         self._heard = Heard()
         self._run: AsyncGenerator[Piece] | None = None
+        self._over = False
         self.reply: Reply | None = None
 
     async def step(self) -> Delta | None:
+        if self._over:
+            return None
+        # Whatever ends the stream ends it for good: a call that failed has no reply, and one that was closed none to come.
+        self._over = True
         if self._run is None:
             self._run = run(self._entry, await _gate())
         async for piece in self._run:
             self._heard.add(piece)
             if not piece.final:
+                self._over = False
                 return Delta(text=_said(piece), events=piece.events)
-        self.reply = self.reply or _reply(self._entry, self._heard, {})
+        self.reply = _reply(self._entry, self._heard, {})
         return None
 
     async def close(self) -> None:
+        self._over = True
         if self._run is not None:
             await self._run.aclose()
 

@@ -47,7 +47,9 @@ def wrap[Client](client: Client, *, feature: str) -> Client:
 class _Passage(Request):
     """One request on its way through the data plane's handlers, without a server; `put` gets what they answer."""
 
-    def __init__(self, request: Any, body: bytes, feature: str, whose: Caller, put: Callable[[Any], Any]) -> None:
+    def __init__(
+        self, running: engine.Engine, request: Any, body: bytes, feature: str, whose: Caller, put: Callable[[Any], Any]
+    ) -> None:
         headers = [(name.lower(), value) for name, value in request.headers.raw]
         scope = {"method": request.method, "path": request.url.path, "headers": headers}
         super().__init__(scope, self._ask, self._answer)
@@ -58,7 +60,7 @@ class _Passage(Request):
         self._body: bytes | None = body
         self._put = put
         self._gone = asyncio.Event()
-        self._engine = engine.start()
+        self._engine = running
 
     def begin(self) -> None:
         """Runs the handler in the engine's loop."""
@@ -77,6 +79,13 @@ class _Passage(Request):
 
     async def _answer(self, message: Mapping[str, Any]) -> None:
         self._put(message)
+
+
+def _begun(start: Mapping[str, Any] | None, http: Any) -> dict[str, Any]:
+    """Status and headers of an answer. Raises the library's ReadError where the gate stopped before there was one."""
+    if start is None:
+        raise http.ReadError("The gate stopped before it answered.")
+    return {"status_code": start["status"], "headers": start["headers"]}
 
 
 @cache
@@ -115,7 +124,7 @@ def _transports(library: str) -> tuple[type, type]:
         def handle_request(self, request: Any) -> Any:
             engine.refuse_own_loop()
             answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
-            passage = _Passage(request, request.read(), self._feature, caller(), answers.put)
+            passage = _Passage(engine.start(), request, request.read(), self._feature, caller(), answers.put)
             passage.begin()
             try:
                 start = answers.get()
@@ -123,7 +132,7 @@ def _transports(library: str) -> tuple[type, type]:
                 # As in `replies.blocking`: a time limit of a task queue may interrupt whoever waits.
                 passage.leave()
                 raise
-            return http.Response(start["status"], headers=start["headers"], stream=Body(passage, answers))
+            return http.Response(**_begun(start, http), stream=Body(passage, answers))
 
     class AsyncTransport(http.AsyncBaseTransport):  # type: ignore[name-defined,misc]
         def __init__(self, feature: str) -> None:
@@ -132,8 +141,9 @@ def _transports(library: str) -> tuple[type, type]:
         async def handle_async_request(self, request: Any) -> Any:
             answers: asyncio.Queue[Any] = asyncio.Queue()
             loop = asyncio.get_running_loop()
+            running = engine.start() if engine.running() else await asyncio.to_thread(engine.start)
             passage = _Passage(
-                request, await request.aread(), self._feature, await acaller(),
+                running, request, await request.aread(), self._feature, await acaller(),
                 lambda message: loop.call_soon_threadsafe(answers.put_nowait, message),
             )  # fmt: skip
             passage.begin()
@@ -142,6 +152,6 @@ def _transports(library: str) -> tuple[type, type]:
             except asyncio.CancelledError:
                 passage.leave()
                 raise
-            return http.Response(start["status"], headers=start["headers"], stream=AsyncBody(passage, answers))
+            return http.Response(**_begun(start, http), stream=AsyncBody(passage, answers))
 
     return Transport, AsyncTransport

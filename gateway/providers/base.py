@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import ClassVar
 
 import aiohttp
@@ -23,7 +24,7 @@ CHAT_FIELDS = frozenset({
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One attempt at one target. `body` is in the OpenAI shape, without model and stream fields; times in seconds;
-    `most_bytes` is the most that a reply may have.
+    `most_bytes` is the most that a reply may have, `sent_at` when the attempt began, by `perf_counter`.
 
     `options` are those of the provider's kind, from the catalog.
     """
@@ -40,6 +41,11 @@ class Request:
     first_token_timeout_s: float
     most_bytes: int
     options: Mapping[str, Json] = field(default_factory=dict)
+    sent_at: float = field(default_factory=perf_counter)
+
+    def patience_s(self) -> float:
+        """What is left of the time in which a stream has to begin."""
+        return max(0.0, self.sent_at + self.first_token_timeout_s - perf_counter())
 
 
 class Provider(ABC):

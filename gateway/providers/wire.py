@@ -34,7 +34,7 @@ async def posted(
     """
     limits = aiohttp.ClientTimeout(total=request.timeout_s, sock_connect=request.connect_timeout_s)
     with translated():
-        async with asyncio.timeout(request.first_token_timeout_s if request.stream else None):
+        async with asyncio.timeout(request.patience_s() if request.stream else None):
             response = await http.post(
                 url,
                 data=orjson.dumps(body),
@@ -102,7 +102,7 @@ async def events(
             if begun:
                 data = await response.content.readany()
             else:
-                async with asyncio.timeout(request.first_token_timeout_s):
+                async with asyncio.timeout(request.patience_s()):
                     data = await response.content.readany()
         begun = True
         if not data:

@@ -284,3 +284,16 @@ def test_a_retry_that_no_budget_has_room_for_is_not_made_and_counts_nothing_twic
     assert len(provider.requests) == 1
     assert (call.outcome, call.cost_usd) == ("provider_error", call.held_usd)
     assert Window.objects.get().spent == call.cost_usd < Decimal("0.008")
+
+
+def test_a_stream_that_failed_or_was_closed_is_over_for_good(world, provider):
+    world.feature("f", "cut")
+    stream = gateway.stream("f", messages=MESSAGES)
+    with pytest.raises(errors.ProviderError):
+        list(stream)
+    assert list(stream) == [] and stream.reply is None
+    closed = gateway.stream("f", messages=MESSAGES)
+    closed.close()
+    assert list(closed) == [] and closed.reply is None
+    gateway.engine.stop()
+    assert len(provider.requests) == Call.objects.count() == 1
