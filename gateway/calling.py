@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Any
 
+import orjson
 from asgiref.sync import async_to_sync, sync_to_async
 
 from gateway import keys
@@ -109,8 +110,17 @@ def _caller(
         cohort=_short("cohort", cohort or around.cohort or found.cohort, 100),
         session_id=_short("session", session or around.session or found.session, 200),
         source="sdk",
-        labels={**found.labels, **around.labels, **(labels or {})},
+        labels=_writable({**found.labels, **around.labels, **(labels or {})}),
     )
+
+
+def _writable(labels: dict[str, str]) -> dict[str, str]:
+    """The labels, as a row can hold them. Raises InvalidRequest for others, before anything is held for their call."""
+    try:
+        orjson.dumps(labels, default=str)
+    except TypeError as error:
+        raise InvalidRequest(f"`labels` cannot be written as JSON: {error}.", param="labels") from None
+    return labels
 
 
 def _short(name: str, value: str, most: int) -> str:

@@ -92,6 +92,11 @@ class Hold:
     answer: asyncio.Future["Grant | Refusal"] = field(default_factory=_future)
     abandoned: bool = False
 
+    @property
+    def answered(self) -> bool:
+        """Whether the waiter was told; one who left was not."""
+        return self.answer.done() and not self.answer.cancelled()
+
     def at(self, bid: Bid) -> Scope:
         """The scope of this call when it goes to the bid's target."""
         # Twenty times as fast as `_replace`, for each bid of each call.
@@ -137,6 +142,11 @@ class Settle:
     grant: Grant | None = None
     swept: bool = False
     answer: asyncio.Future[None] = field(default_factory=_future)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the waiter was told; one who left was not."""
+        return self.answer.done() and not self.answer.cancelled()
 
     @property
     def never_admitted(self) -> bool:

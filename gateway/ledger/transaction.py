@@ -172,7 +172,8 @@ class Transaction:
         )
         same_rules = revision is not None and revision == rules.revision
         same_windows = all(starts_at <= now < ends_at for starts_at, ends_at in bounds.values())
-        if not (same_rules and same_windows and self._lock(locked, took)):
+        there = self._lock(locked, took) and self._locked.keys() >= set(known.values())
+        if not (same_rules and same_windows and there):
             await self.link.burst(("rollback",))
             self._locked, self._taken = {}, {}
             return None
@@ -193,6 +194,9 @@ class Transaction:
         if not self._lock(locked, took):
             # The owner of a hold moved it between our two reads; the batch starts over.
             raise psycopg.errors.SerializationFailure("a hold moved to other windows")
+        if not all(self._locked.keys() >= set(c.windows) for listed in candidates for c in listed):
+            self.memory.windows.clear()
+            raise psycopg.errors.SerializationFailure("a window is gone")
         self.memory.now = now
         return candidates
 

@@ -132,9 +132,10 @@ class Writer:
             except (psycopg.Error, TimeoutError, OSError) as error:
                 # The connection broke or hangs, or has no tables yet: nobody knows whether the batch was committed.
                 repeat = True
-                logger.warning("ledger: %s; %d operations wait and are tried again", one_line(error), len(batch))
                 await self._disconnect(error)
-                batch = [op for op in batch if not (isinstance(op, Hold) and op.abandoned)]
+                # Halves of a spoiled batch that were committed have told their waiters, who rely on it.
+                batch = [op for op in batch if not op.answered and not (isinstance(op, Hold) and op.abandoned)]
+                logger.warning("ledger: %s; %d operations wait and are tried again", one_line(error), len(batch))
                 if self._stopping and delay > self._settings.LEDGER_TIMEOUT_S / 4:
                     logger.error("ledger: stopping without the database; %d operations were not written", len(batch))
                     return False

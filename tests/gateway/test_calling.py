@@ -262,3 +262,11 @@ def test_what_a_row_cannot_hold_is_refused_before_anything_is_held(world, provid
     with pytest.raises(errors.InvalidRequest, match="printable characters"):
         gateway.complete("f", messages=MESSAGES, **whose)
     assert provider.requests == [] and Hold.objects.count() == Call.objects.count() == 0
+
+
+@pytest.mark.parametrize("value", ["\ud800", 2**70])
+def test_labels_that_no_row_can_hold_are_the_callers_mistake(world, provider, value):
+    world.feature("f", "echo")
+    with pytest.raises(errors.InvalidRequest, match="labels"):
+        gateway.complete("f", messages=[{"role": "user", "content": "hi"}], labels={"x": value})
+    assert provider.requests == []

@@ -31,6 +31,12 @@ def rows(queryset):
     return list(queryset)
 
 
+@sync_to_async
+def execute(sql):
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
 async def test_a_hold_sets_its_amount_aside_and_its_settlement_replaces_it():
     await a_budget()
     async with a_writer() as ledger:
@@ -337,3 +343,46 @@ def drop_partitions():
         cursor.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'tollhouse_call'::regclass")
         for (name,) in cursor.fetchall():
             cursor.execute(f"DROP TABLE {name}")
+
+
+async def test_a_hold_that_was_granted_stays_when_the_rest_of_its_spoiled_batch_is_repeated():
+    await a_budget()
+    await execute("""
+        CREATE FUNCTION slow_or_refused() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF NEW.reason = 'refused' THEN RAISE EXCEPTION 'refused'; END IF;
+            IF NEW.reason = 'slow' THEN PERFORM pg_advisory_xact_lock(77); END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER slow_or_refused BEFORE INSERT ON tollhouse_call FOR EACH ROW EXECUTE FUNCTION slow_or_refused()
+    """)
+    try:
+        async with a_writer() as ledger:
+            await ledger.hold(hold_of("0", feature="other"))
+            await execute("SELECT pg_advisory_lock(77)")
+            granted = asyncio.ensure_future(ledger.hold(hold := hold_of("0.9")))
+            other = asyncio.ensure_future(ledger.hold(hold_of("0", feature="other")))
+            await asyncio.sleep(0)
+            refused = ledger.settle(settle_of(hold_of("0"), None, "0", reason="refused"))
+            slow = ledger.settle(settle_of(hold_of("0"), None, "0", reason="slow"))
+            assert isinstance(await granted, Grant) and isinstance(await other, Grant)
+            with pytest.raises(LedgerUnavailable):
+                await refused
+            await sync_to_async(Switch.objects.create)(scope="everything", reason="now")
+            await execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'advisory'")
+            await execute("SELECT pg_advisory_unlock(77)")
+            await slow
+            assert hold.call_id in await rows(Hold.objects.values_list("call_id", flat=True))
+            assert (await window()).held == Decimal("0.9")
+    finally:
+        await execute("SELECT pg_advisory_unlock_all(); DROP FUNCTION slow_or_refused() CASCADE")
+
+
+async def test_windows_that_somebody_deleted_are_made_again():
+    await a_budget()
+    async with a_writer() as ledger:
+        for _ in range(2):
+            hold = hold_of("0.4")
+            grant = await ledger.hold(hold)
+            assert isinstance(grant, Grant)
+            await ledger.settle(settle_of(hold, grant, "0.4"))
+            await execute("DELETE FROM tollhouse_window")
