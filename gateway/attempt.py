@@ -97,7 +97,8 @@ class Attempts:
     async def hedged(self, after_s: float, options: dict[Bid, TargetInfo]) -> AsyncGenerator[Piece]:
         """As `one`; but when nothing came in `after_s` seconds, one of `options` is asked too, and the first to answer wins.
 
-        The hold is moved to cover both before the second is asked; where that is refused, there is none.
+        The hold is moved to cover both before the second is asked; where that is refused, or a budget counts only one of
+        the two, there is none.
         """
         sent, first_bid, first_held = self.sent, self.sent.held.grant.bid, self.sent.held
         first = self.one(sent.target)
@@ -121,7 +122,7 @@ class Attempts:
         sent, bid = self.sent, self.sent.held.grant.bid
         usd, tokens = sent.usd + (bid.usd or ZERO), sent.input_tokens + sent.output_tokens + bid.tokens
         try:
-            sent.held = await move(sent.held, options, self.entry, self.ledger, usd=usd, tokens=tokens)
+            sent.held = await move(sent.held, options, self.entry, self.ledger, usd=usd, tokens=tokens, beside=True)
         except GatewayError:
             return False
         sent.count(bid)
@@ -173,9 +174,9 @@ class Attempts:
         usd = sent.usd - (first_bid.usd or ZERO) + (second_bid.usd or ZERO)
         tokens = sent.input_tokens + sent.output_tokens - first_bid.tokens + second_bid.tokens
         targets = {first_bid: first_target}
-        # Where a budget of the first target alone has no room left, the hold and the row stay with the second.
+        # Both count in the same windows, so only a switch can refuse it; the hold and the row then stay with the second.
         with suppress(GatewayError):
-            held = await move(sent.held, targets, self.entry, self.ledger, usd=usd, tokens=tokens)
+            held = await move(sent.held, targets, self.entry, self.ledger, usd=usd, tokens=tokens, beside=True)
             sent.held = replace(held, targets={**sent.held.targets, **targets})
             sent.count(first_bid, times=-1)
             sent.count(second_bid)

@@ -72,11 +72,30 @@ async def hold(
 
 
 async def move(
-    held: Held, bids: dict[Bid, TargetInfo], entry: Entry, ledger: Ledger, *, usd: Decimal, tokens: int
+    held: Held,
+    bids: dict[Bid, TargetInfo],
+    entry: Entry,
+    ledger: Ledger,
+    *,
+    usd: Decimal,
+    tokens: int,
+    beside: bool = False,
 ) -> Held:
-    """Replaces the hold before a further attempt, on top of what earlier attempts may have cost. Raises as `hold` does."""
+    """Replaces the hold before a further attempt, on top of what earlier attempts may have cost; `beside` one that goes on.
+
+    Raises as `hold` does.
+    """
     answer = await ledger.hold(
-        _operation(held.call, tuple(bids), entry, exempt=held.exempt, moves=True, spent_usd=usd, spent_tokens=tokens)
+        _operation(
+            held.call,
+            tuple(bids),
+            entry,
+            exempt=held.exempt,
+            moves=True,
+            spent_usd=usd,
+            spent_tokens=tokens,
+            beside=beside,
+        )
     )
     if isinstance(answer, Refusal):
         raise refused(answer, entry)
@@ -93,10 +112,11 @@ def _operation(
     moves: bool = False,
     spent_usd: Decimal = ZERO,
     spent_tokens: int = 0,
+    beside: bool = False,
 ) -> Hold:
     return Hold(
         call_id=entry.call_id, scope=call.scope, bids=bids, draft=entry.row, lifetime_s=call.route.timeout_s + GRACE_S,
-        moves=moves, spent_usd=spent_usd, spent_tokens=spent_tokens, exempt=exempt,
+        moves=moves, spent_usd=spent_usd, spent_tokens=spent_tokens, exempt=exempt, beside=beside,
     )  # fmt: skip
 
 

@@ -77,7 +77,9 @@ class Hold:
     `scope` is the call's, without model and provider. `draft` is the row that the call gets if its owner dies.
     `moves` says that the call already has a hold, which this one replaces (and which stays when this one is refused);
     `spent_usd` and `spent_tokens` are what its earlier attempts may have cost. Budgets in `exempt` are left alone
-    (their calls were diverted). An `abandoned` hold has nobody waiting for it any more and is not begun.
+    (their calls were diverted). With `beside` an earlier attempt goes on, so the hold moves only where it counts in the
+    same windows: what those of the earlier target hold may not be given to others meanwhile. An `abandoned` hold has nobody
+    waiting for it any more and is not begun.
     """
 
     call_id: UUID
@@ -89,6 +91,7 @@ class Hold:
     spent_usd: Decimal = ZERO
     spent_tokens: int = 0
     exempt: frozenset[int] = frozenset()
+    beside: bool = False
     answer: asyncio.Future["Grant | Refusal"] = field(default_factory=_future)
     abandoned: bool = False
 

@@ -327,6 +327,10 @@ class Transaction:
                 return Refusal(by="budget", reason=alerts.no_room(rule, amount, window.spent, window.held), budget=rule)
             windows.append(id)
             amounts.append(amount)
+        if hold.beside and set(windows) != set(self._taken[hold.call_id].windows):
+            return Refusal(
+                by="budget", reason="A budget counts only one of the two targets, so they are not asked at once."
+            )
         self._hold(hold, windows, amounts, hold.draft_for(candidate.bid))
         return Grant(bid=candidate.bid, windows=tuple(windows))
 

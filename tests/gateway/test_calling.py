@@ -2,6 +2,10 @@
 
 import asyncio
 import json
+import os
+import signal
+import threading
+import time
 
 import openai
 import pytest
@@ -270,3 +274,26 @@ def test_labels_that_no_row_can_hold_are_the_callers_mistake(world, provider, va
     with pytest.raises(errors.InvalidRequest, match="labels"):
         gateway.complete("f", messages=[{"role": "user", "content": "hi"}], labels={"x": value})
     assert provider.requests == []
+
+
+def test_whoever_waits_for_a_wrapped_client_may_be_interrupted(world, provider):
+    world.feature("f", "hang")
+    client = gateway.wrap(openai.OpenAI(api_key="x"), feature="f")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    def when_it_was_asked():
+        while not provider.requests:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    threading.Thread(target=when_it_was_asked).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            client.chat.completions.create(model="hang", messages=MESSAGES)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    gateway.engine.stop()
+    assert Call.objects.get().outcome == "cancelled" and provider.cancelled == 1

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gateway
+from budgets.models import Budget, Window
 from gateway import errors
 from gateway.health import Breaker, Passed
 from gateway.models import Call, Hold
@@ -158,3 +159,22 @@ def test_a_quick_answer_is_not_hedged(world, provider):
     world.feature("f", "echo", "echo-2", route={"hedge_after_s": 5})
     gateway.complete("f", messages=MESSAGES)
     assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize("of_one", [{"model": "echo"}, {"model": "hang"}])
+def test_a_budget_for_one_of_two_targets_keeps_them_from_being_asked_at_once(world, provider, of_one):
+    world.feature("f", "echo", "hang", route={"hedge_after_s": 0.03})
+    Budget.objects.create(limit=1, **of_one)
+    provider.pause_s = 0.1
+    assert gateway.complete("f", messages=MESSAGES).model == "echo"
+    assert len(provider.requests) == Call.objects.get().attempts == 1
+    assert all(window.held == 0 for window in Window.objects.all()) and Hold.objects.count() == 0
+
+
+def test_a_hedge_without_room_for_both_is_none(world, provider):
+    world.feature("f", "echo", "hang", route={"hedge_after_s": 0.03})
+    Budget.objects.create(feature="f", limit=Decimal("0.006"))
+    provider.pause_s = 0.1
+    reply = gateway.complete("f", messages=MESSAGES)
+    window = Window.objects.get()
+    assert (len(provider.requests), window.held, window.spent) == (1, 0, reply.cost_usd)
