@@ -174,7 +174,8 @@ class Attempts:
         usd = sent.usd - (first_bid.usd or ZERO) + (second_bid.usd or ZERO)
         tokens = sent.input_tokens + sent.output_tokens - first_bid.tokens + second_bid.tokens
         targets = {first_bid: first_target}
-        # Both count in the same windows, so only a switch can refuse it; the hold and the row then stay with the second.
+        # Both count in the same windows, so only a switch or limit of this very moment can refuse it; the hold and the row
+        # then stay with the second.
         with suppress(GatewayError):
             held = await move(sent.held, targets, self.entry, self.ledger, usd=usd, tokens=tokens, beside=True)
             sent.held = replace(held, targets={**sent.held.targets, **targets})

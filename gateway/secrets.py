@@ -12,7 +12,7 @@ from gateway.conf import settings
 
 
 class CannotDecrypt(Exception):
-    """The stored key is for another host, or was encrypted with a secret that is no longer configured."""
+    """What is stored is for another host or use, or was encrypted with a secret that is no longer configured."""
 
 
 #: Beginnings of environment variables that hold secrets of the gate itself. None of them is a provider's key, and whoever
@@ -36,7 +36,7 @@ def decrypt(token: str, *, bound_to: str) -> str:
         return _fernet(bound_to).decrypt(token.encode()).decode()
     except InvalidToken:
         raise CannotDecrypt(
-            f"enter it anew, as the stored one is not for {bound_to} or its encryption key has changed"
+            f"what is stored is not for {bound_to}, or its encryption key has changed; a provider's key has to be entered anew"
         ) from None
 
 

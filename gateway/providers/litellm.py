@@ -57,7 +57,7 @@ class LiteLLM(Provider):
             return
         arguments["stream_options"] = {"include_usage": True}
         with _translated():
-            async with asyncio.timeout(request.first_token_timeout_s):
+            async with asyncio.timeout(request.patience_s()):
                 chunks = await litellm.acompletion(**arguments)
         try:
             while True:

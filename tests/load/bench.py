@@ -46,6 +46,7 @@ CASES = [
     ("streams, 8", 8, True, "plain"),
     ("redacted, 1 at a time", 1, False, "redacted"),
     ("redacted, 8", 8, False, "redacted"),
+    ("redacted streams, 8", 8, True, "redacted"),
 ]
 
 
