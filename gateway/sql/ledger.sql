@@ -81,8 +81,9 @@ SELECT call_id, now(), cost_usd, tokens, outcome, reason, actor
 FROM json_populate_recordset(NULL::tollhouse_adjustment, %s)
 
 -- name: insert_alerts
-INSERT INTO tollhouse_alert (kind, severity, dedup_key, summary, detail)
-SELECT kind, severity, dedup_key, summary, detail FROM json_populate_recordset(NULL::tollhouse_alert, %s)
+INSERT INTO tollhouse_alert (kind, severity, dedup_key, summary, detail, feature, tenant, ends_at)
+SELECT kind, severity, dedup_key, summary, detail, coalesce(feature, ''), coalesce(tenant, ''), ends_at
+FROM json_populate_recordset(NULL::tollhouse_alert, %s)
 ON CONFLICT (dedup_key) DO NOTHING
 
 -- name: beat
