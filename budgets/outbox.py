@@ -23,7 +23,7 @@ def open_alert(
     `dedup_key` (at most 255 characters) names the crossing and not its kind: `switch:17`, `forecast:4:2026-05-01`. What
     may come again has the hour, the window or the row that it came with in its key. `detail` must be JSON.
     """
-    given = {"kind": kind, "severity": severity, "summary": summary[:500], "detail": detail or {}}
+    given: dict[str, object] = {"kind": kind, "severity": severity, "summary": summary[:500], "detail": detail or {}}
     given |= {"feature": feature, "tenant": tenant, "ends_at": ends_at}
     return Alert.objects.get_or_create(dedup_key=dedup_key, defaults=given)[1]
 
