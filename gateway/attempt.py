@@ -78,7 +78,9 @@ class Attempts:
             # Before the target's health is at stake: what is wrong here is not its fault.
             request = self._request(target, self.ends_at - began)
             async with self.health.attempt(target, patience_s=self.ends_at - began):
-                request = replace(request, timeout_s=max(0.001, self.ends_at - perf_counter()), sent_at=perf_counter())
+                # Only now, as it may have waited for a place.
+                request.sent_at = perf_counter()
+                request.timeout_s = max(0.001, self.ends_at - request.sent_at)
                 entry.row["attempts"] += 1
                 self.sent.reached = True
                 async with aclosing(target.provider.adapter.send(request, self.http)) as pieces:

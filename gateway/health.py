@@ -1,11 +1,10 @@
 """How the targets are doing: a breaker for each, and a limit of calls that a process has under way there."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from enum import Enum, auto
 from time import monotonic
+from types import TracebackType
 
 from gateway.catalog import RouteInfo, TargetInfo
 from gateway.conf import TollhouseSettings
@@ -37,7 +36,7 @@ class Breaker:
     """
 
     def __init__(self, most_failures: int, open_s: float) -> None:
-        self._most_failures = most_failures
+        self.most_failures = most_failures
         self._open_s = open_s
         self._failures = 0
         self._times = 0
@@ -47,27 +46,27 @@ class Breaker:
     @property
     def open(self) -> bool:
         """Whether a call would be turned away now."""
-        return self._failures >= self._most_failures and (self._probing or monotonic() < self._open_until)
+        return self._failures >= self.most_failures and (self._probing or monotonic() < self._open_until)
 
     def enter(self) -> Passed | None:
         """Begins an attempt. None when the target is to be left alone."""
         if self.open:
             return None
-        self._probing = self._failures >= self._most_failures
+        self._probing = self._failures >= self.most_failures
         return Passed.PROBE if self._probing else Passed.CALL
 
     def leave(self, passed: Passed, *, well: bool | None) -> None:
         """Ends an attempt; None: it was broken off before it showed anything."""
         if passed is Passed.PROBE:
             self._probing = False
-        elif self._failures >= self._most_failures:
+        elif self._failures >= self.most_failures:
             # Begun before the breaker opened, it tells nothing new: one outage fails many calls at once, and the probe decides.
             return
         if well:
             self._failures = self._times = 0
         elif well is not None:
             self._failures += 1
-            if self._failures >= self._most_failures:
+            if self._failures >= self.most_failures:
                 self._open_until = monotonic() + self._open_s * min(2**self._times, LONGEST)
                 self._times += 1
 
@@ -91,38 +90,23 @@ class Health:
             return route
         return replace(route, targets=tuple(sorted(route.targets, key=lambda target: str(target) in left_alone)))
 
-    @asynccontextmanager
-    async def attempt(self, target: TargetInfo, *, patience_s: float) -> AsyncIterator[None]:
+    def attempt(self, target: TargetInfo, *, patience_s: float) -> "Watch":
         """A block around an attempt. Waits for a place where the provider has a limit.
 
         Raises LeftAlone when the target's breaker is open, ProviderTimeout when there is no place in time: neither
         reaches the provider.
         """
-        name = str(target)
+        return Watch(self, target, patience_s)
+
+    def breaker(self, name: str) -> Breaker:
+        """The breaker of the target of that name."""
         breaker = self._breakers.get(name)
         if breaker is None:
             options = self._options
             breaker = self._breakers[name] = Breaker(options.BREAKER_FAILURES, options.BREAKER_OPEN_S)
-        place = await self._place(target, patience_s)
-        try:
-            passed = breaker.enter()
-            if passed is None:
-                times = self._options.BREAKER_FAILURES
-                raise LeftAlone(f"{name} failed {times} times in a row and is left alone for a while.")
-            well: bool | None = None
-            try:
-                yield
-                well = True
-            except ProviderError as error:
-                well = not error.transient or error.status in PATIENCE
-                raise
-            finally:
-                breaker.leave(passed, well=well)
-        finally:
-            if place is not None:
-                place.release()
+        return breaker
 
-    async def _place(self, target: TargetInfo, patience_s: float) -> asyncio.Semaphore | None:
+    async def place(self, target: TargetInfo, patience_s: float) -> asyncio.Semaphore | None:
         """A place where the provider has a limit, to be released."""
         limit = target.provider.max_concurrent
         if limit is None:
@@ -138,3 +122,37 @@ class Health:
                 transient=True, billable=False,
             ) from None  # fmt: skip
         return slots
+
+
+class Watch:
+    """The block of `Health.attempt`. No generator, as every attempt passes through."""
+
+    __slots__ = ("_breaker", "_health", "_passed", "_patience_s", "_place", "_target")
+
+    def __init__(self, health: Health, target: TargetInfo, patience_s: float) -> None:
+        self._health = health
+        self._target = target
+        self._patience_s = patience_s
+        self._breaker = health.breaker(str(target))
+
+    async def __aenter__(self) -> None:
+        self._place = await self._health.place(self._target, self._patience_s)
+        passed = self._breaker.enter()
+        if passed is None:
+            self._give_back()
+            times = self._breaker.most_failures
+            raise LeftAlone(f"{self._target} failed {times} times in a row and is left alone for a while.")
+        self._passed = passed
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        well: bool | None = error is None or None
+        if isinstance(error, ProviderError):
+            well = not error.transient or error.status in PATIENCE
+        self._breaker.leave(self._passed, well=well)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if self._place is not None:
+            self._place.release()

@@ -33,7 +33,7 @@ class Heard:
                 self.model = str(model)[:200]
             if not self.id and isinstance(created := event.get("created"), int):
                 self.id, self.created = str(event.get("id") or "")[:200], created
-            if isinstance(usage := event.get("usage"), Mapping):
+            if isinstance(usage := event.get("usage"), dict):
                 self.usage = usage
             if tier := event.get("service_tier"):
                 self.service_tier = str(tier)

@@ -72,7 +72,7 @@ class Record:
             error.call_id = self.entry.call_id
         self._conclude(error)
         # A task of its own, so that a caller who goes away cannot stop the row from being written.
-        settling = asyncio.create_task(self._settle(error))
+        settling = asyncio.Task(self._settle(error), loop=asyncio.get_running_loop(), eager_start=True)
         _running.add(settling)
         settling.add_done_callback(_ended)
         if error is not None and not isinstance(error, Exception):

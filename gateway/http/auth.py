@@ -56,7 +56,7 @@ def caller(request: Request, key: KeyInfo) -> Caller:
     """For whom the call is made. A key bound to a tenant speaks for no other. Raises AccessDenied, InvalidRequest."""
     if request.whose is not None:
         return request.whose
-    values = {name: request.header(f"x-tollhouse-{name}") for name in ("user", "tenant", "cohort", "session")}
+    values = {name: request.header(header) for name, header in _WHOSE.items()}
     for name, value in values.items():
         if len(value) > 200 or not value.isprintable():
             raise InvalidRequest(f"X-Tollhouse-{name.title()} must be at most 200 printable characters.")
@@ -71,3 +71,6 @@ def caller(request: Request, key: KeyInfo) -> Caller:
         source="http",
         traceparent=request.header("traceparent"),
     )
+
+
+_WHOSE = {name: f"x-tollhouse-{name}" for name in ("user", "tenant", "cohort", "session")}

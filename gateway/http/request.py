@@ -1,8 +1,8 @@
 """One HTTP request of the data plane, and the ways to answer it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from types import TracebackType
 from typing import Any, Protocol
 
 from gateway import json
@@ -51,7 +51,8 @@ class Request:
 
     def header(self, name: str) -> str:
         """The header's value, empty when it was not sent."""
-        return self.headers.get(name.encode(), b"").decode("latin-1").strip()
+        value = self.headers.get(name.encode())
+        return value.decode("latin-1").strip() if value else ""
 
     async def json(self, most_bytes: int) -> dict[str, Json]:
         """The body as a JSON object. Raises InvalidRequest when it is none, or larger than `most_bytes`."""
@@ -76,29 +77,9 @@ class Request:
             raise InvalidRequest("The body must be a JSON object.")
         return body
 
-    @asynccontextmanager
-    async def watched(self) -> AsyncIterator[None]:
-        """Cancels what happens inside when the client goes away, and raises ClientGone in its place."""
-        task = asyncio.current_task()
-        assert task is not None
-        gone = False
-
-        async def watch() -> None:
-            nonlocal gone
-            while (await self._receive())["type"] != "http.disconnect":
-                pass
-            gone = True
-            task.cancel()
-
-        watcher = asyncio.create_task(watch())
-        try:
-            yield
-        except asyncio.CancelledError:
-            if gone and task.uncancel() == 0:
-                raise ClientGone from None
-            raise
-        finally:
-            watcher.cancel()
+    def watched(self) -> "Watched":
+        """A block that is cancelled when the client goes away; ClientGone is raised in its place."""
+        return Watched(self._receive)
 
     async def answer(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """The whole answer, as JSON bytes."""
@@ -124,3 +105,42 @@ class Request:
             f"There is no {self.path}. The data plane has /v1/chat/completions, /v1/responses, /v1/messages, "
             "/v1/embeddings and /v1/models."
         )
+
+
+#: What is answered sooner is not listened beside: most refusals and replies from the cache are. Seconds.
+LISTEN_AFTER_S = 0.05
+
+
+class Watched:
+    """The block of `Request.watched`. No generator, as every call passes through."""
+
+    __slots__ = ("_gone", "_receive", "_task", "_timer", "_watcher")
+
+    def __init__(self, receive: Callable[[], Awaitable[Mapping[str, Any]]]) -> None:
+        self._receive = receive
+        self._gone = False
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._watcher: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(LISTEN_AFTER_S, self._listen)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if self._gone and kind is asyncio.CancelledError and self._task.uncancel() == 0:
+            raise ClientGone from None
+
+    def _listen(self) -> None:
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        self._task.cancel()

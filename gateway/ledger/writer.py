@@ -68,17 +68,12 @@ class Writer:
     async def hold(self, op: Hold) -> Grant | Refusal:
         """The grant, or why there is none. Raises LedgerUnavailable when the database does not answer in time."""
         self._submit(op)
+        timer = asyncio.get_running_loop().call_later(self._settings.LEDGER_TIMEOUT_S, _give_up, op)
         try:
-            async with asyncio.timeout(self._settings.LEDGER_TIMEOUT_S):
-                return await op.answer
-        except TimeoutError:
-            raise LedgerUnavailable(
-                "The ledger's database does not answer, so the call was refused: without a hold there is no governance. "
-                "See /readyz; calls pass again as soon as the database does.",
-                call_id=op.call_id,
-            ) from None
+            return await op.answer
         finally:
-            op.abandoned = not op.answer.done() or op.answer.cancelled()
+            timer.cancel()
+            op.abandoned = op.abandoned or op.answer.cancelled()
 
     def settle(self, op: Settle) -> asyncio.Future[None]:
         """Queues the settlement at once and answers when it is committed; cancelling the wait does not cancel it."""
@@ -236,6 +231,19 @@ class Writer:
             with contextlib.suppress(psycopg.Error, OSError):
                 await self._link.connection.execute(SQL["retire"], [self.owner])
         await self._disconnect()
+
+
+def _give_up(op: Hold) -> None:
+    """Tells the waiter of a hold that the database did not answer in time."""
+    if not op.answer.done():
+        op.abandoned = True
+        op.answer.set_exception(
+            LedgerUnavailable(
+                "The ledger's database does not answer, so the call was refused: without a hold there is no governance. "
+                "See /readyz; calls pass again as soon as the database does.",
+                call_id=op.call_id,
+            )
+        )
 
 
 def one_line(error: BaseException) -> str:

@@ -50,9 +50,8 @@ def whole(value: Json) -> int | None:
     """A number of tokens; None for what cannot be one. A float that is whole counts: some servers write those."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS:
-        return value
-    return None
+    # By its very type, as a truth value is an int too.
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
 
 
 def count(report: Mapping[str, Json], name: str) -> int:
@@ -62,4 +61,4 @@ def count(report: Mapping[str, Json], name: str) -> int:
 
 def _details(report: Mapping[str, Json], name: str) -> Mapping[str, Json]:
     found = report.get(name)
-    return found if isinstance(found, Mapping) else {}
+    return found if isinstance(found, dict) else {}

@@ -21,7 +21,7 @@ CHAT_FIELDS = frozenset({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Request:
     """One attempt at one target. `body` is in the OpenAI shape, without model and stream fields; times in seconds;
     `most_bytes` is the most that a reply may have, `sent_at` when the attempt began, by `perf_counter`.

@@ -1,6 +1,7 @@
 """OpenAI and every server that speaks its chat completions and embeddings; Azure's deployments of its models."""
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import closing
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -37,9 +38,8 @@ class OpenAI(Provider):
         return {"authorization": f"Bearer {request.api_key}"} if request.api_key else {}
 
     async def send(self, request: Request, http: aiohttp.ClientSession) -> AsyncGenerator[Piece]:
-        async with posted(
-            request, http, self.url(request), headers=self.headers(request), body=_body(request)
-        ) as response:
+        url, headers = self.url(request), self.headers(request)
+        with closing(await posted(request, http, url, headers=headers, body=_body(request))) as response:
             if not request.stream:
                 raw, body = await whole(request, response)
                 yield Piece(raw, [body], final=True)

@@ -1,11 +1,14 @@
 """The shape of a reply, as far as the stages behind the provider read it."""
 
 from collections.abc import Iterator, Mapping
+from types import NoneType
 
 from gateway.errors import ProviderError
 from gateway.types import Json, Operation
 
 _TEXTS = ("refusal", "reasoning_content", "reasoning")
+#: What a field may be that is there or not; tuples, as a union would be made anew at every look.
+_TEXT, _NUMBER, _OBJECT = (str, NoneType), (int, NoneType), (dict, NoneType)
 
 
 def check(event: Mapping[str, Json], operation: Operation, *, streamed: bool) -> None:
@@ -25,7 +28,7 @@ def _embeddings(event: Mapping[str, Json]) -> Iterator[str]:
 
 
 def _chat(event: Mapping[str, Json], *, streamed: bool) -> Iterator[str]:
-    if not isinstance(event.get("usage"), Mapping | None):
+    if not isinstance(event.get("usage"), _OBJECT):
         yield "usage is no object"
     choices = event.get("choices") or []
     if not _are_objects(choices):
@@ -38,23 +41,23 @@ def _chat(event: Mapping[str, Json], *, streamed: bool) -> Iterator[str]:
 
 
 def _choice(choice: Mapping[str, Json]) -> Iterator[str]:
-    if not isinstance(choice.get("index"), int | None):
+    if not isinstance(choice.get("index"), _NUMBER):
         yield "the index of a choice is no number"
-    if not isinstance(choice.get("finish_reason"), str | None):
+    if not isinstance(choice.get("finish_reason"), _TEXT):
         yield "finish_reason is no text"
     for name in ("message", "delta"):
         said = choice.get(name)
-        if isinstance(said, Mapping):
+        if isinstance(said, dict):
             yield from _said(said)
         elif said is not None:
             yield f"{name} is no object"
 
 
 def _said(said: Mapping[str, Json]) -> Iterator[str]:
-    if not isinstance(said.get("content"), str | list | None):
+    if not isinstance(said.get("content"), (*_TEXT, list)):
         yield "content is neither a text nor a list of parts"
     for name in _TEXTS:
-        if not isinstance(said.get(name), str | None):
+        if not isinstance(said.get(name), _TEXT):
             yield f"{name} is no text"
     for name in ("tool_calls", "thinking_blocks"):
         if said.get(name) is not None and not _are_objects(said[name]):
@@ -62,11 +65,11 @@ def _said(said: Mapping[str, Json]) -> Iterator[str]:
             return
     for call in said.get("tool_calls") or ():
         function = call.get("function")
-        if not isinstance(call.get("index"), int | None):
+        if not isinstance(call.get("index"), _NUMBER):
             yield "the index of a tool call is no number"
-        if not isinstance(function, Mapping | None):
+        if not isinstance(function, _OBJECT):
             yield "the function of a tool call is no object"
-        elif function and not all(isinstance(function.get(name), str | None) for name in ("name", "arguments")):
+        elif function and not all(isinstance(function.get(name), _TEXT) for name in ("name", "arguments")):
             yield "name or arguments of a tool call are no text"
 
 

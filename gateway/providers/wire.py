@@ -1,8 +1,8 @@
 """What providers over HTTP share: one request with patience, its reply, and the client's errors turned into ours."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import closing
 
 import aiohttp
 import orjson
@@ -24,35 +24,34 @@ SHORTEST_KEY = 8
 LONGEST_S = 86_400.0
 
 
-@asynccontextmanager
 async def posted(
     request: Request, http: aiohttp.ClientSession, url: str, *, headers: Mapping[str, str], body: Mapping[str, Json]
-) -> AsyncIterator[aiohttp.ClientResponse]:
-    """The response to a request, once it has begun with status 200; leaving the block closes it.
+) -> aiohttp.ClientResponse:
+    """The response to a request, once it has begun with status 200; whoever asked closes it (`contextlib.closing`).
 
     Raises ProviderError for every other status, ProviderTimeout when it did not begin in time.
     """
-    limits = aiohttp.ClientTimeout(total=request.timeout_s, sock_connect=request.connect_timeout_s)
     with translated():
-        async with asyncio.timeout(request.patience_s() if request.stream else None):
-            response = await http.post(
-                url,
-                data=orjson.dumps(body),
-                headers={"content-type": "application/json", **headers},
-                timeout=limits,
-                allow_redirects=False,
-            )
-    try:
-        if response.status != 200:
-            with translated():
-                raw = await _read(response, MOST_ERROR_BYTES, cut=True)
-                if len(request.api_key) >= SHORTEST_KEY:
-                    # Some quote the key that they refuse; it is no business of the caller's.
-                    raw = raw.replace(request.api_key.encode(), b"***")
-                raise _refused(response, raw)
-        yield response
-    finally:
-        response.close()
+        post = http.post(
+            url,
+            data=orjson.dumps(body),
+            headers={"content-type": "application/json", **headers},
+            timeout=aiohttp.ClientTimeout(total=request.timeout_s, sock_connect=request.connect_timeout_s),
+            allow_redirects=False,
+        )
+        if not request.stream:
+            response = await post
+        else:
+            async with asyncio.timeout(request.patience_s()):
+                response = await post
+    if response.status != 200:
+        with translated(), closing(response):
+            raw = await _read(response, MOST_ERROR_BYTES, cut=True)
+            if len(request.api_key) >= SHORTEST_KEY:
+                # Some quote the key that they refuse; it is no business of the caller's.
+                raw = raw.replace(request.api_key.encode(), b"***")
+            raise _refused(response, raw)
+    return response
 
 
 async def whole(request: Request, response: aiohttp.ClientResponse) -> tuple[bytes, dict[str, Json]]:

@@ -4,6 +4,7 @@ Source: Anthropic's API reference, "Messages", version 2023-06-01, and the types
 """
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import closing
 
 import aiohttp
 import orjson
@@ -36,12 +37,13 @@ class Anthropic(Provider):
         headers = {"anthropic-version": VERSION, "x-api-key": request.api_key}
         url = request.base_url.rstrip("/") + "/messages"
         if not request.stream:
-            async with posted(request, http, url, headers=headers, body=body) as response:
+            with closing(await posted(request, http, url, headers=headers, body=body)) as response:
                 reply = completion((await whole(request, response))[1])
             yield Piece(orjson.dumps(reply), [reply], final=True)
             return
         chunks = Chunks()
-        async with posted(request, http, url, headers=headers, body={**body, "stream": True}) as response:
+        body["stream"] = True
+        with closing(await posted(request, http, url, headers=headers, body=body)) as response:
             async for _, parsed, _ in events(request, response):
                 made = [chunk for event in parsed for chunk in chunks.add(event)]
                 if made:
