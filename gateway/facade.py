@@ -12,6 +12,7 @@ from gateway import engine, replies
 from gateway.calling import acaller, caller
 from gateway.catalog import FeatureInfo
 from gateway.errors import NotFound
+from gateway.render import check
 from gateway.replies import AsyncReplyStream, Delta, Embeddings, Reply, ReplyStream, awaiting, blocking
 from gateway.types import Ask, Caller, Json, Operation
 
@@ -214,6 +215,7 @@ def _ask(
     variables: Mapping[str, Json] | None = None,
     stream: bool = False,
 ) -> Ask:
+    check(body)
     return Ask(
         feature=feature, operation=operation, body=body, caller=whose, variables=variables, model=model, stream=stream
     )

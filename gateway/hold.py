@@ -25,7 +25,7 @@ from gateway.types import ZERO
 GRACE_S = 60
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Held:
     """A call that may be sent: its grant, the targets that it may go to, by bid, and the US dollars held (None: unpriced)."""
 

@@ -9,7 +9,7 @@ from gateway.health import Health
 from gateway.types import OUTPUT_LIMITS, Ask
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Identified:
     """A call whose feature and route are known. `max_output_tokens` is for each of its `choices`."""
 

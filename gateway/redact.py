@@ -14,7 +14,7 @@ from redaction.messages import EntitiesRefused, RedactionFailed, Uninspectable, 
 from redaction.vault import Vault
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Redacted:
     """The body as it may be sent, what undoes its pseudonyms, and the entities found as counts by type."""
 

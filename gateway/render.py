@@ -14,22 +14,13 @@ from gateway.prompts.versions import REFUSED_PARAMETERS
 from gateway.types import OUTPUT_LIMITS, Json
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Prompt:
-    """The request body with its messages; `address` and `variant` are empty where the caller brought its own.
-
-    Raises InvalidRequest for a body that is no JSON, which only callers in the process can bring.
-    """
+    """The request body with its messages; `address` and `variant` are empty where the caller brought its own."""
 
     body: Mapping[str, Json]
     address: str = ""
     variant: str = ""
-
-    def __post_init__(self) -> None:
-        try:
-            json.check(dict(self.body))
-        except ValueError as error:
-            raise InvalidRequest(f"The call cannot be written as JSON: {error}.") from None
 
 
 async def render(call: Identified, renderer: Renderer) -> Prompt:
@@ -58,16 +49,22 @@ async def render(call: Identified, renderer: Renderer) -> Prompt:
     version = _chosen(call)
     rendered = await renderer.render(call.feature.slug, version.template, ask.variables)
     given = {name: version.content[name] for name in ("tools", "response_format") if version.content.get(name)}
-    return Prompt(
-        body={
-            **_parameters(version, call.max_output_tokens),
-            **given,
-            **body,
-            "messages": [*rendered, *(messages or ())],
-        },
-        address=version.address,
-        variant=version.name,
-    )
+    body = {
+        **_parameters(version, call.max_output_tokens),
+        **given,
+        **body,
+        "messages": [*rendered, *(messages or ())],
+    }
+    check(body)
+    return Prompt(body=body, address=version.address, variant=version.name)
+
+
+def check(body: Mapping[str, Json]) -> None:
+    """Raises InvalidRequest for a body that is no JSON: one of a caller in the process, or with values of theirs."""
+    try:
+        json.check(dict(body))
+    except ValueError as error:
+        raise InvalidRequest(f"The call cannot be written as JSON: {error}.") from None
 
 
 def _chosen(call: Identified) -> LiveVersion:

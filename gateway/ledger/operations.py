@@ -25,7 +25,7 @@ BLANK: Row = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Bid:
     """The most that a call can cost at one target. `usd` is None when no price is known for it."""
 
@@ -45,7 +45,7 @@ class Bid:
         return self.input_tokens + self.output_tokens
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Grant:
     """A hold that was admitted: for which of the bids, and the ids of the windows that it counts in."""
 

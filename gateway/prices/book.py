@@ -29,7 +29,7 @@ class PriceRow:
         return Rates.parse(self.json)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Quote:
     """The price of a model at a moment: the row's id, and its rates for that time of day."""
 
