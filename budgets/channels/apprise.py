@@ -116,4 +116,5 @@ def _read(output: bytes, secret: str) -> Receipt:
         ok, answer, permanent = said["ok"] is True, str(said["answer"]), said["permanent"] is True
     except (ValueError, KeyError, TypeError):
         return Receipt(ok=False, answer="Apprise ended without an answer.")
-    return Receipt(ok=ok, answer=without(answer, [secret]), permanent=permanent)
+    # What is for good is said by the process itself; the rest comes from the service, and may repeat the URL.
+    return Receipt(ok=ok, answer=without(answer, [] if permanent else [secret]), permanent=permanent)

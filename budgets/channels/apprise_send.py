@@ -28,6 +28,9 @@ CHANGES = (
 )
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 
+#: What may be read wherever it is, as plugins are loaded when they are needed.
+CODE, PACKAGES = {".py", ".pyc", ".so", ".pyd"}, {"site-packages", "dist-packages"}
+
 
 class Guard:
     """An audit hook; what it refused is kept in `refused`, as services tell only that something failed."""
@@ -36,9 +39,9 @@ class Guard:
         self.allow_private = allow_private
         self.refused: list[str] = []
         certificates = ssl.get_default_verify_paths()
-        readable = [sys.prefix, sys.base_prefix, *sys.path, "/usr/share", "/etc/mime.types", "/dev/null", "/dev/urandom",
-                    certificates.cafile, certificates.capath, "/etc/ssl", os.environ.get("SSL_CERT_FILE")]  # fmt: skip
-        self.readable = [str(Path(path).resolve()) for path in readable if path]
+        readable = [sys.prefix, sys.base_prefix, "/usr/share", "/etc/mime.types", "/dev/null", "/dev/urandom", "/etc/ssl",
+                    certificates.cafile, certificates.capath, os.environ.get("SSL_CERT_FILE")]  # fmt: skip
+        self.readable = [os.path.realpath(path) for path in readable if path]
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in ("socket.connect", "socket.sendto"):
@@ -66,7 +69,8 @@ class Guard:
         if isinstance(flags, int) and flags & WRITING:
             self._refuse("writing a file is refused")
         found = Path(os.path.realpath(os.fsdecode(path)))
-        if not any(found.is_relative_to(folder) for folder in self.readable):
+        code = found.suffix in CODE or PACKAGES & set(found.parts)
+        if not code and not any(found.is_relative_to(folder) for folder in self.readable):
             self._refuse("reading a file of this machine is refused")
 
     def _refuse(self, why: str) -> None:

@@ -13,6 +13,8 @@ LONGEST_TIMEOUT_S = 60.0
 
 def known(config: Mapping[str, Json], *names: str) -> None:
     """Refuses settings that no channel of the kind has; misspelt ones are not passed over in silence."""
+    if not isinstance(config, Mapping):
+        raise ValueError("The settings are a JSON object, like {}.")
     for name in config:
         if name not in (*names, "timeout_s"):
             raise ValueError(f"There is no setting {name!r} here; there are {', '.join((*names, 'timeout_s'))}.")

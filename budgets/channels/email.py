@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import smtplib
 from collections.abc import Mapping
+from contextlib import suppress
 from email.utils import parseaddr
 
 import aiohttp
@@ -71,7 +72,12 @@ def _deliver(notice: Notice, config: Mapping[str, Json], timeout_s: float) -> Re
         if getattr(mailer, "timeout", 0) is None:
             # Or a server that is silent would keep this thread; of each step, so that the last words can still be heard.
             setattr(mailer, "timeout", timeout_s / 2)  # noqa: B010 - only the SMTP backend has it
-        mailer.send_messages([compose(notice, config)])
+        try:
+            mailer.send_messages([compose(notice, config)])
+        finally:
+            # Django leaves the connection open where the server refused the password.
+            with suppress(OSError):
+                mailer.close()
     except (MailerDoesNotExist, InvalidMailer, ImproperlyConfigured):
         return Receipt(ok=False, answer="No mail server is set up: set MAILERS (DJANGO_EMAIL_URL).", permanent=True)
     except smtplib.SMTPRecipientsRefused as error:
@@ -79,12 +85,12 @@ def _deliver(notice: Notice, config: Mapping[str, Json], timeout_s: float) -> Re
         return _refused(code, said, password)
     except smtplib.SMTPResponseException as error:
         return _refused(error.smtp_code, error.smtp_error, password)
-    except (OSError, smtplib.SMTPException) as error:
+    except OSError as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         return Receipt(ok=False, answer=without(f"The mail server cannot be reached: {why}", [password]))
     except Exception as error:  # noqa: BLE001 - backends for mail services raise errors of their own, which may hold keys
         return Receipt(ok=False, answer=f"The mail backend failed: {type(error).__name__}")
-    return Receipt(ok=True, answer=f"Taken for {len(config['to'])} recipients.")
+    return Receipt(ok=True, answer="Taken by the mail server.")
 
 
 def _refused(code: int, said: bytes | str, password: str) -> Receipt:

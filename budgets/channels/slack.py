@@ -6,6 +6,7 @@ follow redirects, read answers of any length, and write the webhook's address, w
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import aiohttp
 import orjson
@@ -76,7 +77,8 @@ class _Bot:
             # First the change, which does no harm when it is repeated, and then the reply.
             changed, error = await self._ask("chat.update", {"channel": place, "ts": first, **message(notice)})
             if changed.ok:
-                return (await self._ask("chat.postMessage", {"channel": place, "thread_ts": first, **reply(notice)}))[0]
+                said, _ = await self._ask("chat.postMessage", {"channel": place, "thread_ts": first, **reply(notice)})
+                return replace(said, reference=notice.reference)  # not that of the reply
             if error not in GONE:
                 return changed
         return (await self._ask("chat.postMessage", {"channel": self._channel, **message(notice)}))[0]

@@ -73,8 +73,8 @@ async def test_files_of_this_machine_are_not_read(receiver, send, tmp_path):
     template.write_text('{"text": "from a file"}')
     port = receiver.url.rpartition(":")[2]
     receipt = await send(f"workflow://127.0.0.1:{port}/{'a' * 32}/{'b' * 32}/?template={template}")
-    assert not receipt.ok
-    assert receiver.heard == []
+    assert (receipt.ok, receipt.permanent) == (False, True)
+    assert receipt.answer == "reading a file of this machine is refused"
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,16 @@ async def test_no_mail_server_set_up(settings, http):
     assert "DJANGO_EMAIL_URL" in receipt.answer
 
 
+@pytest.mark.filterwarnings("ignore")  # Django's own, of settings that it gives up in 2028
+async def test_a_project_with_the_older_settings_for_mail(settings, mail_server, http):
+    del settings.MAILERS
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", mail_server.port
+    receipt = await channel("email").send(USUAL, config=TO, secret="", http=http)
+    assert receipt.ok, receipt
+    assert len(mail_server.letters) == 1
+
+
 async def test_a_mailer_by_name(mailers, mail_server, send):
     mailers["alerts"] = mailers["default"]
     assert (await send(USUAL, mailer="alerts")).ok

@@ -78,9 +78,9 @@ async def test_a_bot_posts_and_says_where(receiver, bot):
 
 
 async def test_a_bot_changes_the_first_message_and_replies_to_it(receiver, bot):
-    receiver.answers(POSTED)
+    receiver.answers(POSTED, Reply.json({"ok": True, "channel": "C024BE91L", "ts": "1503435999.000001"}))
     receipt = await bot(replace(RESOLVED, reference="C024BE91L:1503435956.000247"))
-    assert receipt.ok
+    assert (receipt.ok, receipt.reference) == (True, "C024BE91L:1503435956.000247")
     changed, replied = receiver.heard
     assert (changed.path, replied.path) == ("/api/chat.update", "/api/chat.postMessage")
     assert (changed.json["channel"], changed.json["ts"]) == ("C024BE91L", "1503435956.000247")
@@ -135,6 +135,7 @@ async def test_an_answer_that_is_not_slacks_is_no_success(receiver, bot, reply):
         ({"channel": "C1", "timeout_s": 0}, TOKEN, "timeout_s"),
         ({"channel": "C1", "api_url": "slack.com"}, TOKEN, "api_url"),
         ({"channel": 5}, TOKEN, "channel"),
+        (["channel"], TOKEN, "JSON object"),
         ({}, "https://user:sekret-part@hooks.slack.com/", "password"),
         ({}, "https://hooks.slack.com/a\r\nHost: b", "https://"),
     ],

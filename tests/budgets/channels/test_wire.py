@@ -62,6 +62,20 @@ async def test_nobody_at_the_address(send, http, unused_tcp_port):
     assert quiet(receipt)
 
 
+async def test_a_server_without_tls_where_tls_is_expected(send, http, receiver):
+    receipt = await send(http, url=receiver.url.replace("http:", "https:"))
+    assert (receipt.ok, receipt.permanent) == (False, False)
+    assert receipt.answer.startswith("No TLS connection to 127.0.0.1")
+    assert quiet(receipt)
+
+
+async def test_a_certificate_that_nobody_vouches_for(send, http, stranger):
+    receipt = await send(http, url=stranger.url)
+    assert (receipt.ok, receipt.permanent) == (False, False)
+    assert receipt.answer.startswith("No TLS connection to 127.0.0.1")
+    assert stranger.heard == []
+
+
 async def test_an_answer_without_end_is_not_read_to_its_end(send, http, receiver):
     receiver.answers(Reply(503, "busy ", how="endless"))
     receipt = await send(http)
