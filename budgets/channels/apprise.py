@@ -26,7 +26,7 @@ SCRIPT = Path(__file__).with_name("apprise_send.py")
 #: Services of the machine itself (its desktop, its log, its USB ports); alerts of a server go to people.
 LOCAL = {"syslog", "rsyslog", "dbus", "qt", "kde", "glib", "gnome", "macosx", "windows", "blink1", "growl", "file"}
 #: Seconds for the process to start, besides those for the message.
-START_S = 10.0
+START_S = 30.0
 #: What the process sees of this one's environment: nothing that holds a secret, and no proxy.
 ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "SYSTEMROOT")
 KINDS = {"critical": "failure", "warning": "warning", "info": "info"}
@@ -85,7 +85,7 @@ class Apprise:
         try:
             output, _ = await asyncio.wait_for(process.communicate(order), START_S + limit)
         except TimeoutError:
-            return Receipt(ok=False, answer=f"The service did not take it within {limit:g} seconds.")
+            return Receipt(ok=False, answer=f"The service did not take it within {START_S + limit:g} seconds.")
         finally:
             if process.returncode is None:
                 process.kill()

@@ -10,6 +10,7 @@ import logging
 import os
 import ssl
 import sys
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,20 @@ CHANGES = (
 )
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 
+#: Bytes of address space, several times what Apprise needs.
+MOST_MEMORY = 640 * 2**20
+#: Characters of what Apprise logged that are passed on.
+MOST_TOLD = 5000
 #: What may be read wherever it is, as plugins are loaded when they are needed.
 CODE, PACKAGES = {".py", ".pyc", ".so", ".pyd"}, {"site-packages", "dist-packages"}
+
+
+def bound_memory() -> None:
+    """Ends this process, and nothing else, where a service answers without end: Apprise reads answers to their end."""
+    with suppress(ImportError):  # not on Windows
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
 
 
 class Guard:
@@ -91,6 +104,7 @@ class Heard(logging.Handler):
 
 def main() -> dict[str, object]:
     """Does what the order says."""
+    bound_memory()
     order = json.load(sys.stdin)
     import apprise
     import apprise.plugins
@@ -114,7 +128,7 @@ def main() -> dict[str, object]:
         service.socket_connect_timeout = service.socket_read_timeout = order["timeout_s"]
     sent = sender.notify(title=order["title"], body=order["body"], notify_type=order["kind"], body_format="text")
     answer = "sent" if sent else "; ".join(guard.refused or heard.lines) or "The service did not take it."
-    return {"ok": bool(sent), "answer": answer, "permanent": bool(guard.refused)}
+    return {"ok": bool(sent), "answer": answer[:MOST_TOLD], "permanent": bool(guard.refused)}
 
 
 if __name__ == "__main__":

@@ -50,6 +50,13 @@ async def test_a_service_that_never_answers_is_given_up(receiver, send):
     assert (receipt.ok, receipt.permanent) == (False, False)
 
 
+async def test_an_answer_without_end_ends_the_process_and_no_more(receiver, send):
+    receiver.answers(Reply(200, "x", how="endless"))
+    receipt = await send(at(receiver), timeout_s=1)
+    assert (receipt.ok, receipt.permanent) == (False, False)
+    assert receipt.answer
+
+
 async def test_redirects_are_not_followed(receiver, send):
     receiver.answers(Reply(307, "", {"Location": f"{receiver.url}/elsewhere"}))
     assert not (await send(at(receiver))).ok
