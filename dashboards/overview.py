@@ -1,9 +1,11 @@
 """The admin's first page: what is live now, from cheap queries."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, PermissionsMixin
+from django.db.models import Q
 from django.utils import timezone
 
 from budgets.models import Alert, Switch, Window
@@ -27,8 +29,8 @@ def overview(user: PermissionsMixin | AnonymousUser) -> dict[str, Any]:
 
     A part that the user may not see is left out; the others are lists, possibly empty.
     """
-    parts = {
-        "windows": ("tollhouse_budgets.view_window", _windows),
+    parts: dict[str, tuple[str, Callable[[], Any]]] = {
+        "windows": ("tollhouse_budgets.view_window", live_windows),
         "switches": ("tollhouse_budgets.view_switch", lambda: list(Switch.objects.filter(lifted_at=None)[:8])),
         "alerts": ("tollhouse_budgets.view_alert", lambda: list(Alert.objects.all()[:6])),
         "calls": ("tollhouse_gateway.view_call", _calls),
@@ -41,7 +43,8 @@ def overview(user: PermissionsMixin | AnonymousUser) -> dict[str, Any]:
     return found
 
 
-def _windows() -> list[LiveWindow]:
+def live_windows(*which: Q) -> list[LiveWindow]:
+    """The fullest of the windows that are open now and fit all of these."""
     now = timezone.now()
     open_now = Window.objects.filter(starts_at__lte=now, ends_at__gt=now, budget__active=True).select_related("budget")
     live = [
@@ -50,7 +53,7 @@ def _windows() -> list[LiveWindow]:
             spent_share=share(window.spent, window.budget.limit),
             held_share=share(window.held, window.budget.limit),
         )
-        for window in open_now[:200]
+        for window in open_now.filter(*which)[:200]
     ]
     return sorted(live, key=lambda item: -item.spent_share - item.held_share)[:8]
 
