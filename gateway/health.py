@@ -1,7 +1,7 @@
 """How the targets are doing: a breaker for each, and a limit of calls that a process has under way there."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from enum import Enum, auto
@@ -56,27 +56,37 @@ class Breaker:
         self._probing = self._failures >= self._most_failures
         return Passed.PROBE if self._probing else Passed.CALL
 
-    def leave(self, passed: Passed, *, well: bool | None) -> None:
-        """Ends an attempt; None: it was broken off before it showed anything."""
+    def leave(self, passed: Passed, *, well: bool | None) -> bool | None:
+        """Ends an attempt; None: it was broken off before it showed anything.
+
+        Returns True when the breaker opened, or stays open after a probe; False when it closed; else None.
+        """
         if passed is Passed.PROBE:
             self._probing = False
         elif self._failures >= self._most_failures:
             # Begun before the breaker opened, it tells nothing new: one outage fails many calls at once, and the probe decides.
-            return
+            return None
         if well:
             self._failures = self._times = 0
-        elif well is not None:
+            return False if passed is Passed.PROBE else None
+        if well is not None:
             self._failures += 1
             if self._failures >= self._most_failures:
                 self._open_until = monotonic() + self._open_s * min(2**self._times, LONGEST)
                 self._times += 1
+                return True
+        return None
 
 
 class Health:
-    """The targets of a process, by name. One for each gate."""
+    """The targets of a process, by name. One for each gate.
 
-    def __init__(self, options: TollhouseSettings) -> None:
+    `told` hears of each breaker, by its target's name, that opens or stays open (True) or closes (False).
+    """
+
+    def __init__(self, options: TollhouseSettings, told: Callable[[str, bool], None]) -> None:
         self._options = options
+        self._told = told
         self._breakers: dict[str, Breaker] = {}
         self._slots: dict[tuple[str, int], asyncio.Semaphore] = {}
 
@@ -117,7 +127,9 @@ class Health:
                 well = not error.transient or error.status in PATIENCE
                 raise
             finally:
-                breaker.leave(passed, well=well)
+                moved = breaker.leave(passed, well=well)
+                if moved is not None:
+                    self._told(name, moved)
         finally:
             if place is not None:
                 place.release()

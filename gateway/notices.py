@@ -36,6 +36,7 @@ TOLD_ELSEWHERE = {"budget", "window", "spent", "limit", "channel", "owner", "fir
 def notice(parcel: Parcel) -> Notice:
     """What is told of a parcel."""
     alert = parcel.alert
+    scope = _scope(alert, _budget(alert))
     at = {Delivery.Event.RESOLVE: alert.resolved_at, Delivery.Event.ACKNOWLEDGE: alert.acknowledged_at}
     many = parcel.count > 1
     return Notice(
@@ -46,11 +47,11 @@ def notice(parcel: Parcel) -> Notice:
         severity=parcel.severity,
         summary=f"{parcel.count} alerts of the kind {alert.kind}, first: {alert.summary}" if many else alert.summary,
         at=at.get(parcel.event) or alert.created_at,
-        feature="" if many else alert.feature,
-        tenant="" if many else alert.tenant,
+        feature="" if many else scope["feature"],
+        tenant="" if many else scope["tenant"],
         facts=tuple(_facts(parcel)),
         bar=None if many else _bar(alert),
-        links=tuple(_links(alert, many=many)),
+        links=tuple(_links(alert, scope, many=many)),
         resolution=alert.resolution,
         count=parcel.count,
         reference=parcel.reference,
@@ -89,14 +90,19 @@ def _facts(parcel: Parcel) -> Iterator[tuple[str, str]]:
     for name, value in alert.detail.items() if isinstance(alert.detail, dict) else ():
         if name not in TOLD_ELSEWHERE and isinstance(value, str | int | float) and not isinstance(value, bool):
             yield name.replace("_", " ").capitalize(), str(value)[:200]
-    if budget or alert.feature or alert.tenant:
-        yield from _biggest(alert, budget)
+    scope = _scope(alert, budget)
+    if budget or any(scope.values()):
+        yield from _biggest(alert, scope)
 
 
-def _biggest(alert: Alert, budget: Budget | None) -> list[tuple[str, str]]:
-    """Who and what spent most, by label; nothing where that takes too long to find out."""
+def _scope(alert: Alert, budget: Budget | None) -> dict[str, str]:
+    """What the alert is about: the scope of its budget, and the feature and tenant of its own."""
     scope = {name: getattr(budget, name) if budget else "" for name in SCOPE_FIELDS}
-    scope |= {name: value for name, value in (("feature", alert.feature), ("tenant", alert.tenant)) if value}
+    return scope | {name: value for name, value in (("feature", alert.feature), ("tenant", alert.tenant)) if value}
+
+
+def _biggest(alert: Alert, scope: dict[str, str]) -> list[tuple[str, str]]:
+    """Who and what spent most, by label; nothing where that takes too long to find out."""
     since = _window(alert) or alert.created_at - LOOK_BACK
     bounds = {"first": first_id(since), "last": first_id(alert.created_at + timedelta(seconds=1))}
     try:
@@ -144,16 +150,16 @@ def _decimal(value: Any) -> Decimal | None:
     return found if found.is_finite() else None
 
 
-def _links(alert: Alert, *, many: bool) -> Iterator[tuple[str, str]]:
+def _links(alert: Alert, scope: dict[str, str], *, many: bool) -> Iterator[tuple[str, str]]:
     if many:
         yield from _link("Alerts", "alert_changelist", query={"kind__exact": alert.kind})
         return
     yield from _link("Alert", "alert_change", alert.pk)
-    scope = {name: value for name, value in (("feature", alert.feature), ("tenant", alert.tenant)) if value}
-    if scope:
-        calls = {**scope, "period": "24h"}
+    named = {name: scope[name] for name in ("feature", "tenant") if scope[name]}
+    if named:
+        calls = {**named, "period": "24h"}
         yield from _link("Calls", "call_changelist", app="tollhouse_gateway", query=calls)
-        name, value = next(iter(scope.items()))
+        name, value = next(iter(named.items()))
         yield from _link("Switch off", "switch_add", query={"scope": name, "value": value, "alert": str(alert.pk)})
 
 

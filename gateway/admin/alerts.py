@@ -101,7 +101,7 @@ class AlertAdmin(ReadOnlyAdmin[Alert]):
             )
         if scope and request.user.has_perm("tollhouse_budgets.add_switch"):
             name, value = next(iter(scope.items()))
-            query = urlencode({"scope": name, "value": value, "alert": obj.pk})
+            query = urlencode({"scope": name, "value": value, "alert": str(obj.pk)})
             found.append(
                 Tool(label=f"Switch the {name} off", url=f"{reverse('admin:tollhouse_budgets_switch_add')}?{query}")
             )

@@ -142,7 +142,9 @@ class ChannelAdmin(AuditedAdmin[Channel]):
                 self.message_user(request, f"The channel {row} took the test{status}: {receipt.answer or 'no text'}")
             else:
                 self.message_user(
-                    request, f"The channel {row} did not take the test{status}: {receipt.answer or 'no answer'}", messages.ERROR
+                    request,
+                    f"The channel {row} did not take the test{status}: {receipt.answer or 'no answer'}",
+                    messages.ERROR,
                 )
 
 
