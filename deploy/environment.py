@@ -4,6 +4,7 @@ import os
 import secrets
 from pathlib import Path
 from typing import Any, get_type_hints
+from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -18,6 +19,27 @@ def flag(name: str, *, default: bool) -> bool:
     if text not in TRUE | FALSE:
         raise ImproperlyConfigured(f"{name}={text!r} is not a boolean; write true or false.")
     return text in TRUE
+
+
+def mailers(url: str) -> dict[str, Any]:
+    """Django's `MAILERS` from the address of a mail server; none without one.
+
+    `smtp+tls://user:password@host:587` (STARTTLS), `smtps://…:465` (TLS), `smtp://host:25` (neither: one's own network).
+    """
+    if not url:
+        return {}
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"smtp": 25, "smtp+tls": 587, "smtps": 465}[parts.scheme]
+    except (ValueError, KeyError):
+        parts, port = urlsplit(""), 0
+    if not parts.hostname:
+        # Not repeated, as it holds a password.
+        raise ImproperlyConfigured("DJANGO_EMAIL_URL is no mail server; write smtp+tls://user:password@host:587.")
+    options = {"host": parts.hostname, "port": port, "timeout": 10,
+               "username": unquote(parts.username or ""), "password": unquote(parts.password or ""),
+               "use_tls": parts.scheme == "smtp+tls", "use_ssl": parts.scheme == "smtps"}  # fmt: skip
+    return {"default": {"BACKEND": "django.core.mail.backends.smtp.EmailBackend", "OPTIONS": options}}
 
 
 def secret_key(state_dir: Path) -> str:

@@ -1,6 +1,6 @@
 """Settings of the stand-alone gate: everything comes from the environment, each default is safe.
 
-`DJANGO_DEBUG`, `DJANGO_SECRET_KEY`, `DJANGO_ALLOWED_HOSTS`, `DATABASE_URL` and one `TOLLHOUSE_<NAME>`
+`DJANGO_DEBUG`, `DJANGO_SECRET_KEY`, `DJANGO_ALLOWED_HOSTS`, `DATABASE_URL`, `DJANGO_EMAIL_URL` and one `TOLLHOUSE_<NAME>`
 for each entry of `gateway.conf.TollhouseSettings`.
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import dj_database_url
 from django.utils.csp import CSP
 
-from deploy.environment import flag, secret_key, tollhouse_from_environment
+from deploy.environment import flag, mailers, secret_key, tollhouse_from_environment
 from deploy.postgres import database_url
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -96,6 +96,10 @@ FORMAT_MODULE_PATH = ["dashboards.formats"]
 
 STATIC_URL = "static/"
 STATIC_ROOT = STATE_DIR / "static"
+
+# The server that alerts by email go through, e.g. smtp+tls://user:password@mail.example.com:587
+MAILERS = mailers(os.environ.get("DJANGO_EMAIL_URL", ""))
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = os.environ.get("DJANGO_FROM_EMAIL", "tollhouse@localhost")
 
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = flag("DJANGO_SECURE_COOKIES", default=False)

@@ -28,6 +28,8 @@ VARIABLES = {
     "DJANGO_ALLOWED_HOSTS": "Host names that the admin answers to, separated by commas.",
     "DJANGO_CSRF_TRUSTED_ORIGINS": "Origins of forms, e.g. `https://llm.example.com`, separated by commas.",
     "DJANGO_TIME_ZONE": "Time zone of the admin's pages.",
+    "DJANGO_EMAIL_URL": "Mail server, `smtp+tls://user:password@host:587` (or `smtps://`, `smtp://`). Unset: no email.",
+    "DJANGO_FROM_EMAIL": "Sender of emails.",
     "DJANGO_LOG_LEVEL": "Least level that is logged.",
     "DJANGO_SECURE_COOKIES": "Cookies over HTTPS alone.",
     "DJANGO_BEHIND_TLS_PROXY": "Believe `X-Forwarded-Proto`: a proxy in front ends TLS and sets it.",

@@ -1,0 +1,139 @@
+"""Email, with the project's own settings for mail: who may send, and through which server, is decided there."""
+
+import asyncio
+import hashlib
+import smtplib
+from collections.abc import Mapping
+from contextlib import suppress
+from email.utils import parseaddr
+
+import aiohttp
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.mail import EmailMultiAlternatives, InvalidMailer, MailerDoesNotExist, mailers
+from django.core.validators import validate_email
+from django.template.loader import render_to_string
+
+from budgets.channels import config as settings
+from budgets.channels import render
+from budgets.channels.base import Json, Notice, Receipt
+from budgets.channels.wire import without
+
+SUBJECT_CHARACTERS = 200
+MOST_RECIPIENTS = 50
+
+
+class Email:
+    """A message with a text and an HTML part; news of an alert are replies to its first message.
+
+    Settings: `to` (a list of addresses), `from` (else `DEFAULT_FROM_EMAIL`), `mailer` (which of `MAILERS`). No secret: the
+    server's password stands in the project's settings.
+    """
+
+    def check(self, config: Mapping[str, Json], secret: str) -> None:
+        settings.known(config, "to", "from", "mailer")
+        to = config.get("to")
+        if not isinstance(to, list) or not to or len(to) > MOST_RECIPIENTS:
+            raise ValueError(f'to is a list of 1 to {MOST_RECIPIENTS} addresses, like ["oncall@example.com"].')
+        sender = settings.text(config, "from")
+        for address in [*to, *([parseaddr(sender)[1] or sender] if sender else [])]:
+            try:
+                validate_email(str(address))
+            except ValidationError as error:
+                raise ValueError(f"{address!r} is not an email address.") from error
+        alias = settings.text(config, "mailer")
+        if alias and alias not in mailers:
+            raise ValueError(
+                f"MAILERS has no mailer {alias!r}; it has {', '.join(sorted(mailers.settings)) or 'none'}."
+            )
+        if secret:
+            raise ValueError("Email has no secret here; the server's password stands in MAILERS of the settings.")
+
+    async def send(
+        self, notice: Notice, *, config: Mapping[str, Json], secret: str, http: aiohttp.ClientSession
+    ) -> Receipt:
+        try:
+            self.check(config, secret)
+        except ValueError as error:
+            return Receipt(ok=False, answer=str(error), permanent=True)
+        limit = settings.timeout_s(config)
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(_deliver, notice, config, limit), limit)
+        except TimeoutError:
+            return Receipt(ok=False, answer=f"The mail server did not take it within {limit:g} seconds.")
+
+
+def _deliver(notice: Notice, config: Mapping[str, Json], timeout_s: float) -> Receipt:
+    password = ""
+    try:
+        alias = settings.text(config, "mailer")
+        mailer = mailers[alias] if alias else mailers.default
+        password = getattr(mailer, "password", None) or ""
+        if getattr(mailer, "timeout", 0) is None:
+            # Or a server that is silent would keep this thread; of each step, so that the last words can still be heard.
+            setattr(mailer, "timeout", timeout_s / 2)  # noqa: B010 - only the SMTP backend has it
+        try:
+            mailer.send_messages([compose(notice, config)])
+        finally:
+            # Django leaves the connection open where the server refused the password.
+            with suppress(OSError):
+                mailer.close()
+    except (MailerDoesNotExist, InvalidMailer, ImproperlyConfigured):
+        return Receipt(ok=False, answer="No mail server is set up: set MAILERS (DJANGO_EMAIL_URL).", permanent=True)
+    except smtplib.SMTPRecipientsRefused as error:
+        code, said = next(iter(error.recipients.values()))
+        return _refused(code, said, password)
+    except smtplib.SMTPResponseException as error:
+        return _refused(error.smtp_code, error.smtp_error, password)
+    except OSError as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        return Receipt(ok=False, answer=without(f"The mail server cannot be reached: {why}", [password]))
+    except Exception as error:  # noqa: BLE001 - backends for mail services raise errors of their own, which may hold keys
+        return Receipt(ok=False, answer=f"The mail backend failed: {type(error).__name__}")
+    return Receipt(ok=True, answer="Taken by the mail server.")
+
+
+def _refused(code: int, said: bytes | str, password: str) -> Receipt:
+    told = said.decode(errors="replace") if isinstance(said, bytes) else said
+    return Receipt(ok=False, status=code, answer=without(f"{code} {told}", [password]), permanent=code >= 500)
+
+
+def compose(notice: Notice, config: Mapping[str, Json]) -> EmailMultiAlternatives:
+    """The message. Its id is the same at each attempt, and news of an alert refer to the id of its trigger."""
+    sender = settings.text(config, "from") or django_settings.DEFAULT_FROM_EMAIL
+    headers = {"Message-ID": _message_id(notice, notice.message_id, sender), "Auto-Submitted": "auto-generated"}
+    subject = f"[{render.plain(render.status(notice))}] {render.name(notice.feature) or 'Tollhouse'}: {render.summary(notice)}"
+    if notice.event in ("acknowledge", "resolve"):
+        # The subject of the trigger: some programs keep messages together by it.
+        subject = f"Re: [{render.plain(notice.severity)}]" + subject.partition("]")[2]
+        headers["In-Reply-To"] = headers["References"] = _message_id(notice, f"alert-{notice.alert_id}-trigger", sender)
+    message = EmailMultiAlternatives(
+        render.clip(subject, SUBJECT_CHARACTERS), render.body(notice), sender, list(config["to"]), headers=headers
+    )
+    message.attach_alternative(html(notice), "text/html")
+    return message
+
+
+def html(notice: Notice) -> str:
+    """The HTML part; the template escapes all that is put into it."""
+    return render_to_string(
+        "tollhouse/alert_email.html",
+        {
+            "status": render.plain(render.status(notice)),
+            "title": render.title(notice),
+            "summary": render.summary(notice),
+            "resolution": render.resolution(notice),
+            "share": render.share(notice.bar) if notice.bar else None,
+            "filled": min(render.share(notice.bar), 100) if notice.bar else 0,
+            "facts": render.facts(notice),
+            "links": render.links(notice),
+            "origin": " · ".join([*render.origin(notice), render.moment(notice)]),
+        },
+    )
+
+
+def _message_id(notice: Notice, name: str, sender: str) -> str:
+    # The key's hash tells the alerts of two gates apart that send as the same address.
+    mark = hashlib.sha256(notice.dedup_key.encode(errors="replace")).hexdigest()[:12]
+    domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
+    return f"<tollhouse-{name}-{mark}@{domain}>"
