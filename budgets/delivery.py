@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import aiohttp
-from django.db import connections, transaction
+from django.db import DatabaseError, connections, transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -165,13 +165,17 @@ class Courier:
             secret = self._decrypt(channel)
         except ValueError as error:
             return Receipt(ok=False, answer=str(error)[:500], permanent=True), False
-        notice, trace = make(), Trace()
+        trace = Trace(began=True)
         try:
+            notice, trace = make(), Trace()
             receipt = asyncio.run(self._send(channel, notice, secret, trace))
+        except DatabaseError:
+            raise
         except TimeoutError:
             receipt = Receipt(ok=False, answer=f"There was no answer within {ATTEMPT_S:g} seconds.")
         except Exception as error:  # noqa: BLE001  (a channel's code, and the libraries behind it; the worker goes on)
             # Not its text: that may hold an address that is a secret.
+            logger.warning("alerts: %s: %s", channel.name, type(error).__name__)
             receipt = Receipt(ok=False, answer=f"{type(error).__name__}, before there was an answer.")
         uncertain = not receipt.ok and receipt.status is None and trace.may_be_heard
         return replace(receipt, answer=without(receipt.answer, [secret])), uncertain

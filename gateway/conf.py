@@ -19,7 +19,8 @@ class TollhouseSettings:
     #: Secret behind key hashes and user references (HMAC). Unset: derived from Django's SECRET_KEY. When it changes, every
     #: key is refused and every user has another reference.
     PEPPER: str = ""
-    #: Secrets that encrypt keys of providers and secrets of channels at rest, newest first. Unset: derived from Django's SECRET_KEY.
+    #: Secrets that encrypt keys of providers and secrets of channels at rest, newest first. Unset: derived from Django's
+    #: SECRET_KEY.
     ENCRYPTION_KEYS: tuple[str, ...] = ()
     #: Names of environment variables that may hold a provider's key, as globs. Whoever may change providers can send what
     #: these hold to an address of their choice: give that permission as you would give the keys, and narrow the globs

@@ -110,6 +110,8 @@ class ChannelAdmin(AuditedAdmin[Channel]):
             obj.secret_encrypted = alerting.encrypt(obj, given)
         elif obj.secret_env:
             obj.secret_encrypted = ""
+        # Whatever was wrong may be mended now, so it is tried at once.
+        obj.retry_at = None
         super().save_model(request, obj, form, change)
 
     @admin.display(description="Secret so far")
