@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib.auth.models import AnonymousUser, PermissionsMixin
 from django.utils import timezone
 
-from budgets.models import Alert, Switch, Window
+from budgets.models import Alert, AlertRoute, Channel, Switch, Window
 from gateway.admin.call_list import Filters, TooMuch, read
 from gateway.admin.calls import TONES
 from gateway.models import Call, Feature
@@ -23,7 +23,8 @@ class LiveWindow:
 
 
 def overview(user: PermissionsMixin | AnonymousUser) -> dict[str, Any]:
-    """What the user may see of: windows that are open, the fullest first; switches in force; the latest alerts and calls.
+    """What the user may see of: windows that are open, the fullest first; switches in force; the latest alerts and calls;
+    channels that fail, and whether no route takes alerts to any.
 
     A part that the user may not see is left out; the others are lists, possibly empty.
     """
@@ -31,6 +32,11 @@ def overview(user: PermissionsMixin | AnonymousUser) -> dict[str, Any]:
         "windows": ("tollhouse_budgets.view_window", _windows),
         "switches": ("tollhouse_budgets.view_switch", lambda: list(Switch.objects.filter(lifted_at=None)[:8])),
         "alerts": ("tollhouse_budgets.view_alert", lambda: list(Alert.objects.all()[:6])),
+        "troubled": ("tollhouse_budgets.view_channel", lambda: list(Channel.objects.exclude(failing_since=None)[:8])),
+        "unrouted": (
+            "tollhouse_budgets.view_alertroute",
+            lambda: not AlertRoute.objects.filter(active=True).exists(),
+        ),
         "calls": ("tollhouse_gateway.view_call", _calls),
     }
     found: dict[str, Any] = {name: get() for name, (permission, get) in parts.items() if user.has_perm(permission)}

@@ -19,12 +19,18 @@ class TollhouseSettings:
     #: Secret behind key hashes and user references (HMAC). Unset: derived from Django's SECRET_KEY. When it changes, every
     #: key is refused and every user has another reference.
     PEPPER: str = ""
-    #: Secrets that encrypt provider keys at rest, newest first. Unset: derived from Django's SECRET_KEY.
+    #: Secrets that encrypt keys of providers and secrets of channels at rest, newest first. Unset: derived from Django's
+    #: SECRET_KEY.
     ENCRYPTION_KEYS: tuple[str, ...] = ()
     #: Names of environment variables that may hold a provider's key, as globs. Whoever may change providers can send what
     #: these hold to an address of their choice: give that permission as you would give the keys, and narrow the globs
     #: where another secret of the process would match.
     PROVIDER_KEY_ENV: tuple[str, ...] = ("*_API_KEY", "*_API_TOKEN")
+    #: Names of environment variables that may hold a channel's secret, as globs. Whoever may change channels can send what
+    #: these hold to an address of their choice.
+    CHANNEL_SECRET_ENV: tuple[str, ...] = ("ALERT_*",)
+    #: Where people reach this gate's pages, e.g. https://tollhouse.example: alerts link there. Empty: without links.
+    PUBLIC_URL: str = ""
     #: Providers on loopback and private addresses are reachable only when this is on (SSRF guard).
     #: On under `make up` and with the embedded database.
     ALLOW_PRIVATE_UPSTREAMS: bool = False

@@ -19,6 +19,7 @@ from gateway.offload import offload
 from gateway.prompts.observed import Observed, Observer
 from gateway.prompts.renderer import Renderer
 from gateway.providers.connect import connector
+from gateway.trips import Trips
 from redaction import engine
 
 logger = logging.getLogger("tollhouse.gate")
@@ -43,7 +44,9 @@ class Gate:
         self.observed = observed
         self.renderer = Renderer()
         self.cache = Cache(store(options.CACHE_URL, connection_parameters()))
-        self.health = Health(options)
+        self.trips = Trips(connection_parameters())
+        # A gate of a test that stands in for this one has no database to tell.
+        self.health = Health(options, self.trips.note if watched else lambda *_: None)
         self.ledger = ledger
         self.key_uses = KeyUses(connection_parameters())
         self.http = aiohttp.ClientSession(
@@ -75,6 +78,7 @@ class Gate:
         await self.observed.close()
         await self.cache.close()
         await self.key_uses.close()
+        await self.trips.close()
         await self.ledger.stop()
         await self.http.close()
         self.executor.shutdown()

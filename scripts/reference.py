@@ -81,6 +81,16 @@ FIELDS = {
     "prices.effective_from": "From when on it counts; unset: always.",
     "prices.source_url": "Where the price was read.",
     "prices.request_usd": "For each request; US dollars.",
+    "channels.kind": "See [channels](../channels.md) for the kinds and what each needs.",
+    "channels.config": "Settings of the kind; see [channels](../channels.md). Secrets are not among them.",
+    "channels.fallback": "Name of the channel that gets what this one cannot deliver; it stands above this one.",
+    "alert_routes.name": "The route is known by it.",
+    "alert_routes.kinds": 'Globs, e.g. `["budget_*"]`; unset: every kind.',
+    "alert_routes.features": 'Globs, e.g. `["support.*"]`; unset: every feature, and none.',
+    "alert_routes.tenants": "Globs; unset: every tenant, and none.",
+    "alert_routes.channels": "Names of channels.",
+    "alert_routes.quiet_until": "When quiet hours end; past midnight where it is before `quiet_from`.",
+    "alert_routes.active": "An inactive route takes nothing.",
 }
 COMMANDS = {
     "gateway": ("catalog", "keys", "prices", "prompts", "worker"),
@@ -224,13 +234,14 @@ def commands_page() -> str:
 
 def catalog_page() -> str:
     """Sections of a catalog file, with the fields, types and defaults of each."""
-    from budgets.models import Budget
+    from budgets.models import AlertRoute, Budget, Channel
     from gateway.configuration.schema import PRICE_FIELDS, SECTIONS
     from gateway.models import Feature, Provider, Route
     from redaction.models import RedactionPolicy
 
     models: dict[str, Any] = {
         "policies": RedactionPolicy, "providers": Provider, "routes": Route, "features": Feature, "budgets": Budget,
+        "channels": Channel, "alert_routes": AlertRoute,
     }  # fmt: skip
     titles = {"features": '[features."SLUG"]', "prompts": '[prompts."SLUG"]'}
     used: set[str] = set()

@@ -2,6 +2,17 @@
 
 from budgets.models.alert import Alert
 from budgets.models.budget import AMOUNT_DIGITS, SCOPE_FIELDS, Budget, Window
+from budgets.models.delivery import AlertRoute, Channel, Delivery
 from budgets.models.switch import Switch
 
-__all__ = ["AMOUNT_DIGITS", "SCOPE_FIELDS", "Alert", "Budget", "Switch", "Window"]
+__all__ = [
+    "AMOUNT_DIGITS",
+    "SCOPE_FIELDS",
+    "Alert",
+    "AlertRoute",
+    "Budget",
+    "Channel",
+    "Delivery",
+    "Switch",
+    "Window",
+]

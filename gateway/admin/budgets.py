@@ -1,4 +1,4 @@
-"""Budgets with their windows, kill switches, alerts. They stand here, as their changes are audited by the gate."""
+"""Budgets with their windows, kill switches. They stand here, as their changes are audited by the gate."""
 
 from difflib import get_close_matches
 from typing import Any
@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from budgets.models import Alert, Budget, Switch, Window
+from budgets.models import Budget, Switch, Window
 from gateway.admin.base import EVERYWHERE, AuditedAdmin, PageAdmin, ReadOnly, ReadOnlyAdmin, audit, moment
 from gateway.admin.fields import NameField
 from gateway.models import Feature, Key, Provider, Route, Target
@@ -239,20 +239,6 @@ class SwitchAdmin(PageAdmin[Switch]):
             for switch in switches:
                 audit(request, "lift", switch)
         self.message_user(request, f"Lifted: {', '.join(map(str, switches)) or 'nothing, none was in force'}.")
-
-
-@admin.register(Alert)
-class AlertAdmin(ReadOnlyAdmin[Alert]):
-    about = "Written once, in the transaction that found it; alerts can only be looked at."
-    list_display = ["created_at", "shown_severity", "summary", "kind"]
-    list_filter = ["severity", "kind"]
-    search_fields = ["summary"]
-    search_help_text = "Summary"
-
-    @admin.display(description="Severity", ordering="severity")
-    def shown_severity(self, alert: Alert) -> str:
-        kind = {"info": "good", "warning": "warn", "critical": "bad"}[alert.severity]
-        return format_html('<span class="th-pill {}">{}</span>', kind, alert.severity)
 
 
 def _figure(text: str) -> str:

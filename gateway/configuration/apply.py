@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import transaction
 
-from gateway.configuration import prompts
+from gateway.configuration import alerts, prompts
 from gateway.configuration.document import Document, Place
 from gateway.configuration.rows import (
     Change,
@@ -28,6 +28,8 @@ APPLY: dict[str, Callable[[Rows, Place, dict[str, Any]], None]] = {
     "prompts": prompts.apply_prompt,
     "budgets": apply_budget,
     "prices": apply_price,
+    "channels": alerts.apply_channel,
+    "alert_routes": alerts.apply_alert_route,
 }
 
 

@@ -10,6 +10,7 @@ from django.db.models import Count
 
 from budgets.models import SCOPE_FIELDS, Budget
 from gateway import secrets
+from gateway.configuration import alerts
 from gateway.configuration.rows import overrides
 from gateway.configuration.schema import PRICE_FIELDS
 from gateway.configuration.toml import AS_JSON, has_null
@@ -32,12 +33,18 @@ def export(*, with_secrets: bool) -> str:
         "prompts": _prompts(),
         "budgets": [_budget(b) for b in Budget.objects.order_by(*SCOPE_FIELDS, "metric", "period", "timezone")],
         "prices": [_price(p) for p in prices if _flat(p)],
+        "channels": alerts.channels(),
+        "alert_routes": alerts.alert_routes(),
     }
     keys = [] if with_secrets else [p.name for p in Provider.objects.exclude(api_key_encrypted="")]
     comments = [
         f"# {sentence.format(', '.join(names))}\n"
         for sentence, names in (
             ("Keys stored for {} are left out; `catalog export --secrets` writes them.", keys),
+            (
+                "Secrets stored for the channels {} are left out; they are entered in the admin.",
+                alerts.stored_secrets(),
+            ),
             ("Deployments of {} are split; only the largest share is here, and applying it ends the split.", _split()),
             ("Prices of {} have tiers or variants and are left out; enter them in the admin.", _tiered(prices)),
         )

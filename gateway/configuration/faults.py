@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.db.models import Count, Sum
 
-from budgets.models import Budget
+from budgets.models import AlertRoute, Budget, Channel
+from gateway.conf import settings
 from gateway.models import Deployment, Feature, Key, Provider, Route, Target
 from gateway.prices.book import PriceBook
 from gateway.providers import KINDS
@@ -33,6 +35,7 @@ def faults() -> Iterator[Fault]:
     yield from _prompts()
     yield from _prices()
     yield from _redaction()
+    yield from _alerts()
 
 
 def _routes() -> Iterator[Fault]:
@@ -104,3 +107,15 @@ def _redaction() -> Iterator[Fault]:
             what = f"The redaction model {name!r}, which the policy {policy.name} needs, is not installed."
             yield Fault("E013", what, "Install it, or set TOLLHOUSE_REDACTION_MODEL; until then calls are refused.")
             return
+
+
+def _alerts() -> Iterator[Fault]:
+    if not Channel.objects.filter(active=True).exists():
+        return
+    parts = urlsplit(settings().PUBLIC_URL)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        what = "PUBLIC_URL is not the address of this gate's pages, so alerts come without links."
+        yield Fault("W020", what, "Set TOLLHOUSE_PUBLIC_URL, e.g. to https://tollhouse.example.")
+    if not AlertRoute.objects.filter(active=True, channels__active=True).exists():
+        what = "There are channels, and no active route leads to one, so no alert is sent anywhere."
+        yield Fault("W021", what, "Add a route in the admin, under Alert routes.")

@@ -1,7 +1,7 @@
 """What a catalog file may say: sections, their fields and the types of these."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +11,7 @@ from gateway.configuration.document import Document, Place
 MOST = 10**30
 TEXT, WHOLE, NUMBER, FLAG, TEXTS = "a text", "a whole number", "a number", "true or false", "a list of texts"
 OBJECT, OBJECTS, MOMENT = "a table", "a list of tables", "a date or time"
+CLOCK = "a time of day such as 22:00:00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,21 @@ SECTIONS = {
         ("provider", "model", "input_usd_per_mtok"),
         listed=True,
     ),
+    "channels": Section(
+        {"kind": TEXT, "config": OBJECT, "secret_env": TEXT, "fallback": TEXT, "active": FLAG},
+        ("kind",),
+    ),
+    "alert_routes": Section(
+        {
+            **dict.fromkeys(("name", "severity", "quiet_timezone", "breaks_through"), TEXT),
+            **dict.fromkeys(("quiet_from", "quiet_until"), CLOCK),
+            **dict.fromkeys(("kinds", "features", "tenants", "channels"), TEXTS),
+            "position": WHOLE,
+            **dict.fromkeys(("goes_on", "active"), FLAG),
+        },
+        ("name", "channels"),
+        listed=True,
+    ),
 }
 
 
@@ -175,6 +191,8 @@ def _fits(value: Any, kind: str) -> bool:
             return isinstance(value, list) and all(isinstance(item, dict) for item in value)
         case "a date or time":
             return isinstance(value, date | datetime)
+        case "a time of day such as 22:00:00":
+            return isinstance(value, time)
     return False
 
 

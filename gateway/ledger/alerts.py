@@ -1,6 +1,6 @@
 """What the ledger tells people about: rows written in the transaction that found the reason, once per reason."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -10,6 +10,9 @@ from budgets.rules import BudgetRule
 from gateway.ledger.operations import Row
 from gateway.models.calls import uuid7_time
 from gateway.types import ZERO
+
+#: Names of a feature, a provider and a model can be longer together than the columns are.
+MOST_KEY, MOST_SUMMARY = 230, 500
 
 
 def crossed(rule: BudgetRule, before: Decimal, after: Decimal) -> bool:
@@ -49,7 +52,8 @@ def no_room(rule: BudgetRule, amount: Decimal, spent: Decimal, held: Decimal) ->
 
 
 def of_call(row: Row) -> list[Row]:
-    """Alerts that a call's row gives reason for: lost, dearer than held, without a price. Once an hour for each reason."""
+    """Alerts that a call's row gives reason for: lost, dearer than held, without a price. Once an hour for each
+    reason; they end with that hour."""
     where = f"{row['feature']} on {row['provider']}/{row['model_served']}"
     found = []
     if row["outcome"] == "lost":
@@ -58,14 +62,18 @@ def of_call(row: Row) -> list[Row]:
         found.append(("overrun", f"A call of {where} cost {row['overrun_usd']} US dollars more than was held."))
     if row["cost_usd"] is None and row["outcome"] in ("ok", "truncated", "filtered", "lost"):
         found.append(("unpriced", f"A call of {where} has no price, so its cost is unknown."))
-    hour = f"{uuid7_time(row['id']):%Y-%m-%dT%H}" if found else ""
+    if not found:
+        return []
+    hour = uuid7_time(row["id"]).replace(minute=0, second=0, microsecond=0)
     return [
         {
             "kind": kind,
             "severity": "warning",
-            "dedup_key": f"{kind}:{where}:{hour}",
-            "summary": summary,
+            "dedup_key": f"{f'{kind}:{where}'[:MOST_KEY]}:{hour:%Y-%m-%dT%H}",
+            "summary": summary[:MOST_SUMMARY],
             "detail": {"first_call": row["id"]},
+            "feature": row["feature"],
+            "ends_at": hour + timedelta(hours=1),
         }
         for kind, summary in found
     ]
@@ -79,4 +87,5 @@ def unrecorded(count: int, owner: UUID) -> Row:
         "dedup_key": f"unrecorded:{uuid7()}",
         "summary": f"{count} calls were refused without a row while the database was away.",
         "detail": {"count": count, "owner": owner},
+        "ends_at": datetime.now(UTC) + timedelta(hours=1),
     }

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from budgets.models import Alert, Budget, Switch, Window
+from budgets.models import Alert, AlertRoute, Budget, Channel, Delivery, Switch, Window
 from gateway.admin.base import AuditedAdmin, PageAdmin
 from gateway.models import Adjustment, AuditEntry, Call, Feature, Hold, Key, Owner, Price, Provider, Route, Target
 from redaction.models import RedactionPolicy
@@ -62,7 +62,10 @@ def rows(count, start=0):
             at = now - timedelta(days=day)
             Window.objects.create(budget=budget, starts_at=at, ends_at=at + timedelta(days=1), spent=1, held=1)
         Switch.objects.create(scope="model", value=f"m{n}", reason="x")
-        Alert.objects.create(kind="k", severity="info", dedup_key=str(n), summary="x")
+        alert = Alert.objects.create(kind="k", severity="info", dedup_key=str(n), summary="x")
+        channels = [Channel.objects.create(name=f"c{n}-{i}", kind="webhook") for i in range(2)]
+        AlertRoute.objects.create(name=f"a{n}").channels.set(channels)
+        Delivery.objects.bulk_create([Delivery(alert=alert, channel=c, event="trigger") for c in channels])
         AuditEntry.objects.create(actor="ada", action="x.y", subject=f"x {n}")
         call = make_call(feature=f"f{n}")
         Adjustment.objects.bulk_create([Adjustment(call_id=call.id, cost_usd=Decimal(1), reason="x", actor="ada")])
@@ -132,9 +135,10 @@ def test_who_may_nothing_sees_nothing_and_who_may_view_changes_nothing(staff, mo
     # The page of a call takes a POST to show its payload, and nothing else.
     posted = others if model is Call else [change, *others]
     assert {viewer.post(path, {"name": "x", "post": "yes"}).status_code for path in posted} == {403}
-    for action in ("delete_selected", "revoke", "lift"):
+    for action in ("delete_selected", "revoke", "lift", "acknowledge", "send_test"):
         viewer.post(listed, {"action": action, "_selected_action": [row.pk], "post": "yes"})
     assert model.objects.filter(pk=row.pk).exists() and not AuditEntry.objects.exclude(actor="ada").exists()
+    assert not Alert.objects.exclude(acknowledged_at=None).exists()
     assert not Switch.objects.exclude(lifted_at=None).exists() and not Key.objects.exclude(revoked_at=None).exists()
 
 
@@ -145,7 +149,7 @@ def test_whatever_can_be_changed_is_audited():
         for m in MODELS
         if type(admin.site._registry[m]).has_change_permission is admin.ModelAdmin.has_change_permission
     }
-    assert changeable == {Budget, Feature, Key, Provider, RedactionPolicy, Route}
+    assert changeable == {AlertRoute, Budget, Channel, Feature, Key, Provider, RedactionPolicy, Route}
     assert all(isinstance(admin.site._registry[model], AuditedAdmin) for model in changeable)
 
 

@@ -9,8 +9,9 @@ from django.contrib.auth.models import Permission
 from django.db.models import Model
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
+from django.utils import timezone
 
-from budgets.models import Alert, Budget, Switch
+from budgets.models import Alert, AlertRoute, Budget, Channel, Delivery, Switch
 from gateway.admin.base import audit
 from gateway.models import (
     AuditEntry,
@@ -116,7 +117,22 @@ def rows(world: World) -> dict[type[Model], Model]:
         feature=HOSTILE[:90], tenant=HOSTILE, key=HOSTILE[:90], user=HOSTILE, metric="usd", period="day", limit=1
     )
     Switch.objects.create(scope="feature", value=HOSTILE[:90], reason=HOSTILE, set_by=HOSTILE[:90])
-    Alert.objects.create(kind="x", severity="critical", dedup_key="x", summary=HOSTILE, detail={HOSTILE: HOSTILE})
+    Alert.objects.create(
+        kind="x",
+        severity="critical",
+        dedup_key="x",
+        summary=HOSTILE,
+        detail={HOSTILE: HOSTILE},
+        feature=HOSTILE[:90],
+        tenant=HOSTILE,
+    )
+    channel = Channel.objects.create(
+        name=HOSTILE[:90], kind="webhook", config={HOSTILE: HOSTILE}, last_error=HOSTILE, failing_since=timezone.now()
+    )
+    AlertRoute.objects.create(name=HOSTILE[:90], kinds=[HOSTILE[:90]], features=[HOSTILE[:90]]).channels.add(channel)
+    Delivery.objects.bulk_create(
+        [Delivery(alert=Alert.objects.get(), channel=channel, event="trigger", answer=HOSTILE)]
+    )
     world.key(name="k", tenant=HOSTILE[:90])
     world.policy("p")
     made = make_call(
@@ -128,7 +144,22 @@ def rows(world: World) -> dict[type[Model], Model]:
         payload={"messages": [{"role": HOSTILE, "content": HOSTILE, "tool_calls": [{"id": HOSTILE, "function": {"name": HOSTILE, "arguments": HOSTILE}}]}],
                  "reply": [{"role": "assistant", "content": [{"type": "text", "text": HOSTILE}]}]},
     )  # fmt: skip
-    models = (Feature, Route, Provider, Key, Budget, Switch, Alert, Price, PromptVersion, Deployment, RedactionPolicy)
+    models = (
+        Feature,
+        Route,
+        Provider,
+        Key,
+        Budget,
+        Switch,
+        Alert,
+        AlertRoute,
+        Channel,
+        Delivery,
+        Price,
+        PromptVersion,
+        Deployment,
+        RedactionPolicy,
+    )
     return {Call: made, **{model: model._default_manager.order_by("-pk")[0] for model in models}}
 
 
@@ -182,7 +213,7 @@ def test_who_may_only_look_changes_nothing(rows, staff):
         data = {"post": "yes", "_save": "1", "payload": "1", "name": "new", "reason": "new", "value": "new"}
         for path in paths:
             assert client.post(path, data).status_code in (302, 403), path
-        for action in ("delete_selected", "revoke", "lift"):
+        for action in ("delete_selected", "revoke", "lift", "acknowledge", "send_test"):
             answer = client.post(
                 reverse(f"{name}_changelist"), {"action": action, "_selected_action": [row.pk], "post": "yes"}
             )
