@@ -307,7 +307,7 @@ def _headers() -> tuple[set[str], set[str]]:
     text = "".join(file.read_text() for file in (ROOT / "gateway" / "http").rglob("*.py"))
     read = set(re.findall(r'\.header\("([a-z-]+)"\)', text))
     # The four that `caller` reads in one line.
-    [names] = re.findall(r'header\(f"x-tollhouse-\{name\}"\) for name in \(([^)]+)\)', inspect.getsource(auth))
+    [names] = re.findall(r'f"x-tollhouse-\{name\}" for name in \(([^)]+)\)', inspect.getsource(auth))
     read |= {f"x-tollhouse-{name}" for name in re.findall(r'"(\w+)"', names)}
     return read, set(re.findall(r'\(b"([a-z-]+)", ', text))
 
