@@ -19,6 +19,7 @@ from gateway.offload import offload
 from gateway.prompts.observed import Observed, Observer
 from gateway.prompts.renderer import Renderer
 from gateway.providers.connect import connector
+from gateway.running import Running
 from redaction import engine
 
 logger = logging.getLogger("tollhouse.gate")
@@ -44,6 +45,7 @@ class Gate:
         self.renderer = Renderer()
         self.cache = Cache(store(options.CACHE_URL, connection_parameters()))
         self.health = Health(options)
+        self.running = Running()
         self.ledger = ledger
         self.key_uses = KeyUses(connection_parameters())
         self.http = aiohttp.ClientSession(
@@ -53,7 +55,9 @@ class Gate:
         )
         if watched and any(feature.policy.scans for feature in catalog.features.values()):
             executor.submit(_warm)
-        self._watching = asyncio.create_task(watch(self._swap, catalog), name="tollhouse-catalog") if watched else None
+        self._watching = (
+            asyncio.create_task(watch(self._swap, catalog, self.running), name="tollhouse-catalog") if watched else None
+        )
 
     @classmethod
     async def open(cls) -> "Gate":

@@ -3,5 +3,8 @@
 from budgets.models.alert import Alert
 from budgets.models.budget import AMOUNT_DIGITS, SCOPE_FIELDS, Budget, Window
 from budgets.models.switch import Switch
+from budgets.models.trigger import SwitchFiring, SwitchTrigger
 
-__all__ = ["AMOUNT_DIGITS", "SCOPE_FIELDS", "Alert", "Budget", "Switch", "Window"]
+__all__ = [
+    "AMOUNT_DIGITS", "SCOPE_FIELDS", "Alert", "Budget", "Switch", "SwitchFiring", "SwitchTrigger", "Window",
+]  # fmt: skip
