@@ -145,7 +145,9 @@ def parse(text: str) -> Switch:
     if scope not in Switch.Scope.values:
         near = get_close_matches(scope, Switch.Scope.values, 1)
         hint = f"Did you mean {near[0]}? " if near else ""
-        raise CannotSwitch(f"{scope!r} is no scope. {hint}Write {', '.join(f'{s}:NAME' for s in _named())} or everything.")
+        raise CannotSwitch(
+            f"{scope!r} is no scope. {hint}Write {', '.join(f'{s}:NAME' for s in _named())} or everything."
+        )
     if scope == Switch.Scope.FEATURE and ",tenant:" in value:
         value, _, tenant = value.partition(",tenant:")
         if not tenant:

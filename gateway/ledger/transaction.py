@@ -313,7 +313,7 @@ class Transaction:
             return Refusal(by="lost", reason="The ledger has written this call off as lost, as its process was silent.")
         assert self.memory.now is not None
         if switch := rules.switch_for(hold.at(candidate.bid), self.memory.now):
-            left = switch.expires_at and (switch.expires_at - self.memory.now).total_seconds()
+            left = (switch.expires_at - self.memory.now).total_seconds() if switch.expires_at else None
             return Refusal(by="switch", reason=switch.sentence, retry_after_s=left)
         windows, amounts = [], []
         for id, rule in zip(candidate.windows, candidate.budgets, strict=True):

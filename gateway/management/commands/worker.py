@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from budgets.models import Alert
 from gateway.conf import settings
+from gateway.jobs import switches
 from gateway.ledger import partitions
 from gateway.models import CachedReply
 
@@ -40,6 +41,8 @@ class Command(BaseCommand):
             try:
                 keep_partitions()
                 forget_expired()
+                switches.mark_lifted()
+                switches.fire_rules()
             except DatabaseError as error:
                 logger.warning("worker: database away, trying again: %s", type(error).__name__)
             finally:

@@ -94,12 +94,17 @@ class Caller(threading.Thread):
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_refusal_says_what_was_typed_and_when_it_lifts(world, server, key, path, stream):
     until = timezone.now() + timedelta(hours=2)
-    switch_off(Switch(scope="feature", value="f", reason="It invents refunds, see incident 17", expires_at=until), actor="ada")
+    switch_off(
+        Switch(scope="feature", value="f", reason="It invents refunds, see incident 17", expires_at=until), actor="ada"
+    )
     answer = post(server, key, path, {**BODIES[path], "stream": stream})
     assert answer.status_code == 503 and answer.headers["x-should-retry"] == "false"
     assert 7100 < int(answer.headers["retry-after"]) <= 7200
     error = answer.json()["error"]
-    assert f"feature f is switched off until {until:%Y-%m-%d %H:%M:%S} UTC: It invents refunds, see incident 17" == error["message"]
+    assert (
+        f"feature f is switched off until {until:%Y-%m-%d %H:%M:%S} UTC: It invents refunds, see incident 17"
+        == error["message"]
+    )
     lift(Switch.objects.all(), actor="ada", reason="mended")
     switch_off(Switch(scope="everything", reason="Nothing works"), actor="ada")
     answer = post(server, key, path)
@@ -150,7 +155,11 @@ def test_a_plain_call_is_cut_with_an_error(world, provider, server, key):
 
 def test_only_the_switch_s_own_calls_are_cut_and_those_that_may_finish_do(world, provider, server, key):
     provider.pause_s = 0.02
-    others = [Caller(server, key, model="g", tenant="acme"), Caller(server, key, tenant="umbrella"), Caller(server, key)]
+    others = [
+        Caller(server, key, model="g", tenant="acme"),
+        Caller(server, key, tenant="umbrella"),
+        Caller(server, key),
+    ]
     cut = Caller(server, key, tenant="acme")
     assert all(caller.begun.wait(20) for caller in (*others, cut))
     switch_off(Switch(scope="feature", value="f", tenant="acme", reason="x", running="cut"), actor="ada")
@@ -168,7 +177,10 @@ def test_a_client_that_reads_nothing_does_not_keep_the_provider_writing(world, p
     world.feature("much", "flood")
     server.catch_up()
     with httpx.stream(
-        "POST", f"{server.url}/v1/chat/completions", timeout=30, headers={"authorization": f"Bearer {key}"},
+        "POST",
+        f"{server.url}/v1/chat/completions",
+        timeout=30,
+        headers={"authorization": f"Bearer {key}"},
         json={"model": "much", "stream": True, "messages": [{"role": "user", "content": "x" * 300_000}]},
     ) as answer:
         assert answer.status_code == 200
