@@ -157,8 +157,8 @@ def _since(quote: Quote, at: datetime) -> bool:
 def _change(before: Quote, after: Quote) -> tuple[Decimal, str]:
     """By how many percent the rate moved that moved most, up or down, and in words."""
     old, new = before.rates.level(0).usd_per_token, after.rates.level(0).usd_per_token
-    moved = [(_percent(old[part], new[part]), part) for part in sorted(set(old) & set(new))]
-    percent, part = max(moved)
+    part = max((part for part in new if part in old), key=lambda part: _percent(old[part], new[part]))
+    percent = _percent(old[part], new[part])
     return percent, (
         f"{part} from ${(old[part] * MILLION).normalize():f} to ${(new[part] * MILLION).normalize():f} a million tokens, "
         f"{percent.normalize():.0f} %"
