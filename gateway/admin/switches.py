@@ -158,8 +158,8 @@ class SwitchAdmin(PageAdmin[Switch]):
     @admin.display(description="State")
     def state(self, switch: Switch) -> str:
         kind, word = ("good", "over") if _is_over(switch) else ("bad", "in force")
-        cuts = format_html(' <span class="th-pill warn">cuts</span>') if switch.running == Switch.Running.CUT else ""
-        return format_html('<span class="th-pill {}">{}</span>{}', kind, word, cuts)
+        cuts = switch.running == Switch.Running.CUT and format_html(' <span class="th-pill {}">cuts</span>', "warn")
+        return format_html('<span class="th-pill {}">{}</span>{}', kind, word, cuts or "")
 
     @admin.display(description="Set", ordering="set_at")
     def shown_set(self, switch: Switch) -> str:

@@ -90,6 +90,7 @@ def test_an_alert_leads_to_the_form_and_stands_in_the_audit_log(admin_client):
     switch = Switch.objects.get()
     assert (switch.set_by, switch.running) == ("admin", "cut")
     assert timedelta(minutes=59) < switch.expires_at - timezone.now() <= timedelta(minutes=60)
+    assert "cuts</span>" in admin_client.get(LIST).content.decode()
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.detail["alert"]) == ("switch.set", alert.pk)
     opened = Alert.objects.get(kind="switch")
