@@ -71,7 +71,7 @@ def already(current: Switch) -> str:
     """Says that there is a switch, and what to do."""
     by = f" by {current.set_by}" if current.set_by else ""
     return (
-        f"{current} is switched off already, since {current.set_at:%Y-%m-%d %H:%M %Z}{by}: {current.reason} "
+        f"{current} is switched off already, since {current.set_at:%Y-%m-%d %H:%M %Z}{by}: “{current.reason}”. "
         "Lift that one first, or replace it."
     )
 

@@ -42,7 +42,7 @@ class Migration(migrations.Migration):
                 ('min_usd', models.DecimalField(decimal_places=9, default=Decimal('1'), help_text='With less spent in that time, in US dollars, spend says nothing.', max_digits=18, validators=[django.core.validators.MinValueValidator(0)])),
                 ('action', models.CharField(choices=[('switch', 'switch it off and alert'), ('alert', 'only alert')], default='switch', help_text='What it does.', max_length=10)),
                 ('off_minutes', models.PositiveIntegerField(default=30, help_text='After how many minutes its switch lifts by itself.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10080)])),
-                ('running', models.CharField(choices=[('finish', 'let them finish'), ('cut', 'cut them off')], default='finish', help_text='`finish` or `cut`: what becomes of calls and streams that run already.', max_length=10, verbose_name='calls under way')),
+                ('running', models.CharField(choices=[('finish', 'let them finish'), ('cut', 'cut them off')], default='finish', help_text='What becomes of calls and streams that run already.', max_length=10, verbose_name='calls under way')),
                 ('cooldown_minutes', models.PositiveIntegerField(default=60, help_text='For how many minutes after it fired it leaves that name alone.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10080)])),
                 ('active', models.BooleanField(default=True, help_text='An inactive rule is not looked at.')),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),

@@ -78,7 +78,7 @@ class SwitchTrigger(models.Model):
         max_length=10,
         choices=Switch.Running,
         default=Switch.Running.FINISH,
-        help_text="`finish` or `cut`: what becomes of calls and streams that run already.",
+        help_text="What becomes of calls and streams that run already.",
     )
     cooldown_minutes = models.PositiveIntegerField(
         default=60,

@@ -56,6 +56,7 @@ class SwitchForm(forms.ModelForm[Switch]):
         model = Switch
         fields = ["scope", "value", "tenant", "reason", "running", "expires_at"]
         labels = {"value": "Of what", "tenant": "Only for tenant", "expires_at": "Or until"}
+        widgets = {"reason": forms.TextInput(attrs={"class": "vLargeTextField", "autocomplete": "off"})}
         help_texts = {"expires_at": "An exact time, in place of the choice above."}
 
     def validate_constraints(self) -> None:
@@ -106,15 +107,15 @@ class SwitchAdmin(PageAdmin[Switch]):
     ordering = [models.F("lifted_at").desc(nulls_first=True), "-set_at"]
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        columns = ["__str__", "state", "reason", "shown_set", "shown_end"]
-        return [*columns, "shown_lift"] if request.user.has_perm(CHANGE) else columns
+        may_lift = ["shown_lift"] if request.user.has_perm(CHANGE) else []
+        return ["__str__", "state", *may_lift, "reason", "shown_set", "shown_end"]
 
     def get_fields(self, request: HttpRequest, obj: Switch | None = None) -> Any:
         if obj:
             told = ["set_by", "set_at", "expires_at", "lifted_by", "lifted_at", "lift_reason"]
             return ["scope", "value", "tenant", "reason", "state", "running", *told]
         replace = ["replace"] if request.method == "POST" and _conflict(request.POST) else []
-        return [*replace, "scope", "value", "tenant", "reason", "lasts", "expires_at", "running", "alert"]
+        return [*replace, ("scope", "value", "tenant"), "reason", ("lasts", "expires_at"), "running", "alert"]
 
     def has_change_permission(self, request: HttpRequest, obj: Switch | None = None) -> bool:
         return obj is None and super().has_change_permission(request)
@@ -133,8 +134,9 @@ class SwitchAdmin(PageAdmin[Switch]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
+        extra_context = {"show_save_and_add_another": False, "show_save_and_continue": False, **(extra_context or {})}
         if object_id is None and (alert := _alert(request)):
-            extra_context = {"about": f"{self.about} You come from the alert: {alert.summary}", **(extra_context or {})}
+            extra_context["about"] = f"{self.about} You come from the alert: {alert.summary}"
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
         except CannotSwitch as error:

@@ -29,6 +29,12 @@ class Verdict:
 
 
 class TriggerForm(forms.ModelForm[SwitchTrigger]):
+    class Meta:
+        labels = {
+            "value": "Of what", "minutes": "Over, minutes", "min_calls": "Least calls", "min_usd": "Least spend, US dollars",
+            "off_minutes": "Off for, minutes", "cooldown_minutes": "Cool-down, minutes",
+        }  # fmt: skip
+
     def clean(self) -> dict[str, Any]:
         """A rule for a name that is not configured would guard nothing; a pattern may wait for its names."""
         found = super().clean() or {}

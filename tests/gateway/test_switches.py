@@ -193,7 +193,7 @@ def test_setting_and_lifting_are_audited_and_open_and_resolve_an_alert():
 def test_one_is_in_force_for_each_scope_unless_it_is_replaced():
     first = off("feature", "f")
     with pytest.raises(
-        CannotSwitch, match=r"feature f is switched off already, since .* by ada: why Lift that one first"
+        CannotSwitch, match=r"feature f is switched off already, since .* by ada: “why”. Lift that one first"
     ):
         off("feature", "f")
     off("feature", "f", tenant="acme")
