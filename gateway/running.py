@@ -73,7 +73,8 @@ class RunningCall:
                 yield piece
         finally:
             if self._closing:
-                await self._closing
+                # Whatever its end says, the call's own error counts.
+                await asyncio.gather(self._closing, return_exceptions=True)
             await answer.aclose()
 
     async def _next(self, answer: AsyncGenerator[Piece]) -> Piece | None:

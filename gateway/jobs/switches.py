@@ -18,3 +18,7 @@ def fire_rules() -> None:
     """Looks at the switch rules, and does what those say whose bound is passed."""
     if count := fire.fire_all():
         logger.warning("worker: switch rules fired %d times", count)
+
+
+#: What the worker runs: a name, every how many seconds at most, and the job.
+JOBS = (("switches lifted", 15.0, mark_lifted), ("switch rules", 20.0, fire_rules))

@@ -17,6 +17,7 @@ from gateway import errors, keys
 from gateway.jobs.switches import mark_lifted
 from gateway.models import AuditEntry, Call
 from gateway.switches import CannotSwitch, database_now, lasting, lift, parse, switch_off
+from tests.gateway.ledger.test_overspend import wait_until
 from tests.rows import make_call
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -301,6 +302,20 @@ def test_whatever_is_named_is_a_scope_or_an_error(text):
         assert str(error)
     else:
         assert switch.scope in Switch.Scope.values and (switch.scope == "everything") == (switch.value == "")
+
+
+def test_a_stream_in_python_is_cut_while_nobody_asks_for_its_next_piece(world, provider):
+    world.feature("f")
+    provider.pause_s = 0.02
+    stream = gateway.stream("f", messages=[{"role": "user", "content": "word " * 400}])
+    assert [next(stream).events for _ in range(3)]
+    off("everything", running="cut")
+    wait_until(lambda: not provider.serving)
+    with pytest.raises(errors.CallCut, match="cut off, as everything is switched off: why") as raised:
+        list(stream)
+    call = Call.objects.get()
+    assert (raised.value.call_id, call.outcome) == (call.id, "cancelled") and stream.reply is None
+    assert isinstance(raised.value, errors.FeatureDisabled)
 
 
 def test_rows_of_refused_calls_have_the_reason(world):

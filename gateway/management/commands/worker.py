@@ -41,8 +41,8 @@ class Command(BaseCommand):
             try:
                 keep_partitions()
                 forget_expired()
-                switches.mark_lifted()
-                switches.fire_rules()
+                for _, _, job in switches.JOBS:
+                    job()
             except DatabaseError as error:
                 logger.warning("worker: database away, trying again: %s", type(error).__name__)
             finally:
