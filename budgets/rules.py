@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
 from typing import Literal, NamedTuple
@@ -54,14 +54,40 @@ class BudgetRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwitchRule:
-    """A kill switch in force."""
+    """A kill switch that was in force when it was read; `expires_at` (None: never) is when it ends by itself.
+
+    `tenant` narrows a feature down to one tenant.
+    """
 
     scope: str
     value: str
     reason: str
+    tenant: str = ""
+    expires_at: datetime | None = None
 
     def __str__(self) -> str:
-        return f"{self.scope} {self.value}".strip()
+        of = f" of tenant {self.tenant}" if self.tenant else ""
+        return f"{self.scope} {self.value}{of}".strip()
+
+    @property
+    def sentence(self) -> str:
+        """What everyone reads whose call it stops."""
+        until = f" until {self.expires_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if self.expires_at else ""
+        return f"{self} is switched off{until}: {self.reason}"
+
+    def in_force(self, now: datetime) -> bool:
+        return self.expires_at is None or now < self.expires_at
+
+    def stops(self, scope: Scope) -> bool:
+        """Whether a call of this scope is one that it stops."""
+        return (self.scope, self.value, self.tenant) in switch_keys(scope)
+
+
+def switch_keys(scope: Scope) -> list[tuple[str, str, str]]:
+    """Scope, value and tenant of every switch that would stop a call of this scope, the widest first."""
+    named = {name: getattr(scope, name) for name in ("tenant", "key", "cohort", "user", "feature", "provider", "model")}
+    keys = [("everything", "", ""), *((name, value, "") for name, value in named.items() if value)]
+    return [*keys, ("feature", scope.feature, scope.tenant)] if scope.tenant else keys
 
 
 class Rules:
@@ -75,7 +101,7 @@ class Rules:
             index = self._budgets.setdefault(fields, {})
             for rule in rules:
                 index.setdefault(tuple(rule.scope[i] for i in fields), []).append(rule)
-        self._switches: Mapping[tuple[str, str], SwitchRule] = {(s.scope, s.value): s for s in switches}
+        self._switches: Mapping[tuple[str, str, str], SwitchRule] = {(s.scope, s.value, s.tenant): s for s in switches}
         self._windows: dict[int, tuple[datetime, datetime]] = {}
         self.by_id = {rule.id: rule for index in self._budgets.values() for rules in index.values() for rule in rules}
 
@@ -86,20 +112,12 @@ class Rules:
             found += index.get(tuple(scope[i] for i in fields), ())
         return found
 
-    def switch_for(self, scope: Scope) -> SwitchRule | None:
-        """A switch that stops a call of this scope, the widest first."""
+    def switch_for(self, scope: Scope, now: datetime) -> SwitchRule | None:
+        """A switch that stops a call of this scope at `now`, the widest first."""
         if not self._switches:
             return None
-        for key in (
-            ("everything", ""),
-            ("tenant", scope.tenant),
-            ("feature", scope.feature),
-            ("provider", scope.provider),
-            ("model", scope.model),
-        ):
-            if switch := self._switches.get(key):
-                return switch
-        return None
+        found = (self._switches.get(key) for key in switch_keys(scope))
+        return next((switch for switch in found if switch and switch.in_force(now)), None)
 
     def window(self, rule: BudgetRule, now: datetime) -> tuple[datetime, datetime]:
         """Bounds of the budget's window at `now`, by `budgets.windows`."""

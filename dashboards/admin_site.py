@@ -13,7 +13,9 @@ ORDER = {
         "Call", "Feature", "PromptVersion", "Deployment", "Route", "Provider", "Key", "Price", "Adjustment", "Hold",
         "Owner", "AuditEntry",
     ),
-    "tollhouse_budgets": ("Budget", "Window", "Switch", "Alert", "Channel", "AlertRoute", "Delivery"),
+    "tollhouse_budgets": (
+        "Budget", "Window", "Switch", "SwitchTrigger", "Alert", "Channel", "AlertRoute", "Delivery",
+    ),
     "tollhouse_redaction": (),
 }  # fmt: skip
 

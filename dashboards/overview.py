@@ -30,7 +30,7 @@ def overview(user: PermissionsMixin | AnonymousUser) -> dict[str, Any]:
     """
     parts = {
         "windows": ("tollhouse_budgets.view_window", _windows),
-        "switches": ("tollhouse_budgets.view_switch", lambda: list(Switch.objects.filter(lifted_at=None)[:8])),
+        "switches": ("tollhouse_budgets.view_switch", lambda: list(Switch.objects.in_force()[:8])),
         "alerts": ("tollhouse_budgets.view_alert", lambda: list(Alert.objects.all()[:6])),
         "troubled": ("tollhouse_budgets.view_channel", lambda: list(Channel.objects.exclude(failing_since=None)[:8])),
         "unrouted": (

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import psycopg
 from django.db import InterfaceError, OperationalError, connection, transaction
 from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
 
 from gateway import secrets
 from gateway.conf import settings
@@ -261,7 +263,14 @@ def _keys() -> dict[str, KeyInfo]:
     return found
 
 
-async def watch(swap: Callable[[Catalog], None], catalog: Catalog) -> None:
+class Onlooker(Protocol):
+    """Somebody else who wants to know that something changed, and whom a catalog that cannot be loaded must not stop."""
+
+    async def look(self, connection: AsyncConnection[TupleRow], revision: int | None) -> None:
+        """Is told the revision of the rules with every look; may ask the connection."""
+
+
+async def watch(swap: Callable[[Catalog], None], catalog: Catalog, onlooker: Onlooker) -> None:
     """Calls `swap` with a new catalog whenever the database has one: at once on its notification, else by polling.
 
     Runs until it is cancelled; a database that is away is tried again.
@@ -273,7 +282,9 @@ async def watch(swap: Callable[[Catalog], None], catalog: Catalog) -> None:
                 await listening.execute("LISTEN tollhouse_revision")
                 while True:
                     rows = await listening.execute("SELECT name, value FROM tollhouse_revision")
-                    if dict(await rows.fetchall()) != catalog.revisions:
+                    revisions = dict(await rows.fetchall())
+                    await onlooker.look(listening, revisions.get("rules"))
+                    if revisions != catalog.revisions:
                         catalog = await asyncio.to_thread(load, catalog)
                         swap(catalog)
                     async for _ in listening.notifies(timeout=poll_s, stop_after=1):

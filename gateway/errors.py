@@ -8,6 +8,7 @@
     │   └── Unauthenticated
     ├── BudgetExceeded        the call does not fit a budget's window
     ├── FeatureDisabled       a kill switch is in force
+    │   └── CallCut           it was set while the call ran, and cut it off
     ├── RateLimited           too many calls; try again later
     ├── PolicyRefused         personal data, or a model without a price, that the policy does not let pass
     ├── ProviderError         the provider refused or failed
@@ -78,10 +79,23 @@ class BudgetExceeded(GatewayError):
 
 
 class FeatureDisabled(GatewayError):
-    """A kill switch is in force; the message holds the reason that a person typed."""
+    """A kill switch is in force; the message holds the reason that a person typed. `retry_after_s` is when it lifts by
+    itself, in seconds from the refusal (None: when somebody lifts it).
+    """
 
     outcome = "refused_switch"
     code = "feature_disabled"
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None, call_id: UUID | None = None) -> None:
+        super().__init__(message, call_id=call_id)
+        self.retry_after_s = retry_after_s
+
+
+class CallCut(FeatureDisabled):
+    """A kill switch was set while the call ran, and cuts such calls off; what it used until then is in its row."""
+
+    outcome = "cancelled"
+    code = "call_cut"
 
 
 class RateLimited(GatewayError):

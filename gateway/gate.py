@@ -19,6 +19,7 @@ from gateway.offload import offload
 from gateway.prompts.observed import Observed, Observer
 from gateway.prompts.renderer import Renderer
 from gateway.providers.connect import connector
+from gateway.running import Running
 from gateway.trips import Trips
 from redaction import engine
 
@@ -47,6 +48,7 @@ class Gate:
         self.trips = Trips(connection_parameters())
         # A gate of a test that stands in for this one has no database to tell.
         self.health = Health(options, self.trips.note if watched else lambda *_: None)
+        self.running = Running()
         self.ledger = ledger
         self.key_uses = KeyUses(connection_parameters())
         self.http = aiohttp.ClientSession(
@@ -56,7 +58,9 @@ class Gate:
         )
         if watched and any(feature.policy.scans for feature in catalog.features.values()):
             executor.submit(_warm)
-        self._watching = asyncio.create_task(watch(self._swap, catalog), name="tollhouse-catalog") if watched else None
+        self._watching = (
+            asyncio.create_task(watch(self._swap, catalog, self.running), name="tollhouse-catalog") if watched else None
+        )
 
     @classmethod
     async def open(cls) -> "Gate":

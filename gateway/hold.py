@@ -122,7 +122,9 @@ def _operation(
 
 def refused(refusal: Refusal, entry: Entry) -> GatewayError:
     """The error that tells a caller about a refusal."""
+    if refusal.by == "switch":
+        return FeatureDisabled(refusal.reason, retry_after_s=refusal.retry_after_s, call_id=entry.call_id)
     kinds: dict[str, type[GatewayError]] = {
-        "budget": BudgetExceeded, "switch": FeatureDisabled, "price": PolicyRefused, "lost": LedgerUnavailable,
+        "budget": BudgetExceeded, "price": PolicyRefused, "lost": LedgerUnavailable,
     }  # fmt: skip
     return kinds[refusal.by](refusal.reason, call_id=entry.call_id)

@@ -13,7 +13,7 @@ from gateway import emit, tokens
 from gateway.attempt import Sent
 from gateway.catalog import Catalog
 from gateway.entry import Entry
-from gateway.errors import GatewayError, InvalidRequest, LedgerUnavailable, ProviderError
+from gateway.errors import CallCut, GatewayError, InvalidRequest, LedgerUnavailable, ProviderError
 from gateway.heard import Heard
 from gateway.identify import Identified
 from gateway.ledger import Ledger, Settle
@@ -147,7 +147,8 @@ class Record:
         adds_up = self.heard.usage is None
         if not sent.reached or (isinstance(error, ProviderError) and not error.billable):
             return Usage(), adds_up
-        left_in_stream = self.call.ask.stream and error is not None and not isinstance(error, Exception)
+        broken_off = isinstance(error, CallCut) or (error is not None and not isinstance(error, Exception))
+        left_in_stream = self.call.ask.stream and broken_off
         if not self.heard.began and not left_in_stream:
             return None, adds_up
         return await offload(self.executor, self._counted, sent), adds_up

@@ -76,6 +76,9 @@ FIELDS = {
     "prompts.parameters_json": "`parameters` as JSON text.",
     "budgets.metric": "What is counted.",
     "budgets.period": "How long a window lasts.",
+    "switch_rules.feature": "Feature that it watches, or a pattern, e.g. `support.*`; none of the three: everything.",
+    "switch_rules.model": "Model, or a pattern.",
+    "switch_rules.provider": "Provider, or a pattern.",
     "prices.provider": "Provider's name in the price book.",
     "prices.model": "Model's name; `*` is every model of the provider that has no price of its own.",
     "prices.effective_from": "From when on it counts; unset: always.",
@@ -93,7 +96,7 @@ FIELDS = {
     "alert_routes.active": "An inactive route takes nothing.",
 }
 COMMANDS = {
-    "gateway": ("catalog", "keys", "prices", "prompts", "worker"),
+    "gateway": ("catalog", "keys", "prices", "prompts", "switch", "worker"),
     "redaction": ("redaction",),
 }
 
@@ -234,14 +237,14 @@ def commands_page() -> str:
 
 def catalog_page() -> str:
     """Sections of a catalog file, with the fields, types and defaults of each."""
-    from budgets.models import AlertRoute, Budget, Channel
+    from budgets.models import AlertRoute, Budget, Channel, SwitchTrigger
     from gateway.configuration.schema import PRICE_FIELDS, SECTIONS
     from gateway.models import Feature, Provider, Route
     from redaction.models import RedactionPolicy
 
     models: dict[str, Any] = {
         "policies": RedactionPolicy, "providers": Provider, "routes": Route, "features": Feature, "budgets": Budget,
-        "channels": Channel, "alert_routes": AlertRoute,
+        "switch_rules": SwitchTrigger, "channels": Channel, "alert_routes": AlertRoute,
     }  # fmt: skip
     titles = {"features": '[features."SLUG"]', "prompts": '[prompts."SLUG"]'}
     used: set[str] = set()

@@ -13,19 +13,11 @@ from gateway.admin import (
     policies,
     prices,
     prompts,
+    switches,
+    triggers,
 )
 
 __all__ = [
-    "alerts",
-    "audit",
-    "budgets",
-    "calls",
-    "catalog",
-    "channels",
-    "deployments",
-    "keys",
-    "ledger",
-    "policies",
-    "prices",
-    "prompts",
-]
+    "alerts", "audit", "budgets", "calls", "catalog", "channels", "deployments", "keys", "ledger",
+    "policies", "prices", "prompts", "switches", "triggers",
+]  # fmt: skip

@@ -13,6 +13,7 @@ from django.utils.http import urlencode
 from budgets.dispatch import acknowledge
 from budgets.models import Alert, AlertRoute, Delivery
 from gateway.admin.base import EVERYWHERE, ReadOnly, ReadOnlyAdmin, Tool, audit, moment
+from gateway.admin.switches import link_of_alert
 
 TONES = {
     "open": "bad", "acknowledged": "warn", "resolved": "good",
@@ -99,13 +100,7 @@ class AlertAdmin(ReadOnlyAdmin[Alert]):
             found.append(
                 Tool(label="Its calls", url=f"{reverse('admin:tollhouse_gateway_call_changelist')}?{urlencode(scope)}")
             )
-        if scope and request.user.has_perm("tollhouse_budgets.add_switch"):
-            name, value = next(iter(scope.items()))
-            query = urlencode({"scope": name, "value": value, "alert": str(obj.pk)})
-            found.append(
-                Tool(label=f"Switch the {name} off", url=f"{reverse('admin:tollhouse_budgets_switch_add')}?{query}")
-            )
-        return found
+        return [*found, *link_of_alert(request, obj)]
 
     @admin.display(description="Severity", ordering="severity")
     def shown_severity(self, alert: Alert) -> str:

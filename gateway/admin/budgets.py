@@ -1,19 +1,18 @@
-"""Budgets with their windows, kill switches. They stand here, as their changes are audited by the gate."""
+"""Budgets with their windows. They stand here, as their changes are audited by the gate."""
 
-from difflib import get_close_matches
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db import models, transaction
+from django.db import models
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from budgets.models import Budget, Switch, Window
-from gateway.admin.base import EVERYWHERE, AuditedAdmin, PageAdmin, ReadOnly, ReadOnlyAdmin, audit, moment
+from budgets.models import Budget, Window
+from gateway.admin.base import AuditedAdmin, ReadOnly, ReadOnlyAdmin
 from gateway.admin.fields import NameField
-from gateway.models import Feature, Key, Provider, Route, Target
+from gateway.models import Feature, Key, Provider, Route
 from gateway.templatetags.tollhouse import amount, meter, share
 
 
@@ -151,94 +150,6 @@ class WindowAdmin(UsedColumn, ReadOnlyAdmin[Window]):
     search_fields = ["budget__feature", "budget__tenant", "budget__key"]
     search_help_text = "Feature, tenant or key of the budget"
     fields = ["budget", "starts_at", "ends_at", "shown_spent", "shown_held", "limit", "used"]
-
-
-class InForce(admin.SimpleListFilter):
-    title = "state"
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("in-force", "in force"), ("lifted", "lifted")]
-
-    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
-        return queryset if self.value() is None else queryset.filter(lifted_at__isnull=self.value() == "in-force")
-
-
-class SwitchForm(forms.ModelForm[Switch]):
-    class Meta:
-        model = Switch
-        fields = ["scope", "value", "reason"]
-        labels = {"value": "Of what"}
-
-    def clean(self) -> dict[str, Any]:
-        """A switch of something that is not configured would stop nothing, so a misspelt name is an error."""
-        found = super().clean() or {}
-        names = {
-            Switch.Scope.FEATURE: Feature.objects.values_list("slug", flat=True),
-            Switch.Scope.MODEL: Target.objects.values_list("model", flat=True).distinct(),
-            Switch.Scope.PROVIDER: Provider.objects.values_list("name", flat=True),
-        }.get(found.get("scope", ""))
-        value = found.get("value")
-        if names is not None and value and value not in names:
-            near = get_close_matches(value, names, n=3, cutoff=0.5)
-            hint = f"Did you mean {' or '.join(near)}?" if near else "Names are written as the catalog has them."
-            self.add_error("value", f"No {found['scope']} is named {value}. {hint}")
-            found["value"] = value  # taken out by the line above, and the row would find it missing, too
-        return found
-
-
-@admin.register(Switch)
-class SwitchAdmin(PageAdmin[Switch]):
-    about = (
-        "Adding a switch stops its calls on the next hold in every process. To let them pass again, choose it in the "
-        "list and run “Lift”, or do so on its page."
-    )
-    form = SwitchForm
-    list_display = ["__str__", "state", "reason", "shown_set", "shown_lifted"]
-    list_filter = [InForce, "scope"]
-    search_fields = ["value", "reason"]
-    search_help_text = "Name or reason"
-    actions = ["lift"]
-    ordering = [models.F("lifted_at").desc(nulls_first=True), "-set_at"]
-
-    def get_fields(self, request: HttpRequest, obj: Switch | None = None) -> Any:
-        told = ["state", "set_by", "set_at", "lifted_by", "lifted_at"] if obj else []
-        return ["scope", "value", "reason", *told]
-
-    def has_change_permission(self, request: HttpRequest, obj: Switch | None = None) -> bool:
-        return obj is None and super().has_change_permission(request)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Switch | None = None) -> bool:
-        return False
-
-    def save_model(self, request: HttpRequest, obj: Switch, form: SwitchForm, change: bool) -> None:
-        obj.set_by = request.user.get_username()
-        super().save_model(request, obj, form, change)
-        audit(request, "set", obj, reason=obj.reason)
-
-    @admin.display(description="State")
-    def state(self, switch: Switch) -> str:
-        kind, word = ("good", "lifted") if switch.lifted_at else ("bad", "in force")
-        return format_html('<span class="th-pill {}">{}</span>', kind, word)
-
-    @admin.display(description="Set", ordering="set_at")
-    def shown_set(self, switch: Switch) -> str:
-        return f"{moment(switch.set_at)}, {switch.set_by or 'someone'}"
-
-    @admin.display(description="Lifted", ordering="lifted_at", empty_value="–")
-    def shown_lifted(self, switch: Switch) -> str | None:
-        return f"{moment(switch.lifted_at)}, {switch.lifted_by or 'someone'}" if switch.lifted_at else None
-
-    @admin.action(description="Lift: let these calls pass again", permissions=["change"], location=EVERYWHERE)
-    def lift(self, request: HttpRequest, queryset: models.QuerySet[Switch]) -> None:
-        with transaction.atomic():
-            switches = list(queryset.filter(lifted_at=None).select_for_update())
-            Switch.objects.filter(pk__in=[switch.pk for switch in switches]).update(
-                lifted_at=Now(), lifted_by=request.user.get_username()
-            )
-            for switch in switches:
-                audit(request, "lift", switch)
-        self.message_user(request, f"Lifted: {', '.join(map(str, switches)) or 'nothing, none was in force'}.")
 
 
 def _figure(text: str) -> str:

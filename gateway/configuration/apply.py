@@ -18,6 +18,7 @@ from gateway.configuration.rows import (
     apply_route,
 )
 from gateway.configuration.schema import SECTIONS, check
+from gateway.configuration.switch_rules import apply_switch_rule
 from gateway.models import AuditEntry
 
 APPLY: dict[str, Callable[[Rows, Place, dict[str, Any]], None]] = {
@@ -27,6 +28,7 @@ APPLY: dict[str, Callable[[Rows, Place, dict[str, Any]], None]] = {
     "features": apply_feature,
     "prompts": prompts.apply_prompt,
     "budgets": apply_budget,
+    "switch_rules": apply_switch_rule,
     "prices": apply_price,
     "channels": alerts.apply_channel,
     "alert_routes": alerts.apply_alert_route,

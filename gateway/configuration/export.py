@@ -13,13 +13,14 @@ from gateway import secrets
 from gateway.configuration import alerts
 from gateway.configuration.rows import overrides
 from gateway.configuration.schema import PRICE_FIELDS
+from gateway.configuration.switch_rules import export_switch_rules
 from gateway.configuration.toml import AS_JSON, has_null
 from gateway.models import Deployment, Feature, Price, Provider, Route, Variant
 from redaction.models import RedactionPolicy
 
 
 def export(*, with_secrets: bool) -> str:
-    """All policies, providers, routes, features, live prompts, budgets and price overrides as TOML.
+    """All policies, providers, routes, features, live prompts, budgets, switch rules and price overrides as TOML.
 
     Stored provider keys are in it only `with_secrets`. Comments name what was left out: those keys, the smaller shares of
     split deployments, and prices with tiers or variants, which a file cannot say.
@@ -32,6 +33,7 @@ def export(*, with_secrets: bool) -> str:
         "features": {f.slug: _feature(f) for f in Feature.objects.select_related("route", "policy")},
         "prompts": _prompts(),
         "budgets": [_budget(b) for b in Budget.objects.order_by(*SCOPE_FIELDS, "metric", "period", "timezone")],
+        "switch_rules": export_switch_rules(),
         "prices": [_price(p) for p in prices if _flat(p)],
         "channels": alerts.channels(),
         "alert_routes": alerts.alert_routes(),

@@ -93,6 +93,16 @@ SECTIONS = {
         ("limit",),
         listed=True,
     ),
+    "switch_rules": Section(
+        {
+            **dict.fromkeys(("name", "feature", "model", "provider", "condition", "action", "running"), TEXT),
+            **dict.fromkeys(("above", "min_usd"), NUMBER),
+            **dict.fromkeys(("minutes", "min_calls", "off_minutes", "cooldown_minutes"), WHOLE),
+            "active": FLAG,
+        },
+        ("name", "condition", "above"),
+        listed=True,
+    ),
     "prices": Section(
         {
             "provider": TEXT,

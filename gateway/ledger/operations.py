@@ -59,11 +59,14 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A hold that was not admitted, and why. `budget` is the one that it did not fit."""
+    """A hold that was not admitted, and why. `budget` is the one that it did not fit, `retry_after_s` when that is over
+    by itself, where that is known.
+    """
 
     by: Literal["budget", "switch", "price", "lost"]
     reason: str
     budget: BudgetRule | None = None
+    retry_after_s: float | None = None
 
 
 def _future() -> asyncio.Future[Any]:

@@ -28,5 +28,15 @@ async def load_rules(connection: AsyncConnection[TupleRow], revision: int | None
             )
             async for row in budgets
         ],
-        switches=[SwitchRule(scope=scope, value=value, reason=reason) async for scope, value, reason in switches],
+        switches=[switch_rule(row) async for row in switches],
     )  # fmt: skip
+
+
+async def read_cuts(connection: AsyncConnection[TupleRow]) -> list[SwitchRule]:
+    """The switches in force that cut calls under way."""
+    return [switch_rule(row) async for row in await connection.execute(SQL["cuts"])]
+
+
+def switch_rule(row: TupleRow) -> SwitchRule:
+    scope, value, reason, tenant, expires_at = row
+    return SwitchRule(scope=scope, value=value, reason=reason, tenant=tenant, expires_at=expires_at)

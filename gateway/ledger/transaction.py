@@ -311,8 +311,10 @@ class Transaction:
     def _judge(self, hold: Hold, candidate: Candidate, rules: Rules) -> Grant | Refusal:
         if hold.moves and hold.call_id not in self._taken:
             return Refusal(by="lost", reason="The ledger has written this call off as lost, as its process was silent.")
-        if switch := rules.switch_for(hold.at(candidate.bid)):
-            return Refusal(by="switch", reason=f"{switch} is switched off: {switch.reason}")
+        assert self.memory.now is not None
+        if switch := rules.switch_for(hold.at(candidate.bid), self.memory.now):
+            left = (switch.expires_at - self.memory.now).total_seconds() if switch.expires_at else None
+            return Refusal(by="switch", reason=switch.sentence, retry_after_s=left)
         windows, amounts = [], []
         for id, rule in zip(candidate.windows, candidate.budgets, strict=True):
             amount, window = hold.amount(rule.metric, candidate.bid), self._locked[id]

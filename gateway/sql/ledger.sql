@@ -19,7 +19,14 @@ SELECT id, feature, tenant, key, "user", cohort, model, provider, metric, period
 FROM tollhouse_budget WHERE active
 
 -- name: switches
-SELECT scope, value, reason FROM tollhouse_switch WHERE lifted_at IS NULL
+-- Those that expire are told with their time, as nobody says a word when it comes.
+SELECT scope, value, reason, tenant, expires_at FROM tollhouse_switch
+WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+
+-- name: cuts
+-- Switches in force that cut calls under way.
+SELECT scope, value, reason, tenant, expires_at FROM tollhouse_switch
+WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AND running = 'cut'
 
 -- name: make_windows
 -- Windows that nobody needed before; in one order everywhere, so that two processes cannot wait for each other.

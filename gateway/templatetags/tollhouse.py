@@ -76,6 +76,13 @@ def calls_with(**exact: str) -> str:
 
 
 @register.simple_tag
+def off_link(scope: str, value: str, alert: int | None = None) -> str:
+    """The address of the form that switches this off."""
+    given = {"scope": scope, "value": value, **({"alert": str(alert)} if alert else {})}
+    return f"{reverse('admin:tollhouse_budgets_switch_add')}?{urlencode(given)}"
+
+
+@register.simple_tag
 def call_link(filters: Any, **changes: str) -> str:
     """The address of the same list of calls, with something changed."""
     found: str = filters.link(**changes)

@@ -17,6 +17,7 @@ from django.utils import timezone
 from budgets.models import Alert
 from gateway import alerting
 from gateway.conf import settings
+from gateway.jobs import switches
 from gateway.ledger import partitions
 from gateway.models import CachedReply
 
@@ -37,8 +38,8 @@ class Job:
 
 class Command(BaseCommand):
     help = (
-        "Run the periodic jobs: alerts delivered, partitions made ahead, with an alarm when they run short, and cached "
-        "replies forgotten in time. Any number of workers may run."
+        "Run the periodic jobs: alerts delivered, switches lifted in time and set by rule, partitions made ahead, with an "
+        "alarm when they run short, and cached replies forgotten in time. Any number of workers may run."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -111,4 +112,6 @@ JOBS = (
     Job("partitions", 60.0, keep_partitions),
     Job("cache", 60.0, forget_expired),
     Job("alerts", 1.0, alerting.deliver),
+    Job("switches", 15.0, switches.mark_lifted),
+    Job("switch rules", 20.0, switches.fire_rules),
 )

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from budgets.models import Alert, AlertRoute, Budget, Channel, Delivery, Switch, Window
+from budgets.models import Alert, AlertRoute, Budget, Channel, Delivery, Switch, SwitchTrigger, Window
 from gateway.admin.base import AuditedAdmin, PageAdmin
 from gateway.models import Adjustment, AuditEntry, Call, Feature, Hold, Key, Owner, Price, Provider, Route, Target
 from redaction.models import RedactionPolicy
@@ -62,6 +62,7 @@ def rows(count, start=0):
             at = now - timedelta(days=day)
             Window.objects.create(budget=budget, starts_at=at, ends_at=at + timedelta(days=1), spent=1, held=1)
         Switch.objects.create(scope="model", value=f"m{n}", reason="x")
+        SwitchTrigger.objects.create(name=f"t{n}", value="f*", condition="error_percent", above=5)
         alert = Alert.objects.create(kind="k", severity="info", dedup_key=str(n), summary="x")
         channels = [Channel.objects.create(name=f"c{n}-{i}", kind="webhook") for i in range(2)]
         AlertRoute.objects.create(name=f"a{n}").channels.set(channels)
@@ -149,7 +150,7 @@ def test_whatever_can_be_changed_is_audited():
         for m in MODELS
         if type(admin.site._registry[m]).has_change_permission is admin.ModelAdmin.has_change_permission
     }
-    assert changeable == {AlertRoute, Budget, Channel, Feature, Key, Provider, RedactionPolicy, Route}
+    assert changeable == {AlertRoute, Budget, Channel, Feature, Key, Provider, RedactionPolicy, Route, SwitchTrigger}
     assert all(isinstance(admin.site._registry[model], AuditedAdmin) for model in changeable)
 
 
@@ -216,12 +217,18 @@ def test_a_switch_of_something_unknown_is_a_mistake(admin_client):
     add = address(Switch, "add")
     text = admin_client.post(add, {"scope": "feature", "value": "f00", "reason": "x"}).content.decode()
     assert "No feature is named f00. Did you mean f0?" in text
-    assert admin_client.post(add, {"scope": "feature", "value": "f0", "reason": "wild"}).status_code == 302
+    assert (
+        admin_client.post(add, {"scope": "feature", "value": "f0", "reason": "wild", "running": "finish"}).status_code
+        == 302
+    )
     switch = Switch.objects.get()
-    admin_client.post(address(Switch, "changelist"), {"action": "lift", "_selected_action": [switch.pk]})
+    asked = admin_client.post(address(Switch, "changelist"), {"action": "lift", "_selected_action": [switch.pk]})
+    assert not Switch.objects.exclude(lifted_at=None).exists()
+    assert "Say why it is lifted" in admin_client.post(asked.headers["location"]).content.decode()
+    admin_client.post(asked.headers["location"], {"reason": "mended"})
     entries = AuditEntry.objects.filter(action__startswith="switch.").order_by("id")
     assert [(e.action, e.subject, e.reason) for e in entries] == [
-        ("switch.set", "switch feature f0", "wild"), ("switch.lift", "switch feature f0", ""),
+        ("switch.set", "switch feature f0", "wild"), ("switch.lift", "switch feature f0", "mended"),
     ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 from django.utils import timezone
 
-from budgets.models import Alert, AlertRoute, Budget, Channel, Delivery, Switch
+from budgets.models import Alert, AlertRoute, Budget, Channel, Delivery, Switch, SwitchFiring, SwitchTrigger
 from gateway.admin.base import audit
 from gateway.models import (
     AuditEntry,
@@ -116,7 +116,11 @@ def rows(world: World) -> dict[type[Model], Model]:
     Budget.objects.create(
         feature=HOSTILE[:90], tenant=HOSTILE, key=HOSTILE[:90], user=HOSTILE, metric="usd", period="day", limit=1
     )
-    Switch.objects.create(scope="feature", value=HOSTILE[:90], reason=HOSTILE, set_by=HOSTILE[:90])
+    switch = Switch.objects.create(
+        scope="feature", value=HOSTILE[:90], reason=HOSTILE, set_by=HOSTILE[:90], tenant=HOSTILE
+    )
+    trigger = SwitchTrigger.objects.create(name=HOSTILE[:90], value=HOSTILE, condition="error_percent", above=5)
+    SwitchFiring.objects.create(trigger=trigger, value=HOSTILE, measured=HOSTILE, switch=switch)
     Alert.objects.create(
         kind="x",
         severity="critical",
@@ -151,6 +155,7 @@ def rows(world: World) -> dict[type[Model], Model]:
         Key,
         Budget,
         Switch,
+        SwitchTrigger,
         Alert,
         AlertRoute,
         Channel,
@@ -186,6 +191,13 @@ def test_what_anybody_wrote_is_shown_and_never_run(rows, admin_client, admin_use
         admin_client.get("/admin/tollhouse_gateway/call/", {name: HOSTILE}, follow=True)
         for name in ("id", "feature", "tenant", "outcome", "period", "before", "session", "x")
     ]
+    answers.append(
+        admin_client.get(
+            "/admin/tollhouse_budgets/switch/add/", dict.fromkeys(("scope", "value", "tenant", "alert"), HOSTILE)
+        )
+    )
+    answers.append(admin_client.get("/admin/tollhouse_budgets/switch/lift/", {"id": [rows[Switch].pk, HOSTILE]}))
+    answers.append(admin_client.get(f"/admin/tollhouse_budgets/switchtrigger/{rows[SwitchTrigger].pk}/now/"))
     answers.append(admin_client.post(call, {"payload": "1"}))
     for answer in answers:
         text = answer.content.decode()
