@@ -117,6 +117,7 @@ def _operation(
     return Hold(
         call_id=entry.call_id, scope=call.scope, bids=bids, draft=entry.row, lifetime_s=call.route.timeout_s + GRACE_S,
         moves=moves, spent_usd=spent_usd, spent_tokens=spent_tokens, exempt=exempt, beside=beside,
+        spool_limit_usd=call.feature.spool_limit_usd,
     )  # fmt: skip
 
 
@@ -124,5 +125,6 @@ def refused(refusal: Refusal, entry: Entry) -> GatewayError:
     """The error that tells a caller about a refusal."""
     kinds: dict[str, type[GatewayError]] = {
         "budget": BudgetExceeded, "switch": FeatureDisabled, "price": PolicyRefused, "lost": LedgerUnavailable,
+        "ledger": LedgerUnavailable,
     }  # fmt: skip
     return kinds[refusal.by](refusal.reason, call_id=entry.call_id)

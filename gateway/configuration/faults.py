@@ -1,5 +1,6 @@
 """Faults of what is configured: rows that are each in order, and together let calls fail or limits do nothing."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 from django.db.models import Count, Sum
 
 from budgets.models import Budget
+from gateway.conf import settings
 from gateway.models import Deployment, Feature, Key, Provider, Route, Target
 from gateway.prices.book import PriceBook
 from gateway.providers import KINDS
@@ -33,6 +35,7 @@ def faults() -> Iterator[Fault]:
     yield from _prompts()
     yield from _prices()
     yield from _redaction()
+    yield from _spool()
 
 
 def _routes() -> Iterator[Fault]:
@@ -104,3 +107,18 @@ def _redaction() -> Iterator[Fault]:
             what = f"The redaction model {name!r}, which the policy {policy.name} needs, is not installed."
             yield Fault("E013", what, "Install it, or set TOLLHOUSE_REDACTION_MODEL; until then calls are refused.")
             return
+
+
+def _spool() -> Iterator[Fault]:
+    spooling = list(Feature.objects.filter(on_ledger_away=Feature.LedgerAway.SPOOL).values_list("slug", flat=True))
+    if not spooling:
+        return
+    directory, named = settings().SPOOL_DIR, ", ".join(spooling)
+    if not directory:
+        what = f"Calls of {named} are to be spooled while the database is away, and there is no SPOOL_DIR."
+        yield Fault(
+            "E014", what, "Set TOLLHOUSE_SPOOL_DIR to a directory on a local disk; until then they are refused."
+        )
+    elif Path(directory).exists() and not os.access(directory, os.W_OK | os.X_OK):
+        what = f"Calls of {named} are to be spooled, and SPOOL_DIR cannot be written."
+        yield Fault("E014", what, f"Let this user write to {directory}; until then such calls are refused.")

@@ -15,7 +15,9 @@ from django.utils import timezone
 from budgets.models import Alert
 from gateway.conf import settings
 from gateway.ledger import partitions
+from gateway.ledger.replay import replay_spools
 from gateway.models import CachedReply
+from gateway.worker_beat import beat
 
 logger = logging.getLogger("tollhouse.worker")
 
@@ -38,8 +40,10 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stopped.set())
         while True:
             try:
+                beat()
                 keep_partitions()
                 forget_expired()
+                replay_spools()
             except DatabaseError as error:
                 logger.warning("worker: database away, trying again: %s", type(error).__name__)
             finally:
