@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from django.db import OperationalError
 from uuid_utils.compat import uuid7
 
 from budgets.rules import Rules
@@ -205,10 +206,13 @@ async def replay_dead(directory: Path, replayer: Replayer, *, but: Path | None =
 def replay_spools() -> Replayed:
     """Replays the files of processes that ended, in SPOOL_DIR. Nothing where that is unset.
 
-    Raises psycopg.Error, OSError or TimeoutError when the database is away; what is done stays done.
+    Raises django.db.OperationalError when the database is away, or a file cannot be used; what is done stays done.
     """
     directory = settings().SPOOL_DIR
-    return asyncio.run(_replay_all(Path(directory))) if directory else Replayed()
+    try:
+        return asyncio.run(_replay_all(Path(directory))) if directory else Replayed()
+    except (psycopg.Error, OSError) as error:
+        raise OperationalError(one_line(error)) from error
 
 
 async def _replay_all(directory: Path) -> Replayed:

@@ -4,8 +4,8 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 
 from gateway.conf import settings
 from gateway.ledger.replay import files, replay_spools
@@ -48,8 +48,8 @@ class Command(BaseCommand):
     def _replay(self) -> None:
         try:
             found = replay_spools()
-        except (psycopg.Error, OSError, TimeoutError) as error:
-            raise CommandError(f"The database is away ({type(error).__name__}); what was done stays done.") from None
+        except OperationalError as error:
+            raise CommandError(f"The replay broke off ({error}); what was done stays done.") from None
         self.stdout.write(f"{found.calls} calls are in the ledger now, {found.lost} of them lost.")
         if found.damaged:
             self.stdout.write(f"{found.damaged} bytes were no whole record; copies are beside the files (.damaged).")

@@ -453,6 +453,15 @@ def test_the_command_lists_shows_and_replays(proxy, tmp_path, capsys):
     assert Call.objects.count() == 2
 
 
+def test_a_replay_that_cannot_use_its_files_says_so(proxy, tmp_path):
+    (tmp_path / "a.spool").symlink_to(tmp_path / "elsewhere")
+    with override_settings(TOLLHOUSE={"SPOOL_DIR": str(tmp_path)}):
+        with pytest.raises(CommandError, match="The replay broke off"):
+            call_command("spool", "replay")
+        # The worker goes on; its other jobs have nothing to do with it.
+        call_command("worker", once=True)
+
+
 def test_the_worker_replays_what_dead_processes_left(proxy, tmp_path):
     a_file(tmp_path, a_call("0.1").record())
     with override_settings(TOLLHOUSE={"SPOOL_DIR": str(tmp_path)}):
