@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 ORDER = {
     "tollhouse_gateway": (
         "Call", "Feature", "PromptVersion", "Deployment", "Route", "Provider", "Key", "Price", "Adjustment", "Hold",
-        "Owner", "AuditEntry",
+        "Owner", "Worker", "AuditEntry",
     ),
     "tollhouse_budgets": (
         "Budget", "Window", "Switch", "SwitchTrigger", "Alert", "Channel", "AlertRoute", "Delivery",

@@ -9,8 +9,10 @@ from django.utils import timezone
 from budgets.models import Alert, AlertRoute, Channel, Switch, Window
 from gateway.admin.call_list import Filters, TooMuch, read
 from gateway.admin.calls import TONES
+from gateway.conf import settings
 from gateway.models import Call, Feature
 from gateway.templatetags.tollhouse import share
+from gateway.worker_beat import silent_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +42,21 @@ def overview(user: PermissionsMixin | AnonymousUser) -> dict[str, Any]:
         "calls": ("tollhouse_gateway.view_call", _calls),
     }
     found: dict[str, Any] = {name: get() for name, (permission, get) in parts.items() if user.has_perm(permission)}
+    if user.has_perm("tollhouse_gateway.view_worker"):
+        found["worker_missing"] = _worker_missing()
     found["tones"] = TONES
     found["first_steps"] = found.get("calls") == [] and not Call.objects.exists()
     if found["first_steps"]:
         found["example_feature"] = Feature.objects.values_list("slug", flat=True).first() or "FEATURE"
     return found
+
+
+def _worker_missing() -> str:
+    """For how long no worker has run, in words, where that is too long; empty where one runs."""
+    silent = silent_s()
+    if silent is None:
+        return "ever"
+    return f"for {silent / 60:.0f} minutes" if silent > settings().WORKER_SILENT_AFTER_S else ""
 
 
 def _windows() -> list[LiveWindow]:

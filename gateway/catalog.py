@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -89,7 +90,11 @@ class LiveVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureInfo:
-    """A feature with everything that its calls need."""
+    """A feature with everything that its calls need.
+
+    `spool_limit_usd` is None where calls are refused while the ledger is away; `drains` says that a reply is read on
+    when its client leaves.
+    """
 
     slug: str
     description: str
@@ -100,6 +105,8 @@ class FeatureInfo:
     rollout: Rollout
     disclosure: str
     cache_ttl_s: int
+    spool_limit_usd: Decimal | None
+    drains: bool
     live: tuple[LiveVersion, ...]
 
 
@@ -239,6 +246,8 @@ def _features(routes: Mapping[str, RouteInfo]) -> dict[str, FeatureInfo]:
             ),
             disclosure=row.disclosure,
             cache_ttl_s=row.cache_ttl_s,
+            spool_limit_usd=row.spool_limit_usd if row.on_ledger_away == Feature.LedgerAway.SPOOL else None,
+            drains=row.on_disconnect == Feature.Disconnect.DRAIN,
             live=tuple(live.get(row.slug, ())),
         )
         for row in Feature.objects.select_related("route", "policy")

@@ -16,7 +16,8 @@ from django.db import connections
 from gateway import secrets
 from gateway.conf import TollhouseSettings, settings
 from gateway.configuration.faults import faults
-from gateway.models import Provider
+from gateway.models import Call, Provider
+from gateway.worker_beat import silent_s
 
 Check = Callable[[], Iterator[CheckMessage]]
 
@@ -134,6 +135,23 @@ def catalog_is_sound() -> Iterator[CheckMessage]:
         for fault in faults():
             kind = Error if fault.id.startswith("E") else Warning
             yield kind(fault.what, hint=fault.hint, id=f"tollhouse.{fault.id}")
+
+
+@_registered(Tags.database)
+def worker_runs() -> Iterator[CheckMessage]:
+    """A warning when calls are made and no worker has been seen for a while."""
+    if not _migrated():
+        return
+    silent, may_be = silent_s(), settings().WORKER_SILENT_AFTER_S
+    if silent is None and not Call.objects.exists():
+        return
+    if silent is None or silent > may_be:
+        since = "ever" if silent is None else f"for {silent / 60:.0f} minutes"
+        yield Warning(
+            f"No worker has run {since}: alerts wait, partitions run short, what is past its time stays.",
+            hint="Keep `manage.py worker` running; docs/degradation.md says what waits for it.",
+            id="tollhouse.W009",
+        )
 
 
 def _why_no_key(variable: str) -> str:

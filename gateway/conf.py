@@ -57,6 +57,18 @@ class TollhouseSettings:
     BREAKER_FAILURES: int = 5
     #: For how long, the first time; each failed probe after that doubles it, up to eight times. Seconds.
     BREAKER_OPEN_S: float = 15.0
+    #: Directory on a local disk for calls that pass while the database is away, of features with
+    #: `on_ledger_away = "spool"`; one file for each process. Unset: such calls are refused, as all others are.
+    SPOOL_DIR: str = ""
+    #: Most that the spool file of one process may hold; beyond it calls are refused. Bytes.
+    SPOOL_MAX_BYTES: int = 100_000_000
+    #: Streams whose client has left that one process reads on to their usage, of features with `on_disconnect = "drain"`;
+    #: those beyond it are cancelled.
+    MAX_DRAINS: int = 32
+    #: A process whose clock differs from the database's by more than this is told of, in seconds.
+    CLOCK_SKEW_S: float = 5.0
+    #: When no worker has been seen for this long, the overview, `/readyz` and the checks say so; seconds.
+    WORKER_SILENT_AFTER_S: float = 600.0
     #: Partitions made ahead of time, in days.
     PARTITIONS_AHEAD_DAYS: int = 28
     #: Threads that analyse text for personal data, per process.

@@ -2,7 +2,7 @@
 
 import re
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from opentelemetry import trace as otel
@@ -24,6 +24,8 @@ class Entry:
         self.stages: dict[str, float] = {}
         self.attempts: list[dict[str, Any]] = []
         self.provider_s = 0.0
+        #: What became of the call when its caller left and its feature drains: `drained`, or `crowded` where there was no room.
+        self.left: Literal["", "drained", "crowded"] = ""
         caller = ask.caller
         trace_id, parent_span_id = trace_context(caller.traceparent)
         self.row: Row = {

@@ -11,10 +11,12 @@ from gateway.cache import Cache
 from gateway.cache.stores import store
 from gateway.catalog import Catalog, load, watch
 from gateway.conf import TollhouseSettings, settings
+from gateway.drains import Drains
 from gateway.health import Health
 from gateway.key_use import KeyUses
 from gateway.ledger import Ledger, Writer
 from gateway.ledger.database import connection_parameters
+from gateway.ledger.spooling import SpoolingLedger
 from gateway.offload import offload
 from gateway.prompts.observed import Observed, Observer
 from gateway.prompts.renderer import Renderer
@@ -49,6 +51,7 @@ class Gate:
         # A gate of a test that stands in for this one has no database to tell.
         self.health = Health(options, self.trips.note if watched else lambda *_: None)
         self.running = Running()
+        self.drains = Drains(options.MAX_DRAINS)
         self.ledger = ledger
         self.key_uses = KeyUses(connection_parameters())
         self.http = aiohttp.ClientSession(
@@ -68,13 +71,17 @@ class Gate:
         options = settings()
         executor = ThreadPoolExecutor(max_workers=options.REDACTION_THREADS, thread_name_prefix="tollhouse-redaction")
         catalog = await offload(executor, load)
-        return cls(catalog, options, executor, ledger=Writer(connection_parameters(), options), observed=Observed())
+        connect = connection_parameters()
+        writer = Writer(connect, options)
+        ledger = SpoolingLedger(writer, connect, options) if options.SPOOL_DIR else writer
+        return cls(catalog, options, executor, ledger=ledger, observed=Observed())
 
     def _swap(self, catalog: Catalog) -> None:
         self.catalog = catalog
 
     async def close(self) -> None:
         """Waits for the rows of calls that have ended, then closes everything."""
+        self.drains.stop()
         await settle.settled()
         if self._watching:
             self._watching.cancel()

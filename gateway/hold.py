@@ -117,6 +117,7 @@ def _operation(
     return Hold(
         call_id=entry.call_id, scope=call.scope, bids=bids, draft=entry.row, lifetime_s=call.route.timeout_s + GRACE_S,
         moves=moves, spent_usd=spent_usd, spent_tokens=spent_tokens, exempt=exempt, beside=beside,
+        spool_limit_usd=call.feature.spool_limit_usd,
     )  # fmt: skip
 
 
@@ -125,6 +126,6 @@ def refused(refusal: Refusal, entry: Entry) -> GatewayError:
     if refusal.by == "switch":
         return FeatureDisabled(refusal.reason, retry_after_s=refusal.retry_after_s, call_id=entry.call_id)
     kinds: dict[str, type[GatewayError]] = {
-        "budget": BudgetExceeded, "price": PolicyRefused, "lost": LedgerUnavailable,
+        "budget": BudgetExceeded, "price": PolicyRefused, "lost": LedgerUnavailable, "ledger": LedgerUnavailable,
     }  # fmt: skip
     return kinds[refusal.by](refusal.reason, call_id=entry.call_id)

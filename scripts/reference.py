@@ -96,7 +96,7 @@ FIELDS = {
     "alert_routes.active": "An inactive route takes nothing.",
 }
 COMMANDS = {
-    "gateway": ("catalog", "keys", "prices", "prompts", "switch", "worker"),
+    "gateway": ("catalog", "keys", "prices", "prompts", "spool", "switch", "worker"),
     "redaction": ("redaction",),
 }
 

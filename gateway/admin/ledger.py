@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from gateway.admin.base import ReadOnlyAdmin
-from gateway.models import Adjustment, Hold, Owner
+from gateway.models import Adjustment, Hold, Owner, Worker
 
 
 @admin.register(Hold)
@@ -26,6 +26,15 @@ class HoldAdmin(ReadOnlyAdmin[Hold]):
 @admin.register(Owner)
 class OwnerAdmin(ReadOnlyAdmin[Owner]):
     about = "One row for each process that writes to the ledger. One that was not seen for a while counts as dead."
+    list_display = ["host", "pid", "started_at", "seen_at"]
+    ordering = ["-seen_at"]
+    search_fields = ["host"]
+    search_help_text = "Host"
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnlyAdmin[Worker]):
+    about = "One row for each `manage.py worker`, and when it was last seen. Without one, alerts wait and partitions run short."
     list_display = ["host", "pid", "started_at", "seen_at"]
     ordering = ["-seen_at"]
     search_fields = ["host"]

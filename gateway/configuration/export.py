@@ -96,7 +96,9 @@ def _feature(row: Feature) -> dict[str, Any]:
         description=row.description, owner=row.owner, route=row.route.name, policy=row.policy.name,
         max_output_tokens=row.max_output_tokens, unpriced=row.unpriced, phase=row.phase,
         rollout_tenants=row.rollout_tenants, rollout_cohorts=row.rollout_cohorts, rollout_percent=row.rollout_percent,
-        disclosure=row.disclosure, cache_ttl_s=row.cache_ttl_s,
+        disclosure=row.disclosure, cache_ttl_s=row.cache_ttl_s, on_ledger_away=row.on_ledger_away,
+        **({} if row.spool_limit_usd is None else {"spool_limit_usd": _number(row.spool_limit_usd)}),
+        on_disconnect=row.on_disconnect,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Faults of what is configured: rows that are each in order, and together let calls fail or limits do nothing."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,6 +37,7 @@ def faults() -> Iterator[Fault]:
     yield from _prices()
     yield from _redaction()
     yield from _alerts()
+    yield from _spool()
 
 
 def _routes() -> Iterator[Fault]:
@@ -119,3 +121,18 @@ def _alerts() -> Iterator[Fault]:
     if not AlertRoute.objects.filter(active=True, channels__active=True).exists():
         what = "There are channels, and no active route leads to one, so no alert is sent anywhere."
         yield Fault("W021", what, "Add a route in the admin, under Alert routes.")
+
+
+def _spool() -> Iterator[Fault]:
+    spooling = list(Feature.objects.filter(on_ledger_away=Feature.LedgerAway.SPOOL).values_list("slug", flat=True))
+    if not spooling:
+        return
+    directory, named = settings().SPOOL_DIR, ", ".join(spooling)
+    if not directory:
+        what = f"Calls of {named} are to be spooled while the database is away, and there is no SPOOL_DIR."
+        yield Fault(
+            "E014", what, "Set TOLLHOUSE_SPOOL_DIR to a directory on a local disk; until then they are refused."
+        )
+    elif Path(directory).exists() and not os.access(directory, os.W_OK | os.X_OK):
+        what = f"Calls of {named} are to be spooled, and SPOOL_DIR cannot be written."
+        yield Fault("E014", what, f"Let this user write to {directory}; until then such calls are refused.")

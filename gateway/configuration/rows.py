@@ -188,6 +188,8 @@ def apply_feature(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
     if row._state.adding and missing(rows.document, place, entry, SECTIONS["features"]):
         return
     values = dict(entry)
+    if "spool_limit_usd" in values:
+        values["spool_limit_usd"] = Decimal(values["spool_limit_usd"])
     if "route" in values:
         values["route"] = rows.find((*place, "route"), Route, "name", values["route"], "routes")
     if "policy" in values or row._state.adding:

@@ -15,7 +15,7 @@ Row = dict[str, Any]
 #: A row that says nothing yet, as far as that is the same for every call.
 BLANK: Row = {
     "prompt_version": "", "variant": "", "route": "", "provider": "", "model_asked": "", "model_served": "",
-    "attempts": 0, "fallback_from": "", "cache_hit": False, "parent": None,
+    "attempts": 0, "fallback_from": "", "cache_hit": False, "spooled": False, "parent": None,
     **dict.fromkeys(TOKEN_PARTS, 0),
     "usage_estimated": False, "usage_adds_up": True,
     "price_id": None, "cost_usd": ZERO, "held_usd": None, "overrun_usd": ZERO,
@@ -63,7 +63,7 @@ class Refusal:
     by itself, where that is known.
     """
 
-    by: Literal["budget", "switch", "price", "lost"]
+    by: Literal["budget", "switch", "price", "lost", "ledger"]
     reason: str
     budget: BudgetRule | None = None
     retry_after_s: float | None = None
@@ -80,7 +80,8 @@ class Hold:
     `scope` is the call's, without model and provider. `draft` is the row that the call gets if its owner dies.
     `moves` says that the call already has a hold, which this one replaces (and which stays when this one is refused);
     `spent_usd` and `spent_tokens` are what its earlier attempts may have cost. Budgets in `exempt` are left alone
-    (their calls were diverted). With `beside` an earlier attempt goes on, so the hold moves only where it counts in the
+    (their calls were diverted). `spool_limit_usd` lets the call pass while the ledger is away, up to so much of its feature
+    (see `gateway.ledger.spool`). With `beside` an earlier attempt goes on, so the hold moves only where it counts in the
     same windows: what those of the earlier target hold may not be given to others meanwhile. An `abandoned` hold has nobody
     waiting for it any more and is not begun.
     """
@@ -95,6 +96,7 @@ class Hold:
     spent_tokens: int = 0
     exempt: frozenset[int] = frozenset()
     beside: bool = False
+    spool_limit_usd: Decimal | None = None
     answer: asyncio.Future["Grant | Refusal"] = field(default_factory=_future)
     abandoned: bool = False
 
@@ -139,7 +141,7 @@ class Settle:
     """Write a call's row and replace its hold, if it has one, by what it did cost.
 
     `grant` is None for calls that were never admitted. `swept` marks the settlement of a dead owner's hold, which
-    counts what was held.
+    counts what was held; `spools` that it may be kept in a local file while the ledger is away.
     """
 
     call_id: UUID
@@ -147,6 +149,7 @@ class Settle:
     payload: Mapping[str, Any] | None = None
     grant: Grant | None = None
     swept: bool = False
+    spools: bool = False
     answer: asyncio.Future[None] = field(default_factory=_future)
 
     @property
@@ -179,9 +182,18 @@ Operation = Hold | Settle
 
 
 class Ledger(Protocol):
-    """What the pipeline needs of a ledger."""
+    """What the pipeline needs of a ledger. `problem` says why the database did not answer, empty when it did; `spools`
+    whether calls can pass while it does not.
+    """
 
-    problem: str
+    @property
+    def problem(self) -> str: ...
+
+    @property
+    def spools(self) -> bool: ...
+
+    def state(self) -> dict[str, object]:
+        """What `/readyz` tells of it."""
 
     async def hold(self, op: Hold) -> Grant | Refusal:
         """The grant, or why there is none."""

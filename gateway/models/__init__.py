@@ -2,7 +2,7 @@
 
 from gateway.models.audit import AuditEntry
 from gateway.models.cache import CachedReply
-from gateway.models.calls import Adjustment, Call, Hold, Owner, Payload
+from gateway.models.calls import Adjustment, Call, Hold, Owner, Payload, Worker
 from gateway.models.catalog import Feature, Key, KeyUse, Provider, Revision, Route, Target
 from gateway.models.prices import Price
 from gateway.models.prompts import Deployment, Prompt, PromptVersion, Variant
@@ -27,4 +27,5 @@ __all__ = [
     "Route",
     "Target",
     "Variant",
+    "Worker",
 ]

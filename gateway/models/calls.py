@@ -58,6 +58,9 @@ class Call(LedgerRow):
     attempts = models.PositiveSmallIntegerField(default=0)
     fallback_from = models.CharField(max_length=300, blank=True)
     streamed = models.BooleanField(default=False)
+    spooled = models.BooleanField(
+        default=False, db_default=False, help_text="Written to a local file first, as the database was away."
+    )
     cache_hit = models.BooleanField(default=False)
 
     input_tokens = models.PositiveIntegerField(default=0, help_text="Input without cached and audio tokens.")
@@ -151,6 +154,22 @@ class Owner(LedgerRow):
 
     class Meta:
         db_table = "tollhouse_owner"
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
+class Worker(models.Model):
+    """A running `manage.py worker`; a row that was not seen for a while is of one that ended."""
+
+    id = models.UUIDField(primary_key=True)
+    host = models.CharField(max_length=255)
+    pid = models.IntegerField()
+    started_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "tollhouse_worker"
 
     def __str__(self) -> str:
         return f"{self.host}:{self.pid}"

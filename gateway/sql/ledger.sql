@@ -97,6 +97,10 @@ ON CONFLICT (dedup_key) DO NOTHING
 INSERT INTO tollhouse_owner (id, host, pid, started_at, seen_at) VALUES (%s, %s, %s, now(), now())
 ON CONFLICT (id) DO UPDATE SET seen_at = now()
 
+-- name: pulse
+-- The database's clock, and for how long no worker has been seen (NULL: none ever was), in seconds.
+SELECT clock_timestamp(), extract(epoch FROM now() - (SELECT max(seen_at) FROM tollhouse_worker))::float8
+
 -- name: retire
 DELETE FROM tollhouse_owner o WHERE o.id = %s AND NOT EXISTS (SELECT 1 FROM tollhouse_hold h WHERE h.owner = o.id)
 
@@ -107,9 +111,11 @@ DELETE FROM tollhouse_owner o WHERE o.seen_at < now() - interval '1 day'
 
 -- name: dead_holds
 -- Holds past their expiry, or whose owner has been silent too long. While the database was down nobody could
--- be heard, so silence counts from its start at the earliest.
+-- be heard, so silence counts from its start at the earliest. Who was seen in the future has been silent since the
+-- database's clock went back.
 SELECT h.call_id, h.draft
 FROM tollhouse_hold h LEFT JOIN tollhouse_owner o ON o.id = h.owner
 WHERE h.expires_at < now()
    OR (GREATEST(o.seen_at, pg_postmaster_start_time()) < now() - %s * interval '1 second')
+   OR o.seen_at > now() + %s * interval '1 second'
 ORDER BY h.created_at LIMIT 500

@@ -7,11 +7,15 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import reduce
 from operator import add
+from pathlib import Path
 
 from django.db import connection
 from django.db.models import F, QuerySet, Sum
 
 from budgets.models import SCOPE_FIELDS, Budget
+from gateway.conf import settings
+from gateway.ledger.replay import files
+from gateway.ledger.spool_file import HEADER
 from gateway.models import Adjustment, Call, Hold
 from gateway.types import TOKEN_PARTS, ZERO
 from tests.load.storm import Answer
@@ -121,6 +125,19 @@ def sessions() -> Counter[str]:
             " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() GROUP BY state"
         )
         return Counter(dict(cursor.fetchall()))
+
+
+def spooled() -> list[str]:
+    """Calls that still wait in a spool file; one of a living process may be there, and empty."""
+    directory = Path(settings().SPOOL_DIR)
+    return [f"spool: {path.name} has {n} bytes" for path in files(directory) if (n := _waiting(path)) > 0]
+
+
+def _waiting(path: Path) -> int:
+    try:
+        return path.stat().st_size - len(HEADER)
+    except FileNotFoundError:
+        return 0
 
 
 def left_over(servers: list[Server], provider: MockProvider, idle: Counter[str], idle_sessions: int) -> list[str]:

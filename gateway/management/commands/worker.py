@@ -19,7 +19,9 @@ from gateway import alerting
 from gateway.conf import settings
 from gateway.jobs import switches
 from gateway.ledger import partitions
+from gateway.ledger.replay import replay_spools
 from gateway.models import CachedReply
+from gateway.worker_beat import beat
 
 logger = logging.getLogger("tollhouse.worker")
 
@@ -107,11 +109,13 @@ def keep_partitions() -> None:
             )
 
 
-#: What a worker does. Partitions come first, as everything else needs somewhere to write.
+#: What a worker does. In the order in which `--once` does it: partitions early, as everything else needs somewhere to write.
 JOBS = (
+    Job("beat", 60.0, beat),
     Job("partitions", 60.0, keep_partitions),
     Job("cache", 60.0, forget_expired),
     Job("alerts", 1.0, alerting.deliver),
     Job("switches", 15.0, switches.mark_lifted),
     Job("switch rules", 20.0, switches.fire_rules),
+    Job("spools", 60.0, replay_spools),
 )

@@ -15,7 +15,20 @@ from uuid_utils.compat import uuid7
 
 from budgets.models import Alert, AlertRoute, Budget, Channel, Delivery, Switch, SwitchTrigger, Window
 from gateway.admin.base import AuditedAdmin, PageAdmin
-from gateway.models import Adjustment, AuditEntry, Call, Feature, Hold, Key, Owner, Price, Provider, Route, Target
+from gateway.models import (
+    Adjustment,
+    AuditEntry,
+    Call,
+    Feature,
+    Hold,
+    Key,
+    Owner,
+    Price,
+    Provider,
+    Route,
+    Target,
+    Worker,
+)
 from redaction.models import RedactionPolicy
 from tests.rows import make_call
 
@@ -72,6 +85,7 @@ def rows(count, start=0):
         Adjustment.objects.bulk_create([Adjustment(call_id=call.id, cost_usd=Decimal(1), reason="x", actor="ada")])
         owner = uuid7()
         Owner.objects.bulk_create([Owner(id=owner, host="h", pid=n)])
+        Worker.objects.create(id=owner, host="h", pid=n)
         Hold.objects.bulk_create(
             [
                 Hold(
@@ -204,6 +218,9 @@ def test_names_that_others_refer_to_stay(admin_client):
         "rollout_percent": "10",
         "rollout_tenants": "acme\numbrella",
         "cache_ttl_s": "60",
+        "on_ledger_away": "spool",
+        "spool_limit_usd": "2.5",
+        "on_disconnect": "drain",
     }
     assert admin_client.post(address(Feature, "change", feature.pk), form).status_code == 302
     feature.refresh_from_db()
