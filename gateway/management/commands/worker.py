@@ -12,6 +12,7 @@ from django.db import DatabaseError, connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from budgets.forecasting import forecast_windows
 from budgets.models import Alert
 from gateway.conf import settings
 from gateway.ledger import partitions
@@ -25,7 +26,8 @@ PERIOD_S = 60.0
 
 class Command(BaseCommand):
     help = (
-        "Run the periodic jobs: partitions made ahead, with an alarm when they run short, and cached replies forgotten in time. "
+        "Run the periodic jobs: partitions made ahead, with an alarm when they run short, cached replies forgotten "
+        "in time, and forecasts of what budgets come to. "
         "Any number of workers may run."
     )
 
@@ -40,6 +42,7 @@ class Command(BaseCommand):
             try:
                 keep_partitions()
                 forget_expired()
+                forecast_windows()
             except DatabaseError as error:
                 logger.warning("worker: database away, trying again: %s", type(error).__name__)
             finally:
