@@ -81,7 +81,7 @@ FIELDS = {
     "prices.request_usd": "For each request; US dollars.",
 }
 COMMANDS = {
-    "gateway": ("catalog", "keys", "prices", "prompts", "worker"),
+    "gateway": ("catalog", "keys", "prices", "prompts", "reconcile", "reprice", "worker"),
     "redaction": ("redaction",),
 }
 

@@ -99,6 +99,19 @@ class PriceBook:
         rates = best.rates.at(at.astimezone(UTC).time())
         return Quote(id=best.id, rates=rates, source=best.source, effective_from=best.effective_from)
 
+    def rows_of(self, provider: str, model: str) -> set[int]:
+        """Ids of the rows that may price that model, at whatever moment."""
+        return {row.id for row in self._rows(provider, model)}
+
+    def row(self, id: int) -> PriceRow | None:
+        """The row of that id."""
+        return self._by_id.get(id)
+
+    @cached_property
+    def _by_id(self) -> dict[int, PriceRow]:
+        sides = (side for p in self._providers.values() for side in (p.overrides, p.seeds))
+        return {row.id: row for side in sides for rows in side.values() for row in rows}
+
     def _rows(self, provider: str, model: str) -> list[PriceRow]:
         entry, name = self._providers.get(provider), model.lower()
         if entry is None:
