@@ -141,13 +141,15 @@ class _Pricing:
         )
 
     def _models(self, row: Mapping[str, Any]) -> Sequence[str]:
-        """Targets of the call's route, what was served, then the provider's other targets: a row keeps what was served only,
-        and a provider may name that by its date."""
-        targets = self.targets[row["provider"]]
+        """Names under which the call may have been priced, the likeliest first: a row keeps what was served only, which a
+        provider may name by its date. Where there was no price, another model's is never taken."""
+        targets, served = self.targets[row["provider"]], row["model_served"]
         own = [model for route, model in targets if route == row["route"]]
-        served = row["model_served"]
-        alike = sorted(own, key=lambda model: not served.startswith(model))
-        return list(dict.fromkeys([*([served] if served in own else alike), served, *(m for _, m in targets)]))
+        likely = [model for model in own if served.startswith(model) or len(own) == 1]
+        if served in own:
+            likely = [served]
+        others = [model for _, model in targets] if row["price_id"] else []
+        return list(dict.fromkeys([*likely, served, *others]))
 
 
 def _corrections(
