@@ -37,6 +37,8 @@ def shown_run_out(row: Forecast, window: Window, zone: ZoneInfo) -> str:
     """`; runs out about 17:40`, with the day where the window has several; empty where the limit is not reached."""
     if row.runs_out_at is None:
         return ""
+    if row.runs_out_at <= row.made_at:
+        return "; has run out"
     return f"; runs out about {_moment(row.runs_out_at, window, zone)}"
 
 

@@ -16,7 +16,6 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
-from django.db.models.functions import Now
 
 from budgets.forecast import Clock, Curve, Estimate, curve, forecast, weekday_weights
 from budgets.forecast_words import shown_limit, shown_run_out, shown_spend
@@ -272,14 +271,11 @@ def _warn(window: Window, row: Forecast, written: Mapping[str, datetime | None])
 
 
 def _prune(now: datetime) -> None:
-    """Forgets samples that no forecast will be made of, and forecasts of windows that are over."""
-    WindowSample.objects.filter(at__lt=now - timedelta(days=max(KEPT_DAYS.values()))).delete()
+    """Forgets samples that no forecast will be made of, and forecasts that nobody renews, as their windows are over."""
     for period, days in KEPT_DAYS.items():
-        over = Window.objects.filter(
-            budget__period=period,
-            ends_at__lt=now - timedelta(days=days),
-            ends_at__gt=now - timedelta(days=days + 2),
-        )
+        last = now - timedelta(days=days)
+        # A short stretch, as this is done every minute; what a long pause left behind goes with the oldest, below.
+        over = Window.objects.filter(budget__period=period, ends_at__lt=last, ends_at__gt=last - timedelta(hours=6))
         WindowSample.objects.filter(window__in=over.values("id")).delete()
-    over = Window.objects.filter(ends_at__lte=now, ends_at__gt=now - timedelta(days=2))
-    Forecast.objects.filter(window__in=over.values("id"), made_at__lt=Now() - timedelta(hours=1)).delete()
+    WindowSample.objects.filter(at__lt=now - timedelta(days=max(KEPT_DAYS.values()))).delete()
+    Forecast.objects.filter(made_at__lt=now - timedelta(days=2)).delete()

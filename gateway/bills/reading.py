@@ -125,5 +125,13 @@ def _pages(path: Path, file: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _parse(text: str) -> Any:
-    """Numbers with decimals become exact ones; what is no number (NaN) is refused where it is used."""
-    return json.loads(text, parse_float=Decimal, parse_constant=str)
+    """Numbers with decimals become exact ones; what is no number (NaN) is refused where it is used.
+
+    Raises json.JSONDecodeError, also for numbers and nestings that are too long to be meant.
+    """
+    try:
+        return json.loads(text, parse_float=Decimal, parse_constant=str)
+    except json.JSONDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise json.JSONDecodeError(f"{type(error).__name__}: too long or too deep", text, 0) from None

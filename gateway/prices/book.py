@@ -87,11 +87,8 @@ class PriceBook:
         one. Names that have no row of their own match as genai-prices matches them (dated snapshots, aliases); the
         override `*` is for all models of a provider that have none either.
         """
-        rows = self._found.get((provider, model))
-        if rows is None:
-            rows = self._found[provider, model] = self._rows(provider, model)
         best: PriceRow | None = None
-        for row in rows:
+        for row in self._known(provider, model):
             if row.effective_from <= at and (best is None or _rank(row) >= _rank(best)):
                 best = row
         if best is None:
@@ -101,7 +98,7 @@ class PriceBook:
 
     def rows_of(self, provider: str, model: str) -> set[int]:
         """Ids of the rows that may price that model, at whatever moment."""
-        return {row.id for row in self._rows(provider, model)}
+        return {row.id for row in self._known(provider, model)}
 
     def row(self, id: int) -> PriceRow | None:
         """The row of that id."""
@@ -111,6 +108,12 @@ class PriceBook:
     def _by_id(self) -> dict[int, PriceRow]:
         sides = (side for p in self._providers.values() for side in (p.overrides, p.seeds))
         return {row.id: row for side in sides for rows in side.values() for row in rows}
+
+    def _known(self, provider: str, model: str) -> list[PriceRow]:
+        rows = self._found.get((provider, model))
+        if rows is None:
+            rows = self._found[provider, model] = self._rows(provider, model)
+        return rows
 
     def _rows(self, provider: str, model: str) -> list[PriceRow]:
         entry, name = self._providers.get(provider), model.lower()

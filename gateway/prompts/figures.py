@@ -20,7 +20,7 @@ TIMEOUT_MS = 5000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Calls of a version, their cost in US dollars with adjustments, how many failed, and the median latency of those with a reply."""
+    """Calls of a version, their cost in US dollars with adjustments, failures, and the median latency of those with a reply."""
 
     calls: int = 0
     cost_usd: Decimal = ZERO

@@ -125,11 +125,10 @@ def test_samples_are_of_windows_that_moved_and_no_more_than_48_in_a_window():
 
 def test_what_no_forecast_will_need_is_forgotten():
     budget = Budget.objects.create(limit=8)
-    old, recent = window_of(budget, days_ago=37), window_of(budget, days_ago=7)
-    ended = window_of(budget, days_ago=1)
+    old, recent, ended = (window_of(budget, days_ago=days) for days in (36.6, 7, 3))
     for window in (old, recent):
         evenly(window)
-    Forecast.objects.create(window=ended, made_at=timezone.now() - timedelta(hours=13), note="x")
+    Forecast.objects.create(window=ended, made_at=timezone.now() - timedelta(days=3), note="x")
     forecast_windows()
     assert set(WindowSample.objects.values_list("window_id", flat=True)) == {recent.id}
     assert not Forecast.objects.exists()
@@ -192,6 +191,12 @@ def test_ten_thousand_windows_cost_a_bounded_number_of_queries_and_rows_a_run():
     for _ in range(4):
         forecast_windows()
     assert Forecast.objects.count() == 10_000
+
+
+def test_a_window_that_is_full_says_so(admin_client):
+    evenly(window_of(Budget.objects.create(limit=5)))
+    forecast_windows()
+    assert "; has run out" in admin_client.get("/admin/").content.decode()
 
 
 def test_pages_show_the_forecast_in_words(admin_client):

@@ -271,6 +271,8 @@ def test_openais_exports_and_plain_files_are_known_by_their_shape(tmp_path, name
         ("date,model,cost_usd,input_tokens\n2026-11-03,m,1,1.5\n", "line 2: input_tokens is '1.5'"),
         ("date,model,cost_usd\n", "has no line with a cost"),
         ("{", "line 1: it is no JSON"),
+        ('{"data": ' + "9" * 5000 + "}", "line 1: it is no JSON"),
+        ("[" * 100_000, "line 1: it is no JSON"),
         ('{"data": 1}', 'page 1: a page has its buckets under "data"'),
         ({"data": [{"results": []}]}, 'bucket 1: a bucket begins at "start_time"'),
         (page(bucket(cost("x"))), "page 1, bucket 1, result 1: amount is 'x'"),
