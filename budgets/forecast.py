@@ -7,13 +7,14 @@ credibility (Bühlmann), each with the weight of the other's variance:
 
     expected = s + (1 - F) * (Z * s / F + (1 - Z) * M),    Z = v_M / (v_M + v_F)
 
-where v_M is the squared spread of earlier totals and v_F that of the shares by now, plus 1 / steps for the few calls that
+where v_M is the squared spread of earlier totals and v_F that of the shares by now, plus 2 / steps for the few calls that
 s is made of; both relative. F is the mean of the earlier windows' shares, each with the weight of its total, and of the
 elapsed time, which counts as one more window of average size. Without earlier windows F is the elapsed time and Z is 1:
 that is the pace.
 
 The interval is lognormal around the part to come, whose variance is that of the two estimates so weighted and of the
-calls still to be made. It is checked by simulation in the tests: about four in five windows end within it.
+calls still to be made; it is wide without earlier windows. It is checked by simulation in the tests: about four in five
+windows end within it.
 
 Everything is in floats: an estimate has no nano-dollars. Time is real time (elapsed seconds), so that neither a change of
 clocks nor one of the zone moves anything; months are read on a clock that runs as fast as their weekdays spend.
@@ -26,9 +27,12 @@ from datetime import datetime, time, timedelta
 from math import exp, log1p, sqrt
 from zoneinfo import ZoneInfo
 
-#: Of how many windows in ten the end lies within the interval, and how many standard deviations that is to each side.
-INTERVAL_PERCENT = 80
-Z_SCORE = 1.2816
+#: How many standard deviations to each side hold four windows in five: by Student's t, as a spread that is seen in few
+#: earlier windows is not known well; of the pace alone, and of many windows, by the normal distribution.
+DEVIATIONS = {1: 3.08, 2: 1.89, 3: 1.64, 4: 1.53, 5: 1.48, 6: 1.44}
+LEAST_DEVIATIONS = 1.2816
+#: Squared spread of what single steps cost, relative to their mean: that of costs of which small ones are the most.
+OF_CALLS = 2.0
 #: Below these it is too early to say, unless two earlier windows tell more: steps in which the spend moved, share of time.
 FEWEST_STEPS = 3
 LEAST_ELAPSED = 0.02
@@ -107,7 +111,7 @@ def forecast(
         return Estimate(expected=spent, low=spent, high=spent, runs_out=elapsed if spent >= limit else None)
     if share <= LEAST_SHARE:
         return None
-    v_share = usual.share_variance(elapsed, share) + 1 / (steps + 1)
+    v_share = usual.share_variance(elapsed, share) + OF_CALLS / (steps + 1)
     v_total = usual.total_variance()
     trust = v_total / (v_total + v_share) if usual.mean else 1.0
     of_today, of_usual = trust * spent / share, (1 - trust) * (usual.mean or 0.0)
@@ -116,11 +120,12 @@ def forecast(
     sigma = 0.0
     if total:
         relative = (of_today / total) ** 2 * v_share + (of_usual / total) ** 2 * v_total
-        sigma = sqrt(log1p(relative + share / (1 - share) / (steps + 1)))
+        sigma = sqrt(log1p(relative + share / (1 - share) * OF_CALLS / (steps + 1)))
+    deviations = DEVIATIONS.get(len(earlier), LEAST_DEVIATIONS)
     return Estimate(
         expected=spent + to_come,
-        low=spent + to_come * exp(-Z_SCORE * sigma),
-        high=spent + to_come * exp(Z_SCORE * sigma),
+        low=spent + to_come * exp(-deviations * sigma),
+        high=spent + to_come * exp(deviations * sigma),
         runs_out=_run_out(usual, spent, to_come, limit, elapsed, share),
     )
 
@@ -139,9 +144,9 @@ class _Usual:
         return (known + self.mean * elapsed) / (self.mean * (len(self.earlier) + 1))
 
     def share_variance(self, elapsed: float, share: float) -> float:
-        """Relative, of one window's share by then; of the pace alone it is that of a window as uneven as most."""
+        """Relative, of one window's share by then. The pace alone knows no nights: half-way it may be off by its double."""
         if self.mean is None:
-            return LEAST_VARIANCE + 0.25 * (1 - elapsed) ** 2
+            return LEAST_VARIANCE + (1 - elapsed) / elapsed
         found = [*(c.at(elapsed) for c in self.earlier), elapsed]
         return LEAST_VARIANCE + sum((f - share) ** 2 for f in found) / (len(found) - 1) / share**2
 

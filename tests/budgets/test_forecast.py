@@ -91,31 +91,33 @@ def test_little_data_is_too_early_and_a_full_window_never_is():
     assert forecast(spent=1, elapsed=0.1, steps=1, limit=10, earlier=usual) is not None
 
 
-def test_the_end_lies_within_the_interval_about_as_often_as_it_says():
-    """Days whose level and profile differ at random, seen at a random moment: 80% is meant, 70% to 97% must hold."""
+@pytest.mark.parametrize(("earlier", "least", "most"), [(4, 0.75, 0.97), (2, 0.75, 0.99), (0, 0.5, 0.97)])
+def test_the_end_lies_within_the_interval_about_as_often_as_it_says(earlier, least, most):
+    """Days with quiet nights, whose level and profile differ at random, seen at a random moment. 80% is meant; the pace
+    alone does not know of nights."""
     dice = random.Random(5)
 
     def day():
-        level, calls = dice.lognormvariate(0, 0.3), []
-        for _ in range(round(200 * level)):
-            calls.append((min(0.999, max(0.001, dice.gauss(0.6, 0.18))), dice.expovariate(1)))
-        calls.sort()
+        calls = [
+            (min(0.999, max(0.001, dice.gauss(0.6, 0.18))), dice.expovariate(1))
+            for _ in range(round(200 * dice.lognormvariate(0, 0.3)))
+        ]
         points, spent = [], 0.0
-        for at, cost in calls:
+        for at, cost in sorted(calls):
             spent += cost
             points.append((at, spent))
         return points, spent
 
-    inside = cases = 0
+    inside = []
     for _ in range(300):
-        earlier = [curve(points[::8], total) for points, total in (day() for _ in range(4))]
+        usual = [curve(points[::8], total) for points, total in (day() for _ in range(earlier))]
         points, total = day()
         now = dice.uniform(0.2, 0.9)
-        spent = max((s for at, s in points if at <= now), default=0.0)
-        made = forecast(spent=spent, elapsed=now, steps=round(48 * now), limit=1e9, earlier=earlier)
-        inside += made.low <= total <= made.high
-        cases += 1
-    assert 0.70 <= inside / cases <= 0.97
+        before = [spent for at, spent in points if at <= now]
+        steps = min(len(before), round(48 * now))
+        if made := forecast(spent=max(before, default=0.0), elapsed=now, steps=steps, limit=1e9, earlier=usual):
+            inside.append(made.low <= total <= made.high)
+    assert len(inside) > 200 and least <= sum(inside) / len(inside) <= most
 
 
 @given(
