@@ -10,8 +10,8 @@ from django.template.response import TemplateResponse
 #: Apps and their models as the pages list them: what is looked at daily first. Others follow by name.
 ORDER = {
     "tollhouse_gateway": (
-        "Call", "Feature", "PromptVersion", "Deployment", "Route", "Provider", "Key", "Price", "Adjustment", "Hold",
-        "Owner", "Worker", "AuditEntry",
+        "Call", "Feature", "PromptVersion", "Deployment", "Route", "Provider", "Key", "Price", "Bill", "BillLine", "Adjustment",
+        "Hold", "Owner", "Worker", "AuditEntry",
     ),
     "tollhouse_budgets": (
         "Budget", "Window", "Switch", "SwitchTrigger", "Alert", "Channel", "AlertRoute", "Delivery",

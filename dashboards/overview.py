@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import AnonymousUser, PermissionsMixin
 from django.utils import timezone
 
+from budgets.forecast_words import in_words
 from budgets.models import Alert, AlertRoute, Channel, Switch, Window
 from gateway.admin.call_list import Filters, TooMuch, read
 from gateway.admin.calls import TONES
@@ -17,11 +19,12 @@ from gateway.worker_beat import silent_s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveWindow:
-    """A window that is open now, with its shares of the limit in percent."""
+    """A window that is open now, with its shares of the limit in percent, and its forecast in words; empty: none yet."""
 
     window: Window
     spent_share: int
     held_share: int
+    forecast: str
 
 
 def overview(user: PermissionsMixin | AnonymousUser) -> dict[str, Any]:
@@ -61,16 +64,24 @@ def _worker_missing() -> str:
 
 def _windows() -> list[LiveWindow]:
     now = timezone.now()
-    open_now = Window.objects.filter(starts_at__lte=now, ends_at__gt=now, budget__active=True).select_related("budget")
+    open_now = Window.objects.filter(starts_at__lte=now, ends_at__gt=now, budget__active=True).select_related(
+        "budget", "forecast"
+    )
     live = [
         LiveWindow(
             window=window,
             spent_share=share(window.spent, window.budget.limit),
             held_share=share(window.held, window.budget.limit),
+            forecast=_forecast(window),
         )
         for window in open_now[:200]
     ]
     return sorted(live, key=lambda item: -item.spent_share - item.held_share)[:8]
+
+
+def _forecast(window: Window) -> str:
+    made = getattr(window, "forecast", None)
+    return in_words(made, window, ZoneInfo(window.budget.timezone)) if made else ""
 
 
 def _calls() -> list[Call]:

@@ -96,7 +96,17 @@ FIELDS = {
     "alert_routes.active": "An inactive route takes nothing.",
 }
 COMMANDS = {
-    "gateway": ("catalog", "keys", "prices", "prompts", "spool", "switch", "worker"),
+    "gateway": (
+        "catalog",
+        "keys",
+        "prices",
+        "prompts",
+        "reconcile",
+        "reprice",
+        "spool",
+        "switch",
+        "worker",
+    ),
     "redaction": ("redaction",),
 }
 

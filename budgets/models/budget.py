@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 #: Amounts in windows are money, tokens or calls; a busy month has more than 10^9 tokens, so they are wider than money.
 AMOUNT_DIGITS = 27
@@ -109,10 +110,14 @@ class Window(models.Model):
     ends_at = models.DateTimeField()
     spent = models.DecimalField(max_digits=AMOUNT_DIGITS, decimal_places=9, default=0, db_default=0)
     held = models.DecimalField(max_digits=AMOUNT_DIGITS, decimal_places=9, default=0, db_default=0)
+    made_at = models.DateTimeField(
+        null=True, db_default=Now(), editable=False, help_text="Calls before it did not count in this window."
+    )
 
     class Meta:
         db_table = "tollhouse_window"
         ordering = ["-starts_at"]
+        indexes = [models.Index(fields=["ends_at"], name="tollhouse_window_ends")]
         constraints = [
             models.UniqueConstraint(fields=["budget", "starts_at"], name="tollhouse_window_once"),
             models.CheckConstraint(condition=Q(ends_at__gt=models.F("starts_at")), name="tollhouse_window_has_length"),

@@ -3,6 +3,7 @@
 from gateway.admin import (
     alerts,
     audit,
+    bills,
     budgets,
     calls,
     catalog,
@@ -18,6 +19,6 @@ from gateway.admin import (
 )
 
 __all__ = [
-    "alerts", "audit", "budgets", "calls", "catalog", "channels", "deployments", "keys", "ledger",
-    "policies", "prices", "prompts", "switches", "triggers",
+    "alerts", "audit", "bills", "budgets", "calls", "catalog", "channels", "deployments", "keys",
+    "ledger", "policies", "prices", "prompts", "switches", "triggers",
 ]  # fmt: skip

@@ -1,14 +1,17 @@
 """Budgets with their windows. They stand here, as their changes are audited by the gate."""
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib import admin
 from django.db import models
 from django.db.models.functions import Now
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.html import format_html
 
+from budgets.forecast_words import in_words
 from budgets.models import Budget, Window
 from gateway.admin.base import AuditedAdmin, ReadOnly, ReadOnlyAdmin
 from gateway.admin.fields import NameField
@@ -36,6 +39,18 @@ class UsedColumn:
     @admin.display(description="Held")
     def shown_held(self, window: Window) -> str:
         return _figure(amount(window.held, window.budget.metric))
+
+    @admin.display(description="Forecast", empty_value="–")
+    def shown_forecast(self, window: Window) -> str | None:
+        made = getattr(window, "forecast", None)
+        if made is None or window.ends_at <= timezone.now():
+            return None
+        return in_words(made, window, ZoneInfo(window.budget.timezone))
+
+    @admin.display(description="It rests on", empty_value="–")
+    def forecast_note(self, window: Window) -> str | None:
+        made = getattr(window, "forecast", None)
+        return f"{made.note} Made {moment(made.made_at)}." if made else None
 
     @admin.display(description="Limit")
     def limit(self, window: Window) -> str:
@@ -144,12 +159,22 @@ class OpenNow(admin.SimpleListFilter):
 @admin.register(Window)
 class WindowAdmin(UsedColumn, ReadOnlyAdmin[Window]):
     about = "One row for each period of each budget. The ledger writes them, so they can only be looked at."
-    list_display = ["budget", "used", "starts_at", "ends_at"]
+    list_display = ["budget", "used", "shown_forecast", "starts_at", "ends_at"]
     list_filter = [OpenNow, "budget__metric", "budget__period"]
-    list_select_related = ["budget"]
+    list_select_related = ["budget", "forecast"]
     search_fields = ["budget__feature", "budget__tenant", "budget__key"]
     search_help_text = "Feature, tenant or key of the budget"
-    fields = ["budget", "starts_at", "ends_at", "shown_spent", "shown_held", "limit", "used"]
+    fields = [
+        "budget",
+        "starts_at",
+        "ends_at",
+        "shown_spent",
+        "shown_held",
+        "limit",
+        "used",
+        "shown_forecast",
+        "forecast_note",
+    ]
 
 
 def _figure(text: str) -> str:

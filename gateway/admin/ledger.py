@@ -43,7 +43,11 @@ class WorkerAdmin(ReadOnlyAdmin[Worker]):
 
 @admin.register(Adjustment)
 class AdjustmentAdmin(ReadOnlyAdmin[Adjustment]):
-    about = "Corrections of calls after their rows were written; the rows themselves stay as they are."
-    list_display = ["created_at", "call_id", "cost_usd", "tokens", "outcome", "reason", "actor"]
+    about = (
+        "Corrections of calls after their rows were written, or of a line of a vendor's bill; the rows themselves stay as "
+        "they are."
+    )
+    list_select_related = ["bill_line"]
+    list_display = ["created_at", "call_id", "bill_line", "cost_usd", "tokens", "outcome", "reason", "actor"]
     search_fields = ["=call_id"]
     search_help_text = "Id of a call"

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tollhouse_gateway', '0006_cached_reply'),
+        ('tollhouse_gateway', '0050_bills'),
         ('tollhouse_redaction', '0001_initial'),
     ]
 

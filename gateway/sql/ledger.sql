@@ -55,7 +55,10 @@ RETURNING call_id, windows, amounts, draft->>'provider', draft->>'model_served',
           CASE WHEN call_id = ANY(%s) THEN draft END
 
 -- name: find_calls
-SELECT c.id, c.outcome, c.provider, c.model_served, c.cost_usd,
+-- What a call counts so far, price corrections included.
+SELECT c.id, c.outcome, c.provider, c.model_served,
+       coalesce(c.cost_usd, 0)
+           + coalesce((SELECT sum(r.cost_usd) FROM tollhouse_adjustment r WHERE r.call_id = c.id AND r.actor <> 'ledger'), 0),
        c.input_tokens + c.cache_read_tokens + c.cache_write_tokens + c.audio_input_tokens
            + c.output_tokens + c.reasoning_tokens + c.audio_output_tokens AS tokens,
        a.id IS NOT NULL AS adjusted

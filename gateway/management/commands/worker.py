@@ -14,6 +14,7 @@ from django.db import Error, connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from budgets.forecasting import forecast_windows
 from budgets.models import Alert
 from gateway import alerting
 from gateway.conf import settings
@@ -40,8 +41,9 @@ class Job:
 
 class Command(BaseCommand):
     help = (
-        "Run the periodic jobs: alerts delivered, switches lifted in time and set by rule, partitions made ahead, with an "
-        "alarm when they run short, and cached replies forgotten in time. Any number of workers may run."
+        "Run the periodic jobs: alerts delivered, switches lifted in time and set by rule, forecasts of what budgets come to, "
+        "spooled calls replayed, partitions made ahead, with an alarm when they run short, and cached replies forgotten in "
+        "time. Any number of workers may run."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -118,4 +120,5 @@ JOBS = (
     Job("switches", 15.0, switches.mark_lifted),
     Job("switch rules", 20.0, switches.fire_rules),
     Job("spools", 60.0, replay_spools),
+    Job("forecasts", 60.0, forecast_windows),
 )

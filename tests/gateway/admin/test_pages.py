@@ -13,11 +13,13 @@ from django.urls import reverse
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from budgets.models import Alert, AlertRoute, Budget, Channel, Delivery, Switch, SwitchTrigger, Window
+from budgets.models import Alert, AlertRoute, Budget, Channel, Delivery, Forecast, Switch, SwitchTrigger, Window
 from gateway.admin.base import AuditedAdmin, PageAdmin
 from gateway.models import (
     Adjustment,
     AuditEntry,
+    Bill,
+    BillLine,
     Call,
     Feature,
     Hold,
@@ -73,7 +75,8 @@ def rows(count, start=0):
         budget = Budget.objects.create(feature=f"f{n}", limit=10)
         for day in range(3):
             at = now - timedelta(days=day)
-            Window.objects.create(budget=budget, starts_at=at, ends_at=at + timedelta(days=1), spent=1, held=1)
+            window = Window.objects.create(budget=budget, starts_at=at, ends_at=at + timedelta(days=1), spent=1, held=1)
+            Forecast.objects.create(window=window, made_at=now, expected=2, low=1, high=3, note="x")
         Switch.objects.create(scope="model", value=f"m{n}", reason="x")
         SwitchTrigger.objects.create(name=f"t{n}", value="f*", condition="error_percent", above=5)
         alert = Alert.objects.create(kind="k", severity="info", dedup_key=str(n), summary="x")
@@ -82,6 +85,15 @@ def rows(count, start=0):
         Delivery.objects.bulk_create([Delivery(alert=alert, channel=c, event="trigger") for c in channels])
         AuditEntry.objects.create(actor="ada", action="x.y", subject=f"x {n}")
         call = make_call(feature=f"f{n}")
+        bill = Bill.objects.create(
+            provider="p", files="x", fingerprint=str(n), since=now, until=now, ledger_usd=1, tolerance_percent=1,
+            matches=False, made_by="ada",
+        )  # fmt: skip
+        line = BillLine.objects.create(
+            bill=bill, day=now, provider="p", model="m", billed_usd=3, ledger_usd=1, ledger_tokens=1, calls=1,
+            differs=True, causes=["Batch: <b>so it is</b>."],
+        )  # fmt: skip
+        Adjustment.objects.bulk_create([Adjustment(bill_line=line, cost_usd=Decimal(2), reason="x", actor="ada")])
         Adjustment.objects.bulk_create([Adjustment(call_id=call.id, cost_usd=Decimal(1), reason="x", actor="ada")])
         owner = uuid7()
         Owner.objects.bulk_create([Owner(id=owner, host="h", pid=n)])
