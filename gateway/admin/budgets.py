@@ -13,7 +13,7 @@ from django.utils.html import format_html
 
 from budgets.forecast_words import in_words
 from budgets.models import Budget, Window
-from gateway.admin.base import AuditedAdmin, ReadOnly, ReadOnlyAdmin
+from gateway.admin.base import AuditedAdmin, ReadOnly, ReadOnlyAdmin, moment
 from gateway.admin.fields import NameField
 from gateway.models import Feature, Key, Provider, Route
 from gateway.templatetags.tollhouse import amount, meter, share
