@@ -122,7 +122,9 @@ def _operation(
 
 def refused(refusal: Refusal, entry: Entry) -> GatewayError:
     """The error that tells a caller about a refusal."""
+    if refusal.by == "budget":
+        return BudgetExceeded(refusal.reason, call_id=entry.call_id, resets_at=refusal.resets_at)
     kinds: dict[str, type[GatewayError]] = {
-        "budget": BudgetExceeded, "switch": FeatureDisabled, "price": PolicyRefused, "lost": LedgerUnavailable,
+        "switch": FeatureDisabled, "price": PolicyRefused, "lost": LedgerUnavailable,
     }  # fmt: skip
     return kinds[refusal.by](refusal.reason, call_id=entry.call_id)

@@ -48,6 +48,7 @@ REQUEST_HEADERS = {
 ANSWER_HEADERS = {
     "x-tollhouse-call-id": "The call's row. On every answer to a call that has one, refusals among them.",
     "x-tollhouse-cost-usd": "What the call cost, in US dollars. On plain answers; a stream's cost is in its row.",
+    "x-tollhouse-budget-resets": "With a budget's refusal: when its window ends, as RFC 3339 writes it.",
     "x-should-retry": "`false`: another try cannot help until a person acts. OpenAI's and Anthropic's clients obey it.",
     "retry-after": "After how many seconds another try may pass.",
     "www-authenticate": "`Bearer`, with a 401.",
@@ -73,7 +74,7 @@ FIELDS = {
     "prompts.response_format_json": "`response_format` as JSON text.",
     "prompts.parameters_json": "`parameters` as JSON text.",
     "budgets.metric": "What is counted.",
-    "budgets.period": "How long a window lasts.",
+    "budgets.period": "How long a window lasts; `range` is from `starts_on` to `ends_on`.",
     "prices.provider": "Provider's name in the price book.",
     "prices.model": "Model's name; `*` is every model of the provider that has no price of its own.",
     "prices.effective_from": "From when on it counts; unset: always.",

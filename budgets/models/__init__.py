@@ -1,7 +1,20 @@
 """Budgets, their windows, kill switches and the alerts that they raise."""
 
 from budgets.models.alert import Alert
-from budgets.models.budget import AMOUNT_DIGITS, SCOPE_FIELDS, Budget, Window
+from budgets.models.budget import AMOUNT_DIGITS, IDENTITY, SCOPE_FIELDS, USD, Budget
+from budgets.models.rate import Rate
 from budgets.models.switch import Switch
+from budgets.models.window import BudgetRaise, Window
 
-__all__ = ["AMOUNT_DIGITS", "SCOPE_FIELDS", "Alert", "Budget", "Switch", "Window"]
+__all__ = [
+    "AMOUNT_DIGITS",
+    "IDENTITY",
+    "SCOPE_FIELDS",
+    "USD",
+    "Alert",
+    "Budget",
+    "BudgetRaise",
+    "Rate",
+    "Switch",
+    "Window",
+]
