@@ -1,7 +1,7 @@
 """Budgets: what may be spent, on what, in which time."""
 
-from datetime import date
-from zoneinfo import available_timezones
+from datetime import date, datetime
+from zoneinfo import ZoneInfo, available_timezones
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from budgets.models.fields import NamesField, PercentsField
 from budgets.models.rate import Rate
+from budgets.windows import range_bounds, window_bounds
 
 #: Amounts in windows are money, tokens or calls; a busy month has more than 10^9 tokens, so they are wider than money.
 AMOUNT_DIGITS = 27
@@ -144,6 +145,13 @@ class Budget(models.Model):
         """What the limit is in: `usd`, another currency's code, `tokens` or `calls`."""
         return self.currency if self.metric == self.Metric.USD and self.currency != USD else self.metric
 
+    def window_at(self, at: datetime) -> tuple[datetime, datetime]:
+        """Bounds of the window that holds `at`; those of the fixed dates, whenever that is."""
+        zone = ZoneInfo(self.timezone)
+        if self.starts_on and self.ends_on:
+            return range_bounds(self.starts_on, self.ends_on, zone)
+        return window_bounds(self.period, zone, at)
+
     def clean(self) -> None:
         problems: dict[str, str] = {}
         if self.timezone not in available_timezones():
@@ -186,4 +194,3 @@ class Budget(models.Model):
         Calls in flight are still settled in them.
         """
         Budget.objects.filter(pk=self.pk).update(active=False, deleted_at=Now())
-

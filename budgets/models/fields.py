@@ -23,6 +23,10 @@ class FewField(ArrayField[Any, Any]):
         """What the values are sorted by."""
         return value
 
+    def formfield(self, **kwargs: Any) -> Any:
+        # A default that is made anew for each row does not change between showing a form and reading it.
+        return super().formfield(**{"show_hidden_initial": False, **kwargs})
+
     def to_python(self, value: Any) -> Any:
         return self.normal(super().to_python(value) if isinstance(value, str) and value.startswith("[") else value)
 

@@ -47,6 +47,10 @@ class Window(models.Model):
     class Meta:
         db_table = "tollhouse_window"
         ordering = ["-starts_at"]
+        indexes = [
+            models.Index(fields=["ends_at"], name="tollhouse_window_ends"),
+            models.Index(fields=["budget", "-starts_at"], name="tollhouse_window_latest"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["budget", "value", "calendar", "starts_at"], name="tollhouse_window_of_value_once"
@@ -57,7 +61,7 @@ class Window(models.Model):
         ]
 
     def __str__(self) -> str:
-        of = f" of {self.value_in_words}" if self.budget.each else ""
+        of = f", {self.value_in_words}," if self.budget.each else ""
         return f"{self.budget}{of} from {self.starts_at:%Y-%m-%d %H:%M}"
 
     @property
@@ -97,14 +101,12 @@ class BudgetRaise(models.Model):
         verbose_name = "raise"
         ordering = ["-at"]
         indexes = [
-            models.Index(
-                fields=["budget", "value"], condition=Q(withdrawn_at=None), name="tollhouse_budget_raise_of"
-            )
+            models.Index(fields=["budget", "value"], condition=Q(withdrawn_at=None), name="tollhouse_budget_raise_of")
         ]
         constraints = [models.CheckConstraint(condition=Q(amount__gt=0), name="tollhouse_budget_raise_positive")]
 
     def __str__(self) -> str:
-        of = f" of {in_words(self.budget.each, self.value)}" if self.budget.each else ""
+        of = f", {in_words(self.budget.each, self.value)}" if self.budget.each else ""
         return f"{self.amount.normalize():f} {self.budget.unit} more for {self.budget}{of}"
 
     def clean(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.db.models import Count, Sum
 
-from budgets.models import Budget
+from budgets.models import USD, Budget, Rate
 from gateway.models import Deployment, Feature, Key, Provider, Route, Target
 from gateway.prices.book import PriceBook
 from gateway.providers import KINDS
@@ -56,9 +56,13 @@ def _references() -> Iterator[Fault]:
         what = f"The key {key.name} has the default feature {key.default_feature}, which does not exist."
         yield Fault("W005", what, "Add the feature, or change the key's default.")
     routes = {f"route:{name}" for name in Route.objects.values_list("name", flat=True)}
-    for budget in Budget.objects.filter(active=True).exclude(on_hard="block").exclude(on_hard__in=routes):
+    for budget in Budget.objects.filter(active=True).exclude(on_hard__in=["block", "ask", *routes]):
         what = f"The budget {budget} diverts to {budget.on_hard}, which does not exist."
         yield Fault("W006", what, "Until it does, calls that do not fit are refused.")
+    known = Rate.objects.values("currency")
+    for budget in Budget.objects.filter(active=True).exclude(currency=USD).exclude(currency__in=known):
+        what = f"The budget {budget} is in {budget.currency}, for which there is no rate, so its calls are refused."
+        yield Fault("E014", what, "Add a rate in the admin or as a [[rates]] entry of the catalog.")
 
 
 def _prompts() -> Iterator[Fault]:

@@ -11,7 +11,6 @@ from gateway.ledger.operations import Row
 from gateway.ledger.windows import LockedWindow
 from gateway.models.calls import uuid7_time
 
-
 #: From this share of the limit on, a threshold is critical.
 CRITICAL_PERCENT = 90
 

@@ -37,8 +37,8 @@ STATEMENTS = {
     name: SQL[name]
     for name in (
         "begin", "state", "make_windows", "find_windows", "find_overlapped", "held_windows", "lock_windows", "take_holds",
-        "find_calls", "update_windows", "begin_windows", "insert_holds", "insert_calls", "insert_payloads", "insert_adjustments", "insert_alerts",
-        "commit", "rollback",
+        "find_calls", "update_windows", "begin_windows", "insert_holds", "insert_calls", "insert_payloads",
+        "insert_adjustments", "insert_alerts", "commit", "rollback",
     )
 }  # fmt: skip
 
@@ -218,8 +218,8 @@ class Transaction:
 
     def _lock(self, locked: Rows, took: Rows, now: datetime) -> bool:
         """Notes what was locked and taken. False when a hold counts in a window that is not locked."""
-        for values in locked:
-            self._locked[values[0]] = locked_window(values, self.memory.rules, now)
+        for row in locked:
+            self._locked[row[0]] = locked_window(row, self.memory.rules, now)
         for call_id, *values in took:
             hold = self._taken[call_id] = TakenHold(*values)
             if not self._locked.keys() >= set(hold.windows):

@@ -64,11 +64,12 @@ class Candidate:
     windows: list[int] = field(default_factory=list)
 
 
-def locked_window(values: Iterable[Any], rules: Rules, now: datetime) -> LockedWindow:
+def locked_window(row: tuple[Any, ...], rules: Rules, now: datetime) -> LockedWindow:
     """A row of `lock_windows` with its budget's rule and its limit at this moment."""
-    id, budget_id, value, *rest = values
-    window = LockedWindow(id, value, *rest, rule=rules.by_id.get(budget_id))
-    if rule := window.rule:
+    id, budget_id, value, metric, starts_at, ends_at, rate, spent, held, carried, alerted = row
+    rule = rules.by_id.get(budget_id)
+    window = LockedWindow(id, value, metric, starts_at, ends_at, rate, spent, held, carried, alerted, rule)
+    if rule:
         if rule.is_foreign and window.rate is None:
             window.rate = rules.rate(rule, window.starts_at)
             window.begun = window.rate is not None

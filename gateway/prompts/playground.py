@@ -43,4 +43,4 @@ def budget() -> Budget:
 
 def in_force(row: Budget) -> bool:
     """Whether the budget stops calls that cost too much."""
-    return row.active and row.metric == Budget.Metric.USD and row.on_hard == "block"
+    return row.active and row.metric == Budget.Metric.USD and row.on_hard in ("block", "ask")

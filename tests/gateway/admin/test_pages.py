@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from budgets.models import Alert, Budget, Switch, Window
+from budgets.models import Alert, Budget, BudgetRaise, Rate, Switch, Window
 from gateway.admin.base import AuditedAdmin, PageAdmin
 from gateway.models import Adjustment, AuditEntry, Call, Feature, Hold, Key, Owner, Price, Provider, Route, Target
 from redaction.models import RedactionPolicy
@@ -61,6 +61,8 @@ def rows(count, start=0):
         for day in range(3):
             at = now - timedelta(days=day)
             Window.objects.create(budget=budget, starts_at=at, ends_at=at + timedelta(days=1), spent=1, held=1)
+        BudgetRaise.objects.create(budget=budget, amount=1, reason="x", expires_at=now + timedelta(days=1), by="ada")
+        Rate.objects.create(currency="EUR", per_usd=1, effective_from=now.date(), source=f"x {n}")
         Switch.objects.create(scope="model", value=f"m{n}", reason="x")
         Alert.objects.create(kind="k", severity="info", dedup_key=str(n), summary="x")
         AuditEntry.objects.create(actor="ada", action="x.y", subject=f"x {n}")
