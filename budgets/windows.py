@@ -51,7 +51,7 @@ def _hour(zone: ZoneInfo, at: datetime) -> tuple[datetime, datetime]:
     # Few zones change their clocks by less than an hour or off the hour; there the window ends at the change.
     offset = local.utcoffset()
     if start.astimezone(zone).utcoffset() != offset:
-        start = _change(zone, start, at.astimezone(UTC))
+        start = _change(zone, start, at.astimezone(UTC) + timedelta(microseconds=1))
     if (end - timedelta(microseconds=1)).astimezone(zone).utcoffset() != offset:
         end = _change(zone, at.astimezone(UTC), end)
     return start, end

@@ -223,13 +223,14 @@ def commands_page() -> str:
 
 def catalog_page() -> str:
     """Sections of a catalog file, with the fields, types and defaults of each."""
-    from budgets.models import Budget
+    from budgets.models import Budget, Rate
     from gateway.configuration.schema import PRICE_FIELDS, SECTIONS
     from gateway.models import Feature, Provider, Route
     from redaction.models import RedactionPolicy
 
     models: dict[str, Any] = {
         "policies": RedactionPolicy, "providers": Provider, "routes": Route, "features": Feature, "budgets": Budget,
+        "rates": Rate,
     }  # fmt: skip
     titles = {"features": '[features."SLUG"]', "prompts": '[prompts."SLUG"]'}
     used: set[str] = set()

@@ -155,7 +155,7 @@ class Migration(migrations.Migration):
         ),
         # A number becomes a list of one; a type with a using clause is more than Django writes.
         migrations.SeparateDatabaseAndState(
-            state_operations=[migrations.AlterField(model_name='budget', name='soft_percent', field=budgets.models.fields.PercentsField(base_field=models.PositiveSmallIntegerField(), blank=True, default=budgets.models.fields._seventy, help_text='An alert is raised when this share of the limit is spent; one or several.'))],
+            state_operations=[migrations.AlterField(model_name='budget', name='soft_percent', field=budgets.models.fields.PercentsField(base_field=models.PositiveSmallIntegerField(), blank=True, default=budgets.models.fields._seventy, help_text='An alert is raised when this share of the limit is spent: one or several; 70 unless it is said.'))],
             database_operations=[
                 migrations.RunSQL(
                     'ALTER TABLE tollhouse_budget DROP CONSTRAINT tollhouse_budget_soft_percent_check, '

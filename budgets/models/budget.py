@@ -78,7 +78,9 @@ class Budget(models.Model):
         validators=[MinValueValidator(0)],
         help_text="In money, tokens or calls, as the metric says. A call that does not fit is refused.",
     )
-    soft_percent = PercentsField(help_text="An alert is raised when this share of the limit is spent; one or several.")
+    soft_percent = PercentsField(
+        help_text="An alert is raised when this share of the limit is spent: one or several; 70 unless it is said."
+    )
     on_hard = models.CharField(
         max_length=110,
         default="block",

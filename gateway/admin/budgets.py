@@ -1,5 +1,6 @@
 """Budgets with their windows, kill switches, alerts. They stand here, as their changes are audited by the gate."""
 
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 
@@ -124,7 +125,8 @@ class BudgetForm(forms.ModelForm[Budget]):
             choices.append((self.instance.on_hard, f"{self.instance.on_hard} (not configured)"))
         self.fields["on_hard"].choices = choices  # type: ignore[attr-defined]
         if self.instance.limit is not None:
-            self.initial["limit"] = f"{self.instance.limit.normalize():f}"
+            # A number, as a text would count as changed whenever the form is saved.
+            self.initial["limit"] = Decimal(f"{self.instance.limit.normalize():f}")
 
     def clean_currency(self) -> str:
         return self.cleaned_data["currency"] or USD

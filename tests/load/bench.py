@@ -1,6 +1,6 @@
 """`make bench`: the gate beside the direct upstream and the floor, all in one run, in turn; and what a call costs.
 
-    python -m tests.load.bench [--rounds 3] [--seconds 5] [--only http complete growth memory ledger]
+    python -m tests.load.bench [--rounds 3] [--seconds 5] [--only http complete growth memory ledger budgets]
 
 Needs `wrk`, and the harness (upstream.py, passthrough.py, chat.lua) in ../shared/bench or where TOLLHOUSE_BENCH says.
 Everything runs on loopback, from port TOLLHOUSE_BENCH_PORT (9100) on. Prints Markdown tables of medians, ratios to the floor, and
@@ -21,6 +21,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from statistics import median
@@ -35,9 +36,11 @@ os.environ["TOLLHOUSE_ALLOW_PRIVATE_UPSTREAMS"] = "true"
 os.environ["DJANGO_SETTINGS_MODULE"] = "deploy.settings"
 UPSTREAM = int(os.environ.get("TOLLHOUSE_BENCH_PORT", "9100"))
 FLOOR, GATE, TWO = UPSTREAM + 103, UPSTREAM + 200, UPSTREAM + 201
-PARTS = ("http", "complete", "growth", "memory", "ledger")
+PARTS = ("http", "complete", "growth", "memory", "ledger", "budgets")
 #: How many features, keys and budgets of others `growth` adds, and how many rows.
 OTHERS, ROWS = 500, 300_000
+#: How many tenants, and how many budgets of other scopes, `budgets` compares with few.
+TENANTS, OTHER_BUDGETS = 10_000, 1000
 #: Name, concurrency, stream, feature of the gate.
 CASES = [
     ("plain, 1 at a time", 1, False, "plain"),
@@ -281,8 +284,8 @@ def memory() -> None:
             print(f"An idle server {what}: {memory_mb(server)}.", flush=True)
 
 
-async def ledger(concurrency: int, seconds: float) -> float:
-    """Calls a second of the ledger alone: hold, settle and row, synchronous commit, one hot budget."""
+async def ledger(concurrency: int, seconds: float, *, tenants: int = 1) -> float:
+    """Calls a second of the ledger alone: hold, settle and row, synchronous commit; of so many tenants in turn."""
     from gateway.ledger import Grant
     from tests.gateway.ledger.calls import a_writer, hold_of, settle_of
 
@@ -291,15 +294,53 @@ async def ledger(concurrency: int, seconds: float) -> float:
     async def calls(writer):  # type: ignore[no-untyped-def]
         nonlocal done
         while time.perf_counter() < ends_at:
-            hold = hold_of(Decimal("0.001"))
+            hold = hold_of(Decimal("0.001"), tenant=f"tenant-{done % tenants}")
+            done += 1
             grant = await writer.hold(hold)
             assert isinstance(grant, Grant)
             await writer.settle(settle_of(hold, grant, "0.0005"))
-            done += 1
 
     async with a_writer() as writer:
         await asyncio.gather(*(calls(writer) for _ in range(concurrency)))
     return done / seconds
+
+
+def budgets(rounds: int) -> None:
+    """The ledger's throughput under several kinds of budgets, in turn within each round, as shares of that under one."""
+    from django.db import connection
+
+    from budgets.models import Budget, Window
+
+    most = {"limit": 10**9, "feature": "f", "period": "month"}
+    five = [{}, {"feature": ""}, {"metric": "tokens", "limit": 10**17}, {"metric": "calls"}, {"period": "day"}]
+    others = [{"feature": f"other.{number}"} for number in range(OTHER_BUDGETS)]
+    cases: dict[str, tuple[list[dict[str, object]], int]] = {
+        "one budget": ([{}], 1),
+        "five budgets on each call": (five, 1),
+        f"one, beside {OTHER_BUDGETS:,} of other scopes": ([{}, *others], 1),
+        "one of each tenant, 10 tenants": ([{"each": ["tenant"]}], 10),
+        f"one of each tenant, {TENANTS:,} tenants": ([{"each": ["tenant"]}], TENANTS),
+    }
+
+    def set_up(given: list[dict[str, object]], tenants: int) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("TRUNCATE tollhouse_budget, tollhouse_window, tollhouse_hold, tollhouse_budget_raise")
+        made = Budget.objects.bulk_create([Budget(**{**most, **values}) for values in given])
+        start, end = made[0].window_at(datetime.now(UTC))
+        names = [f"tenant-{number}" for number in range(tenants)] if made[0].each else []
+        Window.objects.bulk_create([Window(budget=made[0], value=n, starts_at=start, ends_at=end) for n in names])
+        connection.close()
+
+    for concurrency in (1, 32):
+        rates: dict[str, list[float]] = {name: [] for name in cases}
+        for _ in range(rounds):
+            for name, (given, tenants) in cases.items():
+                set_up(given, tenants)
+                rates[name].append(uvloop.run(ledger(concurrency, 2.0, tenants=tenants)))
+        print(f"\n| ledger alone, {concurrency} concurrent | calls a second | to one budget |\n| --- | --- | --- |")
+        base = median(rates["one budget"])
+        for name, found in rates.items():
+            print(f"| {name} | {median(found):.0f} | {median(found) / base:.2f} |", flush=True)
 
 
 def prepare() -> str:
@@ -347,6 +388,9 @@ def main() -> None:
         growth(options.rounds, options.seconds, key)
     if "memory" in options.only:
         memory()
+    if "budgets" in options.only:
+        budgets(options.rounds)
+        prepare()
     if "ledger" in options.only:
         for concurrency in (1, 32, 256):
             rates = [uvloop.run(ledger(concurrency, 2.0)) for _ in range(options.rounds)]
