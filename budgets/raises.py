@@ -7,7 +7,7 @@ from decimal import Decimal
 from django.db import transaction
 from django.db.models.functions import Now
 
-from budgets.models import Budget, BudgetRaise
+from budgets.models import Alert, Budget, BudgetRaise
 
 
 class RaisedSince(Exception):
@@ -26,7 +26,8 @@ def give(
     """A raise of the budget's `value` (empty for one that is not divided), in what its limit is in.
 
     With `after` it is given only if the value had no raise since the one of that id: one click is one raise, however often it
-    is sent. Raises RaisedSince, or ValidationError when the values cannot be.
+    is sent. An open alert that the value was used up is over with it. Raises RaisedSince, or ValidationError when the
+    values cannot be.
     """
     with transaction.atomic():
         budget = Budget.objects.select_for_update(no_key=True).get(pk=budget.pk)
@@ -35,6 +36,8 @@ def give(
         row = BudgetRaise(budget=budget, value=value, amount=amount, reason=reason, expires_at=expires_at, by=by)
         row.full_clean()
         row.save()
+        told = Alert.objects.filter(kind="budget_exhausted", detail__budget=budget.pk, detail__value=value)
+        told.filter(resolved_at=None).update(resolved_at=Now(), resolution=f"Raised by {by}: {reason}"[:500])
     return row
 
 

@@ -111,16 +111,16 @@ class RateRule(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A window that a call counts in, whether there is a row of it or not: of a budget, one of its values, and a start."""
+    """A window that a call counts in, whether there is a row of it or not: of a budget, one of its values, and a start.
+
+    `key` is what is different in all of them under the same rules.
+    """
 
     rule: BudgetRule
     value: str
     starts_at: datetime
     ends_at: datetime
-
-    @property
-    def key(self) -> tuple[int, str, datetime]:
-        return self.rule.id, self.value, self.starts_at
+    key: tuple[int, str, datetime]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,8 +155,8 @@ class Rules:
             for rule in rules:
                 index.setdefault(tuple(rule.scope[i] for i in fields), []).append(rule)
         self._switches: Mapping[tuple[str, str], SwitchRule] = {(s.scope, s.value): s for s in switches}
-        # Bounds are the same for all values of a budget, so what is kept does not grow with them.
-        self._windows: dict[int, tuple[datetime, datetime]] = {}
+        # Bounds are the same for all values of a budget, so what is kept does not grow with them: that of the empty value.
+        self._places: dict[int, Place] = {}
         self.by_id = {rule.id: rule for index in self._budgets.values() for rules in index.values() for rule in rules}
         ranges = {rule.id: _range(rule) for rule in self.by_id.values() if rule.starts_on}
         self._ranges = ranges
@@ -178,7 +178,7 @@ class Rules:
     def places(self, scope: Scope, at: datetime) -> list[Place]:
         """Every window that a call of this scope counts in at this moment."""
         return [
-            Place(rule, rule.value(scope) if rule.each else "", *self.window(rule, at))
+            self._place(rule, at) if not rule.each else self._place_of(rule.value(scope), rule, at)
             for rule in self.budgets_for(scope)
             if rule.starts_on is None or self._applies(rule, at)
         ]
@@ -223,13 +223,19 @@ class Rules:
         return None
 
     def window(self, rule: BudgetRule, now: datetime) -> tuple[datetime, datetime]:
-        """Bounds of the budget's window at `now`, by `budgets.windows`."""
-        if rule.starts_on:
-            return self._ranges[rule.id]
-        bounds = self._windows.get(rule.id)
-        if bounds is None or not bounds[0] <= now < bounds[1]:
-            bounds = self._windows[rule.id] = window_bounds(rule.period, rule.zone, now)
-        return bounds
+        """Bounds of the budget's window at `now`, by `budgets.windows`; those of its days, whenever that is."""
+        return self._ranges[rule.id] if rule.starts_on else window_bounds(rule.period, rule.zone, now)
+
+    def _place(self, rule: BudgetRule, at: datetime) -> Place:
+        place = self._places.get(rule.id)
+        if place is None or not place.starts_at <= at < place.ends_at:
+            starts_at, ends_at = self.window(rule, at)
+            place = self._places[rule.id] = Place(rule, "", starts_at, ends_at, (rule.id, "", starts_at))
+        return place
+
+    def _place_of(self, value: str, rule: BudgetRule, at: datetime) -> Place:
+        _, _, starts_at, ends_at, _ = self._place(rule, at)
+        return Place(rule, value, starts_at, ends_at, (rule.id, value, starts_at))
 
 
 def _fields(rule: BudgetRule) -> tuple[int, ...]:

@@ -32,3 +32,13 @@ END $$;
 CREATE TRIGGER tollhouse_budget_stays BEFORE UPDATE ON tollhouse_budget FOR EACH ROW
     WHEN (ROW(OLD.metric, OLD.currency, OLD.each) IS DISTINCT FROM ROW(NEW.metric, NEW.currency, NEW.each))
     EXECUTE FUNCTION tollhouse_budget_stays_v1();
+
+-- What was told of a budget is over when it is paused or deleted, or when its open windows end early.
+CREATE FUNCTION tollhouse_budget_alerts_v1() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE tollhouse_alert SET ends_at = now()
+    WHERE dedup_key LIKE 'budget:' || NEW.id || ':%' AND resolved_at IS NULL AND ends_at > now();
+    RETURN NULL;
+END $$;
+CREATE TRIGGER tollhouse_budget_alerts AFTER UPDATE ON tollhouse_budget FOR EACH ROW
+    WHEN (OLD.calendar <> NEW.calendar OR (OLD.active AND NOT NEW.active)) EXECUTE FUNCTION tollhouse_budget_alerts_v1();

@@ -56,6 +56,19 @@ def test_a_raise_takes_one_click_and_a_reason_and_is_audited(staff, budget, wind
     assert "$12" in client.get(page(budget, window)).content.decode()
 
 
+def test_a_raise_ends_the_alert_that_asked_for_it_and_no_other(staff, budget, window):
+    for number, detail in enumerate(
+        ({"budget": budget.pk, "value": ""}, {"budget": budget.pk, "value": "x"}, {"budget": 0, "value": ""})
+    ):
+        Alert.objects.create(
+            kind="budget_exhausted", severity="critical", dedup_key=f"x{number}", summary="x", detail=detail
+        )
+    client = staff("raise_budget")
+    client.post(page(budget), filled(client, page(budget)))
+    [ended] = Alert.objects.exclude(resolved_at=None)
+    assert ended.dedup_key == "x0" and ended.resolution.endswith(": a launch")
+
+
 def test_the_same_click_twice_raises_once(staff, budget, window):
     client = staff("raise_budget")
     form = filled(client, page(budget, window))

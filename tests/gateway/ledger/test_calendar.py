@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
-from budgets.models import Budget, Rate, Window
+from budgets.models import Alert, Budget, Rate, Window
 from budgets.rules import Rules
 from gateway.ledger import Grant, Refusal
 from gateway.ledger.database import connection_parameters
@@ -44,6 +44,16 @@ async def test_the_next_window_begins_with_what_the_open_one_had_spent_and_held(
     assert (old.spent, old.held, old.carried) == (Decimal("0.6"), 0, 0)
     assert (new.spent, new.held, new.carried) == (1, 0, Decimal("0.8"))
     assert old.ends_at <= timezone.now() < new.ends_at and old.calendar < new.calendar
+
+
+@pytest.mark.parametrize("values", [{"period": "day"}, {"active": False}])
+async def test_what_was_told_of_a_window_ends_with_it(values):
+    budget, other = await a_budget(period="month"), await a_budget(period="month", feature="")
+    async with a_writer() as ledger:
+        await spend(ledger, "0.8")
+    await change(budget, **values)
+    over = {a.detail["budget"]: a.ends_at <= timezone.now() for a in await rows(Alert.objects.all())}
+    assert over == {budget.pk: True, other.pk: False}
 
 
 async def test_going_to_and_fro_counts_everything_and_nothing_twice():
