@@ -1,10 +1,13 @@
 """The admin's first page: what is live now, from cheap queries."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import AnonymousUser, PermissionsMixin
+from django.db.models import F, Value
+from django.db.models.functions import Coalesce, NullIf
 from django.utils import timezone
 
 from budgets.forecast_words import in_words
@@ -67,16 +70,17 @@ def _windows() -> list[LiveWindow]:
     open_now = Window.objects.filter(starts_at__lte=now, ends_at__gt=now, budget__active=True).select_related(
         "budget", "forecast"
     )
-    live = [
+    limit = NullIf(F("budget__limit") + F("raised"), Value(Decimal(0)))
+    full = Coalesce((F("spent") + F("held")) * Coalesce(F("rate"), Value(Decimal(1))) / limit, Value(Decimal(1)))
+    return [
         LiveWindow(
             window=window,
-            spent_share=share(window.spent, window.budget.limit),
-            held_share=share(window.held, window.budget.limit),
+            spent_share=share(window.spent, window.limit),
+            held_share=share(window.held, window.limit),
             forecast=_forecast(window),
         )
-        for window in open_now[:200]
+        for window in open_now.with_limit().order_by(full.desc(), "pk")[:8]
     ]
-    return sorted(live, key=lambda item: -item.spent_share - item.held_share)[:8]
 
 
 def _forecast(window: Window) -> str:

@@ -19,6 +19,7 @@ Every error carries the `call_id` of its row (None where no row was written) and
 can act on. No module but `gateway.http` knows a status code of ours.
 """
 
+from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
@@ -72,10 +73,19 @@ class Unauthenticated(AccessDenied):
 
 
 class BudgetExceeded(GatewayError):
-    """The most this call can cost does not fit a budget's window; wait for the next one or raise the limit."""
+    """The most this call can cost does not fit a budget's window; wait for the next one or raise the limit.
+
+    `resets_at` is when the window ends; None where nobody knows.
+    """
 
     outcome = "refused_budget"
     code = "budget_exceeded"
+
+    def __init__(
+        self, message: str, *, call_id: UUID | None = None, param: str | None = None, resets_at: datetime | None = None
+    ) -> None:
+        super().__init__(message, call_id=call_id, param=param)
+        self.resets_at = resets_at
 
 
 class FeatureDisabled(GatewayError):

@@ -125,7 +125,9 @@ def refused(refusal: Refusal, entry: Entry) -> GatewayError:
     """The error that tells a caller about a refusal."""
     if refusal.by == "switch":
         return FeatureDisabled(refusal.reason, retry_after_s=refusal.retry_after_s, call_id=entry.call_id)
+    if refusal.by == "budget":
+        return BudgetExceeded(refusal.reason, call_id=entry.call_id, resets_at=refusal.resets_at)
     kinds: dict[str, type[GatewayError]] = {
-        "budget": BudgetExceeded, "price": PolicyRefused, "lost": LedgerUnavailable, "ledger": LedgerUnavailable,
+        "price": PolicyRefused, "lost": LedgerUnavailable, "ledger": LedgerUnavailable,
     }  # fmt: skip
     return kinds[refusal.by](refusal.reason, call_id=entry.call_id)

@@ -50,6 +50,7 @@ REQUEST_HEADERS = {
 ANSWER_HEADERS = {
     "x-tollhouse-call-id": "The call's row. On every answer to a call that has one, refusals among them.",
     "x-tollhouse-cost-usd": "What the call cost, in US dollars. On plain answers; a stream's cost is in its row.",
+    "x-tollhouse-budget-resets": "With a budget's refusal: when its window ends, as RFC 3339 writes it.",
     "x-should-retry": "`false`: another try cannot help until a person acts. OpenAI's and Anthropic's clients obey it.",
     "retry-after": "After how many seconds another try may pass.",
     "www-authenticate": "`Bearer`, with a 401.",
@@ -75,7 +76,7 @@ FIELDS = {
     "prompts.response_format_json": "`response_format` as JSON text.",
     "prompts.parameters_json": "`parameters` as JSON text.",
     "budgets.metric": "What is counted.",
-    "budgets.period": "How long a window lasts.",
+    "budgets.period": "How long a window lasts; `range` is from `starts_on` to `ends_on`.",
     "switch_rules.feature": "Feature that it watches, or a pattern, e.g. `support.*`; none of the three: everything.",
     "switch_rules.model": "Model, or a pattern.",
     "switch_rules.provider": "Provider, or a pattern.",
@@ -247,14 +248,14 @@ def commands_page() -> str:
 
 def catalog_page() -> str:
     """Sections of a catalog file, with the fields, types and defaults of each."""
-    from budgets.models import AlertRoute, Budget, Channel, SwitchTrigger
+    from budgets.models import AlertRoute, Budget, Channel, Rate, SwitchTrigger
     from gateway.configuration.schema import PRICE_FIELDS, SECTIONS
     from gateway.models import Feature, Provider, Route
     from redaction.models import RedactionPolicy
 
     models: dict[str, Any] = {
         "policies": RedactionPolicy, "providers": Provider, "routes": Route, "features": Feature, "budgets": Budget,
-        "switch_rules": SwitchTrigger, "channels": Channel, "alert_routes": AlertRoute,
+        "rates": Rate, "switch_rules": SwitchTrigger, "channels": Channel, "alert_routes": AlertRoute,
     }  # fmt: skip
     titles = {"features": '[features."SLUG"]', "prompts": '[prompts."SLUG"]'}
     used: set[str] = set()

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tollhouse_budgets', '0002_alert_lifecycle'),
+        ('tollhouse_budgets', '0012_window_indexes'),
     ]
 
     operations = [

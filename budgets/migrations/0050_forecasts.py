@@ -19,7 +19,6 @@ class Migration(migrations.Migration):
                 null=True,
             ),
         ),
-        migrations.AddIndex("window", models.Index(fields=["ends_at"], name="tollhouse_window_ends")),
         migrations.CreateModel(
             name="WindowSample",
             fields=[

@@ -2,7 +2,8 @@
 
 from django.db import models
 
-from budgets.models.budget import AMOUNT_DIGITS, Window
+from budgets.models.budget import AMOUNT_DIGITS
+from budgets.models.window import Window
 
 
 class WindowSample(models.Model):

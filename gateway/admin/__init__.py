@@ -14,11 +14,12 @@ from gateway.admin import (
     policies,
     prices,
     prompts,
+    raises,
     switches,
     triggers,
 )
 
 __all__ = [
     "alerts", "audit", "bills", "budgets", "calls", "catalog", "channels", "deployments", "keys",
-    "ledger", "policies", "prices", "prompts", "switches", "triggers",
+    "ledger", "policies", "prices", "prompts", "raises", "switches", "triggers",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from django.utils.http import urlencode
 from budgets.dispatch import acknowledge
 from budgets.models import Alert, AlertRoute, Delivery
 from gateway.admin.base import EVERYWHERE, ReadOnly, ReadOnlyAdmin, Tool, audit, moment
+from gateway.admin.raises import may_raise
 from gateway.admin.switches import link_of_alert
 
 TONES = {
@@ -100,6 +101,9 @@ class AlertAdmin(ReadOnlyAdmin[Alert]):
             found.append(
                 Tool(label="Its calls", url=f"{reverse('admin:tollhouse_gateway_call_changelist')}?{urlencode(scope)}")
             )
+        page = obj.detail.get("link") if obj.kind in ("budget_threshold", "budget_exhausted") else None
+        if page and may_raise(request):
+            found.append(Tool(label="Raise the budget", url=page))
         return [*found, *link_of_alert(request, obj)]
 
     @admin.display(description="Severity", ordering="severity")

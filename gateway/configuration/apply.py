@@ -6,11 +6,11 @@ from typing import Any
 from django.db import transaction
 
 from gateway.configuration import alerts, prompts
+from gateway.configuration.budgets import apply_budget, apply_rate
 from gateway.configuration.document import Document, Place
 from gateway.configuration.rows import (
     Change,
     Rows,
-    apply_budget,
     apply_feature,
     apply_policy,
     apply_price,
@@ -27,6 +27,7 @@ APPLY: dict[str, Callable[[Rows, Place, dict[str, Any]], None]] = {
     "routes": apply_route,
     "features": apply_feature,
     "prompts": prompts.apply_prompt,
+    "rates": apply_rate,
     "budgets": apply_budget,
     "switch_rules": apply_switch_rule,
     "prices": apply_price,

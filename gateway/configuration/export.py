@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 import tomli_w
 from django.db.models import Count
 
-from budgets.models import SCOPE_FIELDS, Budget
+from budgets.models import IDENTITY, Budget
 from gateway import secrets
 from gateway.configuration import alerts
+from gateway.configuration.budgets import export_budget, export_rates, number
 from gateway.configuration.rows import overrides
 from gateway.configuration.schema import PRICE_FIELDS
 from gateway.configuration.switch_rules import export_switch_rules
@@ -20,7 +21,7 @@ from redaction.models import RedactionPolicy
 
 
 def export(*, with_secrets: bool) -> str:
-    """All policies, providers, routes, features, live prompts, budgets, switch rules and price overrides as TOML.
+    """All policies, providers, routes, features, live prompts, rates, budgets, switch rules and price overrides as TOML.
 
     Stored provider keys are in it only `with_secrets`. Comments name what was left out: those keys, the smaller shares of
     split deployments, and prices with tiers or variants, which a file cannot say.
@@ -32,7 +33,8 @@ def export(*, with_secrets: bool) -> str:
         "routes": {r.name: _route(r) for r in Route.objects.prefetch_related("targets__provider")},
         "features": {f.slug: _feature(f) for f in Feature.objects.select_related("route", "policy")},
         "prompts": _prompts(),
-        "budgets": [_budget(b) for b in Budget.objects.order_by(*SCOPE_FIELDS, "metric", "period", "timezone")],
+        "rates": export_rates(),
+        "budgets": [export_budget(b) for b in Budget.objects.order_by(*IDENTITY)],
         "switch_rules": export_switch_rules(),
         "prices": [_price(p) for p in prices if _flat(p)],
         "channels": alerts.channels(),
@@ -97,7 +99,7 @@ def _feature(row: Feature) -> dict[str, Any]:
         max_output_tokens=row.max_output_tokens, unpriced=row.unpriced, phase=row.phase,
         rollout_tenants=row.rollout_tenants, rollout_cohorts=row.rollout_cohorts, rollout_percent=row.rollout_percent,
         disclosure=row.disclosure, cache_ttl_s=row.cache_ttl_s, on_ledger_away=row.on_ledger_away,
-        **({} if row.spool_limit_usd is None else {"spool_limit_usd": _number(row.spool_limit_usd)}),
+        **({} if row.spool_limit_usd is None else {"spool_limit_usd": number(row.spool_limit_usd)}),
         on_disconnect=row.on_disconnect,
     )  # fmt: skip
 
@@ -123,19 +125,6 @@ def _split() -> list[str]:
     return list(counted.order_by("prompt__feature__slug").values_list("prompt__feature__slug", flat=True))
 
 
-def _budget(row: Budget) -> dict[str, Any]:
-    return {
-        **{name: getattr(row, name) for name in SCOPE_FIELDS if getattr(row, name)},
-        "metric": row.metric,
-        "period": row.period,
-        "timezone": row.timezone,
-        "limit": _number(row.limit),
-        "soft_percent": row.soft_percent,
-        "on_hard": row.on_hard,
-        "active": row.active,
-    }
-
-
 def _overrides() -> list[Price]:
     """The override in force for each model and date."""
     newest = {(p.provider, p.model, p.effective_from): p for p in overrides().order_by("id")}
@@ -152,9 +141,5 @@ def _tiered(rows: list[Price]) -> list[str]:
 
 def _price(row: Price) -> dict[str, Any]:
     since = {"effective_from": row.effective_from} if row.effective_from else {}
-    rates = {name: _number(Decimal(row.rates[part])) for name, part in PRICE_FIELDS.items() if part in row.rates}
+    rates = {name: number(Decimal(row.rates[part])) for name, part in PRICE_FIELDS.items() if part in row.rates}
     return {**_filled(provider=row.provider, model=row.model, source_url=row.source_url), **since, **rates}
-
-
-def _number(value: Decimal) -> int | Decimal:
-    return int(value) if value == value.to_integral_value() else value.normalize()

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from django.db.models import Count, Sum
 
-from budgets.models import AlertRoute, Budget, Channel
+from budgets.models import USD, AlertRoute, Budget, Channel, Rate
 from gateway.conf import settings
 from gateway.models import Deployment, Feature, Key, Provider, Route, Target
 from gateway.prices.book import PriceBook
@@ -61,9 +61,13 @@ def _references() -> Iterator[Fault]:
         what = f"The key {key.name} has the default feature {key.default_feature}, which does not exist."
         yield Fault("W005", what, "Add the feature, or change the key's default.")
     routes = {f"route:{name}" for name in Route.objects.values_list("name", flat=True)}
-    for budget in Budget.objects.filter(active=True).exclude(on_hard="block").exclude(on_hard__in=routes):
+    for budget in Budget.objects.filter(active=True).exclude(on_hard__in=["block", "ask", *routes]):
         what = f"The budget {budget} diverts to {budget.on_hard}, which does not exist."
         yield Fault("W006", what, "Until it does, calls that do not fit are refused.")
+    known = Rate.objects.values("currency")
+    for budget in Budget.objects.filter(active=True).exclude(currency=USD).exclude(currency__in=known):
+        what = f"The budget {budget} is in {budget.currency}, for which there is no rate, so its calls are refused."
+        yield Fault("E014", what, "Add a rate in the admin or as a [[rates]] entry of the catalog.")
 
 
 def _prompts() -> Iterator[Fault]:
@@ -131,8 +135,8 @@ def _spool() -> Iterator[Fault]:
     if not directory:
         what = f"Calls of {named} are to be spooled while the database is away, and there is no SPOOL_DIR."
         yield Fault(
-            "E014", what, "Set TOLLHOUSE_SPOOL_DIR to a directory on a local disk; until then they are refused."
+            "E015", what, "Set TOLLHOUSE_SPOOL_DIR to a directory on a local disk; until then they are refused."
         )
     elif Path(directory).exists() and not os.access(directory, os.W_OK | os.X_OK):
         what = f"Calls of {named} are to be spooled, and SPOOL_DIR cannot be written."
-        yield Fault("E014", what, f"Let this user write to {directory}; until then such calls are refused.")
+        yield Fault("E015", what, f"Let this user write to {directory}; until then such calls are refused.")

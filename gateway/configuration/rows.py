@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models
 
-from budgets.models import SCOPE_FIELDS, Budget
 from gateway import secrets
 from gateway.conf import settings
 from gateway.configuration.document import Document, Place
@@ -200,28 +199,6 @@ def apply_feature(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
     if values.get("route", row.route_id) is None or values.get("policy", row.policy_id) is None:
         return
     rows.save(place, row, values, f"feature {slug}")
-
-
-def apply_budget(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
-    identity = {name: entry.get(name, "") for name in SCOPE_FIELDS}
-    identity |= {
-        "metric": entry.get("metric", "usd"),
-        "period": entry.get("period", "day"),
-        "timezone": entry.get("timezone", "UTC"),
-    }
-    row = Budget.objects.filter(**identity).first() or Budget(**identity)
-    if row._state.adding and missing(rows.document, place, entry, SECTIONS["budgets"]):
-        return
-    values = {k: v for k, v in entry.items() if k not in identity}
-    if "limit" in values:
-        values["limit"] = Decimal(values["limit"])
-    route = values.get("on_hard", "block").removeprefix("route:")
-    if (
-        route != values.get("on_hard", "block")
-        and rows.find((*place, "on_hard"), Route, "name", route, "routes") is None
-    ):
-        return
-    rows.save(place, row, values, f"budget {row}")
 
 
 def apply_price(rows: Rows, place: Place, entry: dict[str, Any]) -> None:

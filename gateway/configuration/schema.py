@@ -10,7 +10,8 @@ from gateway.configuration.document import Document, Place
 #: Larger than any amount that the database can hold, smaller than what a float cannot.
 MOST = 10**30
 TEXT, WHOLE, NUMBER, FLAG, TEXTS = "a text", "a whole number", "a number", "true or false", "a list of texts"
-OBJECT, OBJECTS, MOMENT = "a table", "a list of tables", "a date or time"
+OBJECT, OBJECTS, MOMENT, DATE = "a table", "a list of tables", "a date or time", "a date"
+TEXT_OR_TEXTS, WHOLE_OR_WHOLES = "a text or a list of texts", "a whole number or a list of them"
 CLOCK = "a time of day such as 22:00:00"
 
 
@@ -85,13 +86,21 @@ SECTIONS = {
         },
         ("messages",),
     ),
+    "rates": Section(
+        {"currency": TEXT, "per_usd": NUMBER, "effective_from": DATE, "source": TEXT},
+        ("currency", "per_usd", "effective_from", "source"),
+        listed=True,
+    ),
     "budgets": Section(
         {
             **dict.fromkeys(("feature", "tenant", "key", "user", "cohort", "model", "provider"), TEXT),
-            **dict.fromkeys(("metric", "period", "timezone", "on_hard"), TEXT),
+            "each": TEXT_OR_TEXTS,
+            **dict.fromkeys(("metric", "currency", "period", "timezone", "on_hard"), TEXT),
+            **dict.fromkeys(("starts_on", "ends_on"), DATE),
             "limit": NUMBER,
-            "soft_percent": WHOLE,
+            "soft_percent": WHOLE_OR_WHOLES,
             "active": FLAG,
+            "paused_reason": TEXT,
         },
         ("limit",),
         listed=True,
@@ -206,6 +215,12 @@ def _fits(value: Any, kind: str) -> bool:
             return isinstance(value, date | datetime)
         case "a time of day such as 22:00:00":
             return isinstance(value, time)
+        case "a date":
+            return isinstance(value, date) and not isinstance(value, datetime)
+        case "a text or a list of texts":
+            return _fits(value, TEXT) or _fits(value, TEXTS)
+        case "a whole number or a list of them":
+            return all(_fits(item, WHOLE) for item in (value if isinstance(value, list) else [value]))
     return False
 
 

@@ -1,6 +1,7 @@
 """Errors as OpenAI error bodies: the one table from what happened to status, type and headers."""
 
 import logging
+from datetime import UTC, datetime
 
 import orjson
 
@@ -48,7 +49,15 @@ def describe(error: GatewayError) -> tuple[int, dict[str, Json]]:
         status = error.status
         if isinstance(error.body, dict):
             return status, error.body
-    return status, {"error": {"message": error.message, "type": kind, "code": error.code, "param": error.param}}
+    told: dict[str, Json] = {"message": error.message, "type": kind, "code": error.code, "param": error.param}
+    if isinstance(error, BudgetExceeded) and error.resets_at:
+        told["resets_at"] = moment(error.resets_at)
+    return status, {"error": told}
+
+
+def moment(at: datetime) -> str:
+    """A time as RFC 3339 writes it, in UTC and whole seconds."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 class OpenAIErrors:
@@ -86,6 +95,8 @@ async def answer_error(request: Request, error: Exception) -> None:
         headers.append((b"x-tollhouse-call-id", str(error.call_id).encode()))
     if isinstance(error, NO_RETRY):
         headers.append((b"x-should-retry", b"false"))
+    if isinstance(error, BudgetExceeded) and error.resets_at:
+        headers.append((b"x-tollhouse-budget-resets", moment(error.resets_at).encode()))
     retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % max(1, round(retry_after_s))))

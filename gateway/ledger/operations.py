@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 from uuid import UUID
@@ -59,13 +60,16 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A hold that was not admitted, and why. `budget` is the one that it did not fit, `retry_after_s` when that is over
-    by itself, where that is known.
+    """A hold that was not admitted, and why. `retry_after_s` is when that is over by itself, where that is known.
+
+    `budget` is the one that it did not fit, `window` the id of the window of it, which ends at `resets_at`.
     """
 
     by: Literal["budget", "switch", "price", "lost", "ledger"]
     reason: str
     budget: BudgetRule | None = None
+    window: int | None = None
+    resets_at: datetime | None = None
     retry_after_s: float | None = None
 
 

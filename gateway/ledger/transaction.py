@@ -11,11 +11,20 @@ from uuid import UUID
 import orjson
 import psycopg
 
-from budgets.rules import BudgetRule, Metric, Rules
+from budgets.rules import Place, Rules
 from gateway.ledger import alerts
 from gateway.ledger.link import Link, Rows, array
-from gateway.ledger.operations import Bid, Grant, Hold, Operation, Refusal, Row, Settle
+from gateway.ledger.operations import Grant, Hold, Operation, Refusal, Row, Settle
 from gateway.ledger.reading import load_rules
+from gateway.ledger.windows import (
+    Candidate,
+    LockedWindow,
+    WindowKey,
+    carry,
+    locked_window,
+    new_windows,
+    remember,
+)
 from gateway.models import Call
 from gateway.sql import queries
 from gateway.types import ZERO
@@ -27,16 +36,11 @@ SQL["insert_calls"] = SQL["insert_calls"].format(columns=", ".join(str(f.column)
 STATEMENTS = {
     name: SQL[name]
     for name in (
-        "begin", "state", "make_windows", "find_windows", "held_windows", "lock_windows", "take_holds", "find_calls",
-        "update_windows", "insert_holds", "insert_calls", "insert_payloads", "insert_adjustments", "insert_alerts",
-        "commit", "rollback",
+        "begin", "state", "make_windows", "find_windows", "find_overlapped", "held_windows", "lock_windows", "take_holds",
+        "find_calls", "update_windows", "begin_windows", "insert_holds", "insert_calls", "insert_payloads",
+        "insert_adjustments", "insert_alerts", "commit", "rollback",
     )
 }  # fmt: skip
-
-#: Ids of windows that a writer remembers; those of past periods are forgotten with all others when there are more.
-MOST_WINDOWS = 20_000
-
-WindowKey = tuple[int, datetime]
 
 
 class TakenHold(NamedTuple):
@@ -50,34 +54,6 @@ class TakenHold(NamedTuple):
     model: str
     price_id: int | None
     draft: Row | None
-
-
-@dataclass(slots=True)
-class LockedWindow:
-    """A window that this transaction has locked; amounts in the metric of its budget."""
-
-    id: int
-    budget_id: int
-    metric: Metric
-    starts_at: datetime
-    spent: Decimal
-    held: Decimal
-    spent_before: Decimal
-    touched: bool = False
-
-    def change(self, *, spent: Decimal = ZERO, held: Decimal = ZERO) -> None:
-        self.spent += spent
-        self.held += held
-        self.touched = True
-
-
-@dataclass(slots=True)
-class Candidate:
-    """A bid of a hold with the budgets that it counts in, and the id of each one's window."""
-
-    bid: Bid
-    budgets: list[BudgetRule]
-    windows: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -121,6 +97,7 @@ class Transaction:
         self.repeat = repeat
         self.answers: list[tuple[Operation, Grant | Refusal | None]] = []
         self._new_windows: dict[WindowKey, int] = {}
+        self._overlapped: list[tuple[int, int]] = []
         self._locked: dict[int, LockedWindow] = {}
         self._taken: dict[UUID, TakenHold] = {}
         self._writes: dict[str, list[Row]] = {
@@ -141,16 +118,16 @@ class Transaction:
         if candidates is None:
             candidates = await self._open(holds, granted, taking, moving)
         rules = self.memory.rules
+        carry(self._overlapped, self._locked)
         await self._settle(settles)
         for hold, listed in zip(holds, candidates, strict=True):
             self._admit(hold, listed, rules)
         for window in self._locked.values():
-            if (rule := rules.by_id.get(window.budget_id)) and alerts.crossed(rule, window.spent_before, window.spent):
-                self._writes["insert_alerts"].append(alerts.threshold(rule, window.starts_at, window.spent))
+            if crossed := alerts.crossed(window):
+                self._writes["insert_alerts"] += [alerts.threshold(window, percent) for percent in crossed]
+                window.alerted, window.touched = crossed[-1], True
         await self._write_and_commit()
-        if len(self.memory.windows) > MOST_WINDOWS:
-            self.memory.windows.clear()
-        self.memory.windows.update(self._new_windows)
+        remember(self.memory.windows, self._new_windows)
 
     async def _open_from_memory(
         self, holds: list[Hold], ids: set[int], taking: list[UUID], moving: list[UUID]
@@ -160,26 +137,26 @@ class Transaction:
         Returns each hold's candidates; None, with the transaction undone, when something changed or is not known.
         """
         rules, then = self.memory.rules, self.memory.now
-        candidates = [[Candidate(bid, rules.budgets_for(h.at(bid))) for bid in h.bids] for h in holds]
         if then is None:
             return None
-        bounds = {rule.id: rules.window(rule, then) for listed in candidates for c in listed for rule in c.budgets}
-        known = {id: self.memory.windows.get((id, starts_at), 0) for id, (starts_at, _) in bounds.items()}
+        candidates = self._candidates(holds, then)
+        places = {place.key: place for listed in candidates for c in listed for place in c.places}
+        known = {key: self.memory.windows.get(key, 0) for key in places}
         if not all(known.values()):
             return None
         _, [(now, revision)], locked, took = await self.link.burst(
             ("begin",), ("state",), *self._locking(ids | set(known.values()), taking, moving)
         )
-        same_rules = revision is not None and revision == rules.revision
-        same_windows = all(starts_at <= now < ends_at for starts_at, ends_at in bounds.values())
-        there = self._lock(locked, took) and self._locked.keys() >= set(known.values())
+        same_rules = revision is not None and revision == rules.revision and rules.same_at(then, now)
+        same_windows = all(place.starts_at <= now < place.ends_at for place in places.values())
+        there = self._lock(locked, took, now) and self._open_still(places.values(), known)
         if not (same_rules and same_windows and there):
             await self.link.burst(("rollback",))
             self._locked, self._taken = {}, {}
             return None
         self.memory.now = now
         for candidate in (c for listed in candidates for c in listed):
-            candidate.windows = [known[rule.id] for rule in candidate.budgets]
+            candidate.windows = [known[place.key] for place in candidate.places]
         return candidates
 
     async def _open(
@@ -187,18 +164,26 @@ class Transaction:
     ) -> list[list[Candidate]]:
         """Reads the rules and which windows the batch may touch, makes missing ones, then locks them all."""
         now, rules, held = await self._begin(taking)
-        candidates = [[Candidate(bid, rules.budgets_for(h.at(bid))) for bid in h.bids] for h in holds]
-        await self._find_windows([c for listed in candidates for c in listed], rules, now)
-        ids = ids | held | {id for listed in candidates for c in listed for id in c.windows}
+        candidates = self._candidates(holds, now)
+        places = {place.key: place for listed in candidates for c in listed for place in c.places}
+        known = await self._find_windows(places, rules)
+        for candidate in (c for listed in candidates for c in listed):
+            candidate.windows = [known[place.key] for place in candidate.places]
+        ids = ids | held | set(known.values()) | {old for _, old in self._overlapped}
         locked, took = await self.link.burst(*self._locking(ids, taking, moving))
-        if not self._lock(locked, took):
+        if not self._lock(locked, took, now):
             # The owner of a hold moved it between our two reads; the batch starts over.
             raise psycopg.errors.SerializationFailure("a hold moved to other windows")
-        if not all(self._locked.keys() >= set(c.windows) for listed in candidates for c in listed):
+        if not self._open_still(places.values(), known):
             self.memory.windows.clear()
-            raise psycopg.errors.SerializationFailure("a window is gone")
+            raise psycopg.errors.SerializationFailure("a window is gone, or its budget has another calendar")
         self.memory.now = now
         return candidates
+
+    def _candidates(self, holds: list[Hold], at: datetime) -> list[list[Candidate]]:
+        """The bids of each hold, with the windows that they count in at this moment."""
+        rules = self.memory.rules
+        return [[Candidate(bid, rules.places(h.at(bid), at)) for bid in h.bids] for h in holds]
 
     async def _begin(self, taking: list[UUID]) -> tuple[datetime, Rules, set[int]]:
         """The database's clock, the rules as they are now, and the windows of the holds about to be taken."""
@@ -208,29 +193,33 @@ class Transaction:
             self.memory.windows.clear()
         return now, self.memory.rules, {id for (id,) in held}
 
-    async def _find_windows(self, candidates: Iterable[Candidate], rules: Rules, now: datetime) -> None:
-        """Gives each candidate the ids of its windows, after making those that nobody needed before."""
-        keys = {rule.id: (rule.id, rules.window(rule, now)[0]) for c in candidates for rule in c.budgets}
-        unknown = {k: rules.window(rules.by_id[k[0]], now)[1] for k in keys.values() if k not in self.memory.windows}
+    async def _find_windows(self, places: dict[WindowKey, Place], rules: Rules) -> dict[WindowKey, int]:
+        """The ids of the windows, after making those that nobody needed before."""
+        unknown = [place for key, place in places.items() if key not in self.memory.windows]
         if unknown:
-            budgets, starts = array(k[0] for k in unknown), array(k[1] for k in unknown)
-            _, found = await self.link.burst(
-                ("make_windows", budgets, starts, array(unknown.values())), ("find_windows", budgets, starts)
-            )
-            self._new_windows = {(budget, start): id for budget, start, id in found}
+            rows = json_rows(new_windows(unknown, rules))
+            moved = [("find_overlapped", rows)] if any(place.rule.calendar for place in unknown) else []
+            made, found, *overlapped = await self.link.burst(("make_windows", rows), ("find_windows", rows), *moved)
+            self._new_windows = {(budget, value, start): id for budget, value, start, id in found}
+            fresh = {id for (id,) in made}
+            self._overlapped = [(new, old) for pairs in overlapped for new, old in pairs if new in fresh]
         known = self.memory.windows | self._new_windows if unknown else self.memory.windows
-        for candidate in candidates:
-            candidate.windows = [known[keys[rule.id]] for rule in candidate.budgets]
+        return {key: known[key] for key in places}
 
     @staticmethod
     def _locking(ids: set[int], taking: list[UUID], moving: list[UUID]) -> tuple[tuple[str, str], tuple[str, str, str]]:
         """Locks every window that this batch may touch, by id, then takes the holds that it settles or moves."""
         return ("lock_windows", array(sorted(ids))), ("take_holds", array(taking), array(moving))
 
-    def _lock(self, locked: Rows, took: Rows) -> bool:
+    def _open_still(self, places: Iterable[Place], known: dict[WindowKey, int]) -> bool:
+        """Whether all these windows were locked, and none was ended early, as it is when a budget's calendar changes."""
+        locked = self._locked
+        return all((id := known[place.key]) in locked and locked[id].ends_at == place.ends_at for place in places)
+
+    def _lock(self, locked: Rows, took: Rows, now: datetime) -> bool:
         """Notes what was locked and taken. False when a hold counts in a window that is not locked."""
-        for id, budget_id, metric, starts_at, spent, held in locked:
-            self._locked[id] = LockedWindow(id, budget_id, metric, starts_at, spent, held, spent_before=spent)
+        for row in locked:
+            self._locked[row[0]] = locked_window(row, self.memory.rules, now)
         for call_id, *values in took:
             hold = self._taken[call_id] = TakenHold(*values)
             if not self._locked.keys() >= set(hold.windows):
@@ -301,11 +290,8 @@ class Transaction:
         assert refusal is not None
         if hold.moves and (earlier := self._taken.get(hold.call_id)) and earlier.draft is not None:
             self._hold(hold, earlier.windows, earlier.amounts, earlier.draft)
-        if refusal.budget:
-            window = next(
-                w for c in candidates for w, r in zip(c.windows, c.budgets, strict=True) if r is refusal.budget
-            )
-            self._writes["insert_alerts"].append(alerts.exhausted(refusal.budget, self._locked[window].starts_at))
+        if refusal.window:
+            self._writes["insert_alerts"].append(alerts.exhausted(self._locked[refusal.window]))
         self.answers.append((hold, refusal))
 
     def _judge(self, hold: Hold, candidate: Candidate, rules: Rules) -> Grant | Refusal:
@@ -316,17 +302,21 @@ class Transaction:
             left = (switch.expires_at - self.memory.now).total_seconds() if switch.expires_at else None
             return Refusal(by="switch", reason=switch.sentence, retry_after_s=left)
         windows, amounts = [], []
-        for id, rule in zip(candidate.windows, candidate.budgets, strict=True):
-            amount, window = hold.amount(rule.metric, candidate.bid), self._locked[id]
+        for id, place in zip(candidate.windows, candidate.places, strict=True):
+            rule, window = place.rule, self._locked[id]
+            amount = hold.amount(rule.metric, candidate.bid)
             if rule.id in hold.exempt:
                 continue
+            if rule.is_foreign and window.rate is None:
+                return Refusal(by="price", reason=f"There is no rate for {rule.currency}, which {rule} is in; add one.")
             if amount is None:
                 return Refusal(
                     by="price",
                     reason=f"{candidate.bid.provider}/{candidate.bid.model} has no price, so it cannot be held to {rule}.",
                 )
-            if amount and window.spent + window.held + amount > rule.limit:
-                return Refusal(by="budget", reason=alerts.no_room(rule, amount, window.spent, window.held), budget=rule)
+            if amount and window.spent + window.held + amount > window.limit:
+                reason = alerts.no_room(rule, window, amount)
+                return Refusal(by="budget", reason=reason, budget=rule, window=id, resets_at=window.ends_at)
             windows.append(id)
             amounts.append(amount)
         if hold.beside and set(windows) != set(self._taken[hold.call_id].windows):
@@ -351,11 +341,12 @@ class Transaction:
     async def _write_and_commit(self) -> None:
         statements: list[tuple[str, *tuple[str, ...]]] = []
         if changed := [w for w in self._locked.values() if w.touched]:
-            ids, spent, held = (
-                array(w.id for w in changed),
-                array(w.spent for w in changed),
-                array(w.held for w in changed),
-            )
-            statements.append(("update_windows", ids, spent, held))
+            columns = (
+                array(w.id for w in changed), array(w.spent for w in changed), array(w.held for w in changed),
+                array(w.alerted for w in changed),
+            )  # fmt: skip
+            statements.append(("update_windows", *columns))
+        if begun := [{"id": w.id, "carried": w.carried, "rate": w.rate} for w in self._locked.values() if w.begun]:
+            statements.append(("begin_windows", json_rows(begun)))
         statements += [(name, json_rows(rows)) for name, rows in self._writes.items() if rows]
         await self.link.burst(*statements, ("commit",))

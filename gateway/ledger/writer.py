@@ -35,7 +35,8 @@ IDLE_IN_TRANSACTION_MS = 10_000
 #: however small the tables were at that time. To plan took a third of the server's time for a call.
 SESSION = (
     f"SET idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_MS}; SET timezone = 'UTC'; "
-    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off"
+    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; "
+    "SET enable_hashjoin = off; SET enable_mergejoin = off"
 )
 
 

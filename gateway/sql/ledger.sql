@@ -1,4 +1,4 @@
--- The ledger's queries. Lock order, for everyone who touches a window: new windows by (budget, start), then
+-- The ledger's queries. Lock order, for everyone who touches a window: new windows by (budget, value, start), then
 -- existing ones by id, then everything else. Only the ledger's transaction and admin edits lock windows.
 
 -- name: begin
@@ -15,8 +15,16 @@ ROLLBACK
 SELECT now() AS now, (SELECT value FROM tollhouse_revision WHERE name = 'rules') AS revision
 
 -- name: budgets
-SELECT id, feature, tenant, key, "user", cohort, model, provider, metric, period, timezone, "limit", soft_percent, on_hard
-FROM tollhouse_budget WHERE active
+SELECT id, feature, tenant, key, "user", cohort, model, provider, each, metric, currency, period, starts_on, ends_on, calendar,
+       timezone, "limit", soft_percent, on_hard
+FROM tollhouse_budget WHERE active AND deleted_at IS NULL
+
+-- name: raises
+SELECT budget_id, value, amount, expires_at FROM tollhouse_budget_raise WHERE withdrawn_at IS NULL AND expires_at > now()
+
+-- name: rates
+SELECT currency, effective_from, per_usd FROM tollhouse_rate
+WHERE currency IN (SELECT currency FROM tollhouse_budget WHERE active) ORDER BY currency, effective_from, id
 
 -- name: switches
 -- Those that expire are told with their time, as nobody says a word when it comes.
@@ -30,21 +38,32 @@ WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AND runni
 
 -- name: make_windows
 -- Windows that nobody needed before; in one order everywhere, so that two processes cannot wait for each other.
-INSERT INTO tollhouse_window (budget_id, starts_at, ends_at)
-SELECT * FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[]) AS new (budget_id, starts_at, ends_at)
-ORDER BY budget_id, starts_at
-ON CONFLICT (budget_id, starts_at) DO NOTHING
+INSERT INTO tollhouse_window (budget_id, value, calendar, starts_at, ends_at, rate)
+SELECT budget_id, value, calendar, starts_at, ends_at, rate FROM json_to_recordset(%s) AS new
+    (budget_id bigint, value text, calendar int, starts_at timestamptz, ends_at timestamptz, rate numeric)
+ORDER BY budget_id, value, starts_at
+ON CONFLICT (budget_id, value, calendar, starts_at) DO NOTHING
+RETURNING id
 
 -- name: find_windows
-SELECT budget_id, starts_at, id FROM tollhouse_window
-WHERE (budget_id, starts_at) IN (SELECT * FROM unnest(%s::bigint[], %s::timestamptz[]))
+SELECT w.budget_id, w.value, w.starts_at, w.id
+FROM json_to_recordset(%s) AS new (budget_id bigint, value text, calendar int, starts_at timestamptz)
+JOIN tollhouse_window w USING (budget_id, value, calendar, starts_at)
+
+-- name: find_overlapped
+-- Pairs of a window and one of an earlier calendar of its budget that shares time with it.
+SELECT w.id, old.id
+FROM json_to_recordset(%s) AS new (budget_id bigint, value text, calendar int, starts_at timestamptz)
+JOIN tollhouse_window w USING (budget_id, value, calendar, starts_at)
+JOIN tollhouse_window old ON old.budget_id = w.budget_id AND old.value = w.value AND old.calendar < w.calendar
+WHERE old.starts_at < w.ends_at AND old.ends_at > w.starts_at
 
 -- name: held_windows
 -- Which windows the holds count in that are about to be taken.
 SELECT DISTINCT unnest(windows) FROM tollhouse_hold WHERE call_id = ANY(%s)
 
 -- name: lock_windows
-SELECT w.id, w.budget_id, b.metric, w.starts_at, w.spent, w.held
+SELECT w.id, w.budget_id, w.value, b.metric, w.starts_at, w.ends_at, w.rate, w.spent, w.held, w.carried, w.alerted
 FROM tollhouse_window w JOIN tollhouse_budget b ON b.id = w.budget_id
 WHERE w.id = ANY(%s) ORDER BY w.id FOR UPDATE OF w
 
@@ -66,8 +85,13 @@ FROM tollhouse_call c LEFT JOIN tollhouse_adjustment a ON a.call_id = c.id AND a
 WHERE c.id = ANY(%s)
 
 -- name: update_windows
-UPDATE tollhouse_window AS w SET spent = new.spent, held = new.held
-FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[]) AS new (id, spent, held) WHERE w.id = new.id
+UPDATE tollhouse_window AS w SET spent = new.spent, held = new.held, alerted = new.alerted
+FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[], %s::int[]) AS new (id, spent, held, alerted) WHERE w.id = new.id
+
+-- name: begin_windows
+-- What is written once in a window's life: what it has from windows of an earlier calendar, and its rate.
+UPDATE tollhouse_window AS w SET carried = new.carried, rate = new.rate
+FROM json_to_recordset(%s) AS new (id bigint, carried numeric, rate numeric) WHERE w.id = new.id
 
 -- name: insert_holds
 INSERT INTO tollhouse_hold (call_id, owner, expires_at, windows, amounts, draft)

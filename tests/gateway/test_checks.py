@@ -110,6 +110,10 @@ def divert_to_nothing(world):
     Budget.objects.create(metric="usd", period="day", limit=1, on_hard="route:gone")
 
 
+def no_rate(world):
+    Budget.objects.create(metric="usd", period="day", limit=1, currency="EUR")
+
+
 def nothing_live(world):
     world.prompt(Feature.objects.get(), {"messages": [{"role": "user", "content": "x"}]})
     Variant.objects.all().delete()
@@ -139,6 +143,7 @@ def no_key(world):
         (missing_model, "E013", "model 'no_such_model', which the policy p needs"),
         (default_of_nothing, "W005", "The key k has the default feature gone"),
         (divert_to_nothing, "W006", "diverts to route:gone"),
+        (no_rate, "E014", "is in EUR, for which there is no rate"),
         (nothing_live, "W007", "The prompt of f has no live version"),
         (no_price, "W008", "No price is known for mock/nameless, so calls of f"),
         (no_price_under_a_budget, "W008", "No price is known for mock/nameless, so calls of f"),

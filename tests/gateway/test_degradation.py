@@ -191,7 +191,7 @@ def test_what_cannot_be_is_refused(tmp_path, capsys, before, after, words):
 def test_a_feature_that_spools_nowhere_is_an_error_of_the_checks(tmp_path, capsys):
     (tmp_path / "catalog.toml").write_text(CATALOG)
     call_command("catalog", "apply", str(tmp_path / "catalog.toml"))
-    with pytest.raises(SystemCheckError, match=r"E014.*there is no SPOOL_DIR"):
+    with pytest.raises(SystemCheckError, match=r"E015.*there is no SPOOL_DIR"):
         call_command("check", databases=["default"])
     with override_settings(TOLLHOUSE={"SPOOL_DIR": str(tmp_path)}):
         call_command("check", databases=["default"])

@@ -13,7 +13,19 @@ from django.urls import reverse
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from budgets.models import Alert, AlertRoute, Budget, Channel, Delivery, Forecast, Switch, SwitchTrigger, Window
+from budgets.models import (
+    Alert,
+    AlertRoute,
+    Budget,
+    BudgetRaise,
+    Channel,
+    Delivery,
+    Forecast,
+    Rate,
+    Switch,
+    SwitchTrigger,
+    Window,
+)  # fmt: skip
 from gateway.admin.base import AuditedAdmin, PageAdmin
 from gateway.models import (
     Adjustment,
@@ -77,6 +89,8 @@ def rows(count, start=0):
             at = now - timedelta(days=day)
             window = Window.objects.create(budget=budget, starts_at=at, ends_at=at + timedelta(days=1), spent=1, held=1)
             Forecast.objects.create(window=window, made_at=now, expected=2, low=1, high=3, note="x")
+        BudgetRaise.objects.create(budget=budget, amount=1, reason="x", expires_at=now + timedelta(days=1), by="ada")
+        Rate.objects.create(currency="EUR", per_usd=1, effective_from=now.date(), source=f"x {n}")
         Switch.objects.create(scope="model", value=f"m{n}", reason="x")
         SwitchTrigger.objects.create(name=f"t{n}", value="f*", condition="error_percent", above=5)
         alert = Alert.objects.create(kind="k", severity="info", dedup_key=str(n), summary="x")

@@ -312,3 +312,55 @@ def test_mistakes_in_new_fields_are_told_too(before, after, words):
     assert before in WHOLE
     problems = refused(WHOLE.replace(before, after))
     assert any(words in problem for problem in problems), problems
+
+
+def test_budgets_that_say_all_they_can_are_applied_once_and_exported_again():
+    text = """
+[[rates]]
+currency = "EUR"
+per_usd = 0.92
+effective_from = 2026-01-01
+source = "ECB"
+
+[[budgets]]
+each = "tenant"
+limit = 5
+soft_percent = [90, 50]
+on_hard = "ask"
+
+[[budgets]]
+each = ["tenant", "feature"]
+currency = "EUR"
+period = "range"
+starts_on = 2026-01-01
+ends_on = 2026-03-31
+limit = 5
+active = false
+paused_reason = "a test"
+"""
+    assert [change[0] for change in applied(text)] == ["+", "+", "+"]
+    assert [change[0] for change in applied(text)] == ["=", "=", "="]
+    assert [change[0] for change in applied(export(with_secrets=False))] == ["=", "=", "="]
+    assert [b.soft_percent for b in Budget.objects.order_by("id")] == [[50, 90], [70]]
+    assert Budget.objects.get(currency="EUR").each == ["feature", "tenant"]
+    changes = applied(text.replace("0.92", "0.93").replace("[90, 50]", "80"))
+    assert changes[:2] == ["+ rate EUR from 2026-01-01", "~ budget each tenant usd/day: soft_percent [50, 90] → [80]"]
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("[[budgets]]\nlimit = 1\ncurrency = \"EUR\"", "c.toml:3: budget everything EUR/day: There is no rate for EUR; add one"),
+        ("[[budgets]]\nlimit = 1\neach = \"tenants\"", "c.toml:3: 'tenants' is not known here; there are feature, tenant"),
+        ("[[budgets]]\nlimit = 1\neach = 5", "c.toml:3: each must be a text or a list of texts, not 5."),
+        ("[[budgets]]\nlimit = 1\ntenant = \"a\"\neach = \"tenant\"", "c.toml:4: budget tenant a, each tenant usd/day: tenant cannot be"),
+        ("[[budgets]]\nlimit = 1\nsoft_percent = [0]", "c.toml:3: budget everything usd/day: Shares are whole numbers from 1 to 100."),
+        ("[[budgets]]\nlimit = 1\nsoft_percent = [70, true]", "c.toml:3: soft_percent must be a whole number or a list of them"),
+        ("[[budgets]]\nlimit = 1\nperiod = \"range\"", "Fixed dates have a first and a last day"),
+        ("[[budgets]]\nlimit = 1\nstarts_on = 2026-01-01T00:00:00", "c.toml:3: starts_on must be a date"),
+        ("[[budgets]]\nlimit = 1\nmetric = \"calls\"\ncurrency = \"EUR\"", "A limit in calls has no currency"),
+        ("[[rates]]\ncurrency = \"EUR\"", "c.toml:1: per_usd is missing"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_budgets_and_rates_is_told(text, words):
+    assert any(words in problem for problem in refused(text)), refused(text)

@@ -47,7 +47,7 @@ async def test_a_window_that_has_ended_since_takes_no_hold(link, memory):
     hour = timedelta(hours=1)
     earlier = await Window.objects.acreate(budget=budget, starts_at=current.starts_at - hour, ends_at=current.starts_at)
     memory.now -= hour
-    memory.windows = {(budget.pk, earlier.starts_at): earlier.pk}
+    memory.windows = {(budget.pk, "", earlier.starts_at): earlier.pk}
 
     assert isinstance(await hold(link, memory, hold_of("0.2")), Grant)
     await sync_to_async(current.refresh_from_db)()
