@@ -40,7 +40,7 @@ def found(text, policy=PATTERNS):
         ("SECRET", "AKIAIOSFODNN7EXAMPLE", "key id {}"),
         ("SECRET", "ghp_abcdefghijklmnopqrstuvwxyz0123456789", "token {}"),
         ("SECRET", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-_123", "Authorization: Bearer {}"),
-        ("SECRET", "hunter2!", "my password is {} ok"),
+        ("PASSWORD", "hunter2!", "my password is {} ok"),
         ("SECRET", "s3cr3t-value", 'api_key="{}"'),
         ("SECRET", "-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----", "here: {}"),
     ],
