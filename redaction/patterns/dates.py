@@ -19,6 +19,11 @@ _FORMS = (
     rf"(?i:{_MONTH}\.? {_DAY}(?:st|nd|rd|th)?\b(?:,? {_YEAR})?)",
 )
 
+_MONTHS = "jan|feb|mar|mär|apr|avr|may|mai|jun|juin|jul|aug|ao|sep|oct|okt|nov|dec|dez|déc|fév"
+
 RULES: tuple[Rule, ...] = tuple(
-    rule("DATE_TIME", rf"(?<![\w/.-]){form}(?![\w/]|[.-]\d)", 0.3, near=_BORN) for form in _FORMS
+    rule(
+        "DATE_TIME", rf"(?<![\w/.-]){form}(?![\w/]|[.-]\d)", 0.3, digits=digits, needs=needs, reach=(24, 30), near=_BORN
+    )
+    for form, digits, needs in zip(_FORMS, (8, 6, 4, 1, 1), ("-", "/|.", "/|.|-", _MONTHS, _MONTHS), strict=True)
 )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 #: How far from a value its context words may stand, in characters, before and behind it.
 BEFORE, BEHIND = 70, 30
@@ -12,23 +12,24 @@ IN_CONTEXT = 0.85
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A pattern, and what has to be true of what it matches.
+    """A pattern, where to try it, and what has to be true of what it matches.
 
-    The span is the group `value`, or the whole match. `needs` are lower-case words of which one has to be in the text before
-    the pattern is tried at all: most texts then cost a few substring searches. `check` says whether the value is real (a
-    checksum, a range). `near` are context words that lift the score to `IN_CONTEXT`. Every repetition in a
-    pattern is bounded, and a run of its characters is entered at its beginning only, so that time is linear.
+    The span is the group `value`, or the whole match. The pattern is tried only in windows that reach so many characters
+    before and behind an anchor: a group of digits, where `digits` says how many there have to be at least, or else one of
+    the lower-case words in `needs`; with neither, everywhere. Most texts then cost a few substring searches. `check` says
+    whether the value is real (a checksum, a range). `near` are context words that lift the score to `IN_CONTEXT`. Every
+    repetition in a pattern is bounded, and a run of its characters is entered at its beginning only: time is linear.
     """
 
     entity: str
     pattern: re.Pattern[str]
     score: float
-    needs: tuple[str, ...] = ()
-    check: Callable[[str], bool] | None = None
-    near: re.Pattern[str] | None = field(default=None)
-
-    def group(self) -> str | int:
-        return "value" if "value" in self.pattern.groupindex else 0
+    needs: tuple[str, ...]
+    digits: int
+    reach: tuple[int, int]
+    check: Callable[[str], bool] | None
+    near: re.Pattern[str] | None
+    group: str | int
 
 
 def rule(
@@ -37,16 +38,21 @@ def rule(
     score: float,
     *,
     needs: str = "",
+    digits: int = 0,
+    reach: tuple[int, int] = (40, 200),
     check: Callable[[str], bool] | None = None,
     near: str = "",
-    flags: int = 0,
 ) -> Rule:
     """A rule, as tables write it: `needs` and `near` are words with a bar between them, `near` matched from word beginnings."""
+    compiled = re.compile(pattern)
     return Rule(
         entity=entity,
-        pattern=re.compile(pattern, flags),
+        pattern=compiled,
         score=score,
         needs=tuple(needs.split("|")) if needs else (),
+        digits=digits,
+        reach=reach,
         check=check,
         near=re.compile(rf"\b(?:{near})", re.IGNORECASE) if near else None,
+        group="value" if "value" in compiled.groupindex else 0,
     )
