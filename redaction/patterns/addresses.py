@@ -83,7 +83,7 @@ RULES: tuple[Rule, ...] = tuple(
         (rf"(?<!\w)(?:\d{{1,5}} )?{_NAME}(?: {_NAME}){{0,2}} {_APART} {_NUMBER}\b\.?{_TAIL}", 0.8, None, _APARTS, 1, (100, 120)),
         (rf"(?<![\w.,:/-]){_NUMBER},? [^\W\d_a-z][^\W\d_]{{2,30}}{_END}(?:,? \d{{1,4}})?\b{_TAIL}", 0.75, None, _ENDS, 1, (8, 150)),
         # 10 rue de la Paix, 75002 Paris; Via Roma 12; Calle Mayor, 5, 3º
-        (rf"(?<![\w.,:/-]){_NUMBER}(?: ?(?:bis|ter|quater))?,? {_BEFORE}(?: (?:de|du|des|del|della|dello|delle|dei|degli|di|da|do|dos|das|la|le|les|el|los|las|l'|d'|den|der))*(?<!\w)[ ']{_NAME}(?:[ -](?:de |du |des |la |le )?{_NAME}){{0,3}}(?: \d{{1,4}}\b)?{_TAIL}", 0.75, None, _BEFORES, 1, (8, 150)),
+        (rf"(?<![\w.,:/-]){_NUMBER}(?: ?(?:bis|ter|quater))?,? {_BEFORE}(?: (?:de|du|des|del|della|dello|delle|dei|degli|di|da|do|dos|das|la|le|les|el|los|las|l'|d'|den|der)){{0,3}} (?:[ldLD]')?{_NAME}(?:[ -](?:de |du |des |la |le )?{_NAME}){{0,3}}(?: \d{{1,4}}\b)?{_TAIL}", 0.75, None, _BEFORES, 1, (8, 150)),
         (rf"(?<!\w){_BEFORE}(?: (?:de|du|des|del|della|dello|delle|dei|degli|di|da|do|dos|das|la|le|les|el|los|las|den|der)){{0,2}} {_NAME}(?:[ -](?:de |del |di |da |la )?{_NAME}){{0,3}},? (?:n[.º°]? ?)?{_NUMBER}\b{_TAIL}", 0.7, None, _BEFORES, 1, (110, 120)),
         # USPS Publication 28, sections 281 and 285; military mail
         (r"(?i)(?<!\w)P\.? ?O\.? ?Box \d{1,6}\b" + _TAIL, 0.85, None, "box", 1, (16, 110)),

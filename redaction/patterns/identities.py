@@ -8,9 +8,9 @@ _SPACED = r"[ \u2011-]?"
 
 MONEY: tuple[Rule, ...] = (
     # ISO/IEC 7812: 12 to 19 digits, single or in groups.
-    rule("CREDIT_CARD", r"(?<![\w.-])[2-6]\d{3}(?:[ -]?\d{2,7}){2,5}(?![\w]|[.-]\d)", 0.9, check=checks.card, digits=12, reach=(4, 30)),
+    rule("CREDIT_CARD", r"(?<![\w.-])(?<!\d )[2-6]\d{3}(?:[ -]?\d{2,7}){2,5}(?![\w]|[.-]\d)", 0.9, check=checks.card, digits=12, reach=(4, 30)),
     # mistyped ones, and those that someone made up, where they are said to be a card's
-    rule("CREDIT_CARD", r"(?<![\w.-])[2-6]\d{3}([ -]?)\d{4}\1\d{4}\1\d{3,4}(?![\w]|[.-]\d)", 0.2, digits=15, reach=(4, 30), near=r"(?:credit|debit)? ?cards?\b|visa|mastercard|amex|karte"),
+    rule("CREDIT_CARD", r"(?<![\w.-])(?<!\d )[2-6]\d{3}([ -]?)\d{4}\1\d{4}\1\d{3,4}(?![\w]|[.-]\d)", 0.2, digits=15, reach=(4, 30), near=r"(?:credit|debit)? ?cards?\b|visa|mastercard|amex|karte"),
     rule("CREDIT_CARD", r"(?i)(?<![\w-])(?:[x*•]{4}[ -]?){3}\d{4}\b", 0.5, needs="xxxx|****|••••"),
     # ISO 13616.
     rule("IBAN_CODE", r"(?<!\w)[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{1,4}){3,9}(?!\w)", 1.0, check=checks.iban, digits=6, reach=(30, 44)),
@@ -57,10 +57,10 @@ _LINK = (
     r"(?:\s{0,2}(?:numbers?|num\b\.?|no\b\.?|nr\b\.?|id(?:entifier)?\b|code|details|#|№))?(?:\s{1,2}(?:is|was|as|of|like|such as|ending (?:in|with)|ends (?:in|with)))?"
     r"\s{0,2}[:=#(-]{0,2}\s{0,2}[\"'`]?"
 )
-#: A code with a digit in it, which may begin with a mark of its kind ("DL: "); or digits in groups with blanks between them.
+#: Digits in groups with blanks between them; or a code with a digit in it, which may begin with a mark of its kind ("DL: ").
 _VALUE = (
-    r"(?P<value>#?(?:[A-Z]{1,5}[:/ -]{1,2}){0,2}(?=[\w/.-]{0,30}\d)[A-Z0-9](?:[A-Z0-9]|[/.-](?=[A-Z0-9])){2,29}(?![\w])"
-    r"|\d{2,6}(?: \d{2,6}){1,5}(?!\w))"
+    r"(?P<value>\d{2,6}(?: \d{2,6}){1,5}(?!\w)"
+    r"|#?(?:[A-Z]{1,5}[:/ -]{1,2}){0,2}(?=[\w/.-]{0,30}\d)[A-Z0-9](?:[A-Z0-9]|[/.-](?=[A-Z0-9])){2,29}(?![\w]))"
 )
 
 
@@ -92,7 +92,7 @@ LABELLED: tuple[Rule, ...] = (
     _labelled("VOTER_ID", r"voter(?:'?s)?|\bepic\b", "voter|epic"),
     _labelled("LICENSE", r"(?:professional|medical|nursing|business|pilot|firearms?|practice|bar|state)?\s?licen[cs]e|permit|certificate|\bnpi\b|\bdea\b", "licen|permit|certificate|npi|dea |dea:", 0.7),
     _labelled("VEHICLE_ID", r"\bvin\b|chassis|licen[cs]e plate|registration plate|number plate|vehicle registration", "vin |vin:|chassis|plate|vehicle", 0.7),
-    _labelled("USERID", r"(?:identification|\bid)\s(?:number|no\b|code|#)|\bid\b", "id", 0.55),
+    _labelled("USERID", r"(?:identification|\bid)\s(?:number|no\b|code|#)|(?-i:\bID\b)", "id", 0.55),
     _labelled("USERID", r"employee|staff|badge|student|tribal|customer|client|user|case", "employee|staff|badge|student|tribal|customer|client|user|case", 0.6),
 )  # fmt: skip
 
