@@ -60,10 +60,10 @@ _TAIL = (
 _ENDS = "straße|strasse|str.|gasse|gässli|weg|allee|platz|ring|damm|ufer|steig|chaussee|promenade|hof|markt|graben|straat|laan|plein|gracht|kade|dijk|singel|steeg|pad|dreef|gat|väg|gränd|torg|backen|stigen|vej|gade|allé|stræde|vænget|parken|toften|vei|veg|bakken|svingen|tunet|haugen|katu|tie|kuja|polku|kaari|raitti|penger|tori|ranta|utca|tér|körút|köz|sor|ulice|náměstí|třída|nábřeží|cesta|ulica"
 _APARTS = " utca| út| u.| tér| kör| krt| köz| sétány| rakpart| vej| gade| gat| vei| väg| all| pla| str| weg| ring| gasse| damm| laan| ulice| nám| cesta| trg| brygge"
 _BEFORES = (
-    "rue |avenue|av. |boulevard|bd |place |chemin|allée|impasse|quai|cours |route|square|passage|faubourg|via |viale|v.le|piazza|corso|largo|"
-    "vicolo|strada|contrada|lungomare|borgo|calle|c/|avenida|avda|plaza|paseo|camino|carretera|ronda|traves|carrer|pasaje|rua |r. |"
-    "alameda|praça|estrada|ul.|ulica|al. |aleja|pl. |na |pod |str.|straat|ulitsa|trg |am |an der|auf der|im |in der|zum |zur |unter den|"
-    "alte|neue|große|kleine|obere|untere"
+    "rue |avenue |av |boulevard |bd |place |chemin |allée |impasse |quai |cours |route |square |passage |faubourg |via |viale |v |piazza |"
+    "piazzale |corso |largo |vicolo |strada |contrada |lungomare |borgo |calle |c |avenida |avda |plaza |paseo |camino |carretera |ronda |"
+    "travesía |carrer |pasaje |rua |r |travessa |alameda |praça |estrada |ul |ulica |al |aleja |pl |na |pod |str |straat |ulitsa |trg |am |"
+    "an |auf |im |in |zum |zur |unter |alte |neue |große |kleine |obere |untere "
 )
 
 

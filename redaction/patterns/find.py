@@ -16,6 +16,7 @@ RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 DIGITS = re.compile(r"\d+")
+WORD = re.compile(r"\w+")
 #: A window ends at a blank, which is at most this far from where it would.
 STRETCH = 64
 
@@ -49,13 +50,16 @@ class Reading:
         self.lower = lower if len(lower) == len(self.text) else "".join(c.lower()[0] for c in self.text)
         self._numbers = [match.span() for match in DIGITS.finditer(self.text)]
         self._around_digits: dict[tuple[int, int], list[Window]] = {}
-        self._words: dict[tuple[str, ...], list[str]] = {}
+        self._words = frozenset(WORD.findall(self.lower))
+        self._known: dict[tuple[str, ...], list[str]] = {}
 
     def windows(self, rule: Rule) -> Iterator[tuple[int, int]]:
         """The ranges in which the rule's pattern is to be tried, in order and apart."""
-        words = self._there(rule.needs)
-        if rule.needs and not words:
-            return
+        words: list[str] = []
+        if rule.needs or rule.words:
+            words = self._there(rule)
+            if not words:
+                return
         if rule.digits:
             for start, end, digits in self._near_digits(rule.reach):
                 if digits >= rule.digits and (
@@ -68,13 +72,13 @@ class Reading:
         else:
             yield 0, len(self.text)
 
-    def _there(self, needs: tuple[str, ...]) -> list[str]:
-        """Those of the words that the text has at all."""
-        words = self._words.get(needs)
-        if words is None:
+    def _there(self, rule: Rule) -> list[str]:
+        """Those of the rule's words that the text has at all."""
+        parts = self._known.get(rule.needs)
+        if parts is None:
             lower = self.lower
-            words = self._words[needs] = [word for word in needs if word in lower]
-        return words
+            parts = self._known[rule.needs] = [word for word in rule.needs if word in lower]
+        return [*parts, *(rule.words & self._words)] if rule.words else parts
 
     def _near_digits(self, reach: tuple[int, int]) -> list[Window]:
         found = self._around_digits.get(reach)

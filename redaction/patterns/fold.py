@@ -10,6 +10,7 @@ CYRILLIC = dict(zip("аеорсухіјѕԁһԛԝАВЕКМНОРСТУХІЈЅ"
 GREEK = dict(zip("οαονΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "oaovABEZHIKMNOPTYX", strict=True))
 LOOKALIKES = str.maketrans(CYRILLIC | GREEK)
 MIXED = re.compile(r"\b(?=\w{0,60}[A-Za-z])(?=\w{0,60}[\u0370-\u03ff\u0400-\u04ff\u0500-\u052f])\w{1,60}")
+OTHER_SCRIPT = re.compile("[\u0370-\u052f]")
 #: Punctuation that NFKC leaves alone, and that people and their editors use for its plain form.
 PLAIN = dict(zip("‘’‚‛“”„‟‐‑‒–—―−", "''''\"\"\"\"-------", strict=True))
 
@@ -42,11 +43,13 @@ class Folded:
     def __init__(self, text: str) -> None:
         self.text = text
         self._at: Sequence[int] | None = None
-        self._shift: list[int] = []
         if text.isascii():
             return
-        pieces = [FOLD[ord(char)] if char > "\x7f" else char for char in text]
-        if any(len(piece) != 1 for piece in pieces):
+        odd = {char for char in set(text) if char > "\x7f" and FOLD[ord(char)] != char}
+        if not odd and not OTHER_SCRIPT.search(text):
+            return
+        pieces = [FOLD[ord(char)] if char in odd else char for char in text]
+        if any(len(FOLD[ord(char)]) != 1 for char in odd):
             at, position = [], 0
             for piece in pieces:
                 at.append(position)

@@ -38,12 +38,15 @@ _SAID = r"(?:my name is|my name's|name is|i am called|i'm called|this is|call me
 
 RULES: tuple[Rule, ...] = (
     rule("PERSON", rf"(?<![\w]){_TITLES}\.?\s(?P<value>{_FULL})", 0.85, check=_name, reach=(2, 110),
-         needs="mr|ms |ms.|miss |mx|dr |dr.|prof|doctor|sir |dame |lady |rev|fr |fr.|capt|sgt|lt |lt.|col |col.|maj|gen |gen.|sen |sen.|senator|rep |rep.|judge|"
-               "nurse|officer|detective|herr|frau|mme|mlle|madame|monsieur|m. |señor|sra|sr |sr.|sig|dott|dhr|mev|pan"),
+         needs="mr |mrs |ms |miss |mx |dr |prof |professor |doctor |sir |dame |lady |rev |reverend |fr |capt |captain |sgt |lt |col |maj |gen |"
+               "sen |senator |rep |judge |nurse |officer |detective |herr |herrn |frau |mme |mlle |madame |monsieur |m |señor |señora |sra |sr |"
+               "signor |signora |sig |dott |dhr |mevr |mevrouw |pan |pani "),
     rule("PERSON", rf"(?im:^|[.!?]\s|[>\"]\s?)(?i:{_GREETING}),?[ ](?:{_TITLES}\.? )?(?P<value>{_FULL})(?=\s*[,!.:;?-]|\s*$|\s*\n|\s+(?:and|und|et|y)\s)", 0.8, check=_name,
-         needs="hi |hi,|hello|hey|dear|hallo|hola|bonjour|salut|cher|chère|liebe|ciao|caro |cara |querid|estimad|beste |geachte|hej|morning|afternoon|evening|welcome|thank|sorry|ok "),
+         needs="hi |hello |hey |dear |hallo |hola |bonjour |salut |cher |chère |liebe |lieber |ciao |caro |cara |querido |querida |estimado |estimada |beste |geachte |"
+               "hej |morning |afternoon |evening |welcome |thanks |thank |sorry |ok |okay "),
     rule("PERSON", rf"(?:^|(?<=[\n.!?])|(?<=[.!?] ))[ \t>]{{0,8}}(?i:{_FAREWELL})[,.!]?[ \t]{{0,4}}(?:\n[ \t>]{{0,8}}){{0,3}}[-~]{{0,2}} ?(?P<value>{_FULL})(?=[ \t]*(?:[\n,.|(]|$))", 0.8, check=_name,
-         needs="regards|wishes|thank|best|sincerely|yours|cheers|cordial|respectfully|love|take care|\nta|grüße|groet|lg\n|mfg|bien à vous|amicalement|saludo|atent|saluti|atenciosamente|häls"),
+         needs="regards |wishes |thanks |thank |best |sincerely |yours |cheers |cordially |cordialement |respectfully |love |care |ta |grüßen |grüße |groet |groeten |lg |"
+               "mfg |vous |amicalement |saludos |saludo |atentamente |saluti |atenciosamente |hälsningar "),
     rule("PERSON", rf"(?m:^|[\n{{,;|(>]|[.!?] )[ \t>*#|-]{{0,8}}[\"']?(?i:{_LABEL})[\"'*]{{0,2}}\s?[:=]\s?[*]{{0,2}}[\"']?[ ]?(?:{_TITLES}\.? )?(?P<value>{_FULL})", 0.8, check=_name, needs="name|customer|client|patient|employee|contact|holder|beneficiary|recipient|applicant|attn|attention|sender|signed|author|agent|"
                "manager|assign|requester|nom|prénom|nombre|apellido|cognome|nome", reach=(16, 130)),
     rule("PERSON", rf"(?i:\b{_SAID})\s(?:{_TITLES}\.? )?(?P<value>{_FULL})", 0.75, check=_name,

@@ -16,7 +16,7 @@ class Rule:
 
     The span is the group `value`, or the whole match. The pattern is tried only in windows that reach so many characters
     before and behind an anchor: a group of digits, where `digits` says how many there have to be at least, or else one of
-    the lower-case words in `needs`; with neither, everywhere. Most texts then cost a few substring searches. `check` says
+    the lower-case strings in `needs` or words in `words`; with neither, everywhere. Most texts then cost a few searches. `check` says
     whether the value is real (a checksum, a range). `near` are context words that lift the score to `IN_CONTEXT`. Every
     repetition in a pattern is bounded, and a run of its characters is entered at its beginning only: time is linear.
     """
@@ -25,6 +25,7 @@ class Rule:
     pattern: re.Pattern[str]
     score: float
     needs: tuple[str, ...]
+    words: frozenset[str]
     digits: int
     reach: tuple[int, int]
     check: Callable[[str], bool] | None
@@ -43,13 +44,19 @@ def rule(
     check: Callable[[str], bool] | None = None,
     near: str = "",
 ) -> Rule:
-    """A rule, as tables write it: `needs` and `near` are words with a bar between them, `near` matched from word beginnings."""
+    """A rule, as tables write it, with bars between words.
+
+    In `needs` a blank behind a word says that it is a whole one ("mr "), others may be parts of words; `near` is matched from
+    word beginnings.
+    """
     compiled = re.compile(pattern)
+    given = needs.split("|") if needs else []
     return Rule(
         entity=entity,
         pattern=compiled,
         score=score,
-        needs=tuple(needs.split("|")) if needs else (),
+        needs=tuple(word for word in given if not word.endswith(" ")),
+        words=frozenset(word[:-1] for word in given if word.endswith(" ")),
         digits=digits,
         reach=reach,
         check=check,

@@ -139,9 +139,14 @@ def test_structure_survives():
     policy = Policy(name="p", outbound="mask", stored="none", entities=("EMAIL_ADDRESS", "PHONE_NUMBER", "SECRET"))
 
     def masked(text):
-        return redact_body({"messages": [{"role": "user", "content": text}]}, policy, Vault()).body["messages"][0]["content"]
+        return redact_body({"messages": [{"role": "user", "content": text}]}, policy, Vault()).body["messages"][0][
+            "content"
+        ]
 
-    assert masked("[mail](mailto:jane@example.com) | `jane@example.com` |") == "[mail](mailto:<EMAIL_ADDRESS>) | `<EMAIL_ADDRESS>` |"
+    assert (
+        masked("[mail](mailto:jane@example.com) | `jane@example.com` |")
+        == "[mail](mailto:<EMAIL_ADDRESS>) | `<EMAIL_ADDRESS>` |"
+    )
     assert masked("https://x.test/?mail=jane%40example.com&n=1#top") == "https://x.test/?mail=<EMAIL_ADDRESS>&n=1#top"
     assert masked('api_key="abcd1234efgh5678"\nx = {"a": 1}') == 'api_key="<SECRET>"\nx = {"a": 1}'
     assert masked("password: hunter2!x, next") == "password: <PASSWORD>, next"
@@ -149,12 +154,18 @@ def test_structure_survives():
         "tel": "<PHONE_NUMBER>",
         "deep": [["<EMAIL_ADDRESS>"]],
     }
-    assert masked("| name | tel |\n| --- | --- |\n| x | +44 20 7946 0958 |") == "| name | tel |\n| --- | --- |\n| x | <PHONE_NUMBER> |"
+    assert (
+        masked("| name | tel |\n| --- | --- |\n| x | +44 20 7946 0958 |")
+        == "| name | tel |\n| --- | --- |\n| x | <PHONE_NUMBER> |"
+    )
 
 
 def test_credentials_are_looked_for_by_every_policy_that_looks_for_anything():
     policy = Policy(name="p", outbound="mask", stored="none", entities=("CREDIT_CARD",))
-    assert [span.type for span in spans("key sk-proj-abcdefghijklmnop1234, password: hunter2!x", policy)] == ["SECRET", "PASSWORD"]
+    assert [span.type for span in spans("key sk-proj-abcdefghijklmnop1234, password: hunter2!x", policy)] == [
+        "SECRET",
+        "PASSWORD",
+    ]
 
 
 #: Text made to keep a pattern busy: long runs of what it repeats, and beginnings without ends.
