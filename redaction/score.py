@@ -41,7 +41,7 @@ class Score:
         spans = [(span.start, span.end, SAME.get(span.type, span.type) or "") for span in found]
         counted = [s for s in spans if any(_meet(s, k) for k in scored) or not any(_meet(s, k) for k in every)]
         for start, end, entity in scored:
-            hit = any(entity == s[2] and _meet((start, end), s) for s in counted)
+            hit = any(entity == s[2] and _meet((start, end, entity), s) for s in counted)
             self._count(self.known, self.hit, entity, hit)
             self.characters += end - start
             self.left += end - start - len({at for s in spans for at in range(max(start, s[0]), min(end, s[1]))})
@@ -75,5 +75,5 @@ class Score:
         return "\n".join(lines)
 
 
-def _meet(one: tuple[int, ...] | Known, other: tuple[int, ...] | Known) -> bool:
+def _meet(one: tuple[int, int, str | None], other: tuple[int, int, str | None]) -> bool:
     return one[0] < other[1] and other[0] < one[1]

@@ -42,12 +42,13 @@ def _word(word: str) -> tuple[int, ...]:
     norm = re.sub(r"\d", "0", word.lower())
     return (
         _row("a", norm), _row("b", norm), _row("p4", norm[:4]), _row("s4", norm[-4:]), _row("m", norm[1:5]),
-        _row("p2", norm[:2]), _row("s3", norm[-3:]), _row("s2", norm[-2:]), _row("shape", _shape(word)), _row("len", str(min(len(word), 12))),
+        _row("p2", norm[:2]), _row("s3", norm[-3:]), _row("s2", norm[-2:]), _row("shape", _shape(word)),
+        _row("len", str(min(len(word), 12))),
     )  # fmt: skip
 
 
 def _row(kind: str, value: str) -> int:
-    return 1 + crc32(f"{kind} {value}".encode()) % (ROWS - 1)
+    return 1 + crc32(f"{kind} {value}".encode("utf-8", "surrogatepass")) % (ROWS - 1)
 
 
 def _shape(word: str) -> str:

@@ -71,7 +71,8 @@ class Tagger:
         odds: Numbers = h @ self._out[0] + self._out[1]
         odds[:, 1:] += TOWARDS_ENTITIES
         odds = np.exp(odds - odds.max(1, keepdims=True))
-        return odds / odds.sum(1, keepdims=True)
+        chances: Numbers = odds / odds.sum(1, keepdims=True)
+        return chances
 
 
 def _runs(tags: list[int]) -> Iterator[tuple[int, int]]:

@@ -190,4 +190,4 @@ def ipv4(text: str) -> bool:
 def ipv6(text: str) -> bool:
     """Eight groups, or fewer with one gap (RFC 4291, 2.2); neither a time nor a bare "::"."""
     groups = text.split(":")
-    return len(text) > 3 and (text.count("::") == 1 and len(groups) <= 8 or len(groups) == 8)
+    return len(text) > 3 and ((text.count("::") == 1 and len(groups) <= 8) or len(groups) == 8)

@@ -1,19 +1,17 @@
 """Addresses of machines and people on networks, and telephone numbers."""
 
 import re
-from functools import lru_cache
 
 from redaction.patterns.checks import digits, ipv4, ipv6
 from redaction.patterns.rule import Rule, rule
 
-#: Regions whose national numbers are known without a country code; all others are found with one, or by context.
-REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "BE", "CH", "AT", "IE", "IN", "AU")
 #: Forms that groups of digits have elsewhere: dates, times, versions and sums, ranges of years.
 NO_PHONE = re.compile(
     r"^(?:(?:19|20)\d{2}[-/. ](?:0?[1-9]|1[0-2])[-/. ](?:[0-2]?\d|3[01])(?!\d).*|[0-3]?\d[-/. ][0-3]?\d[-/. ](?:19|20)?\d{2}|"
     r"(?:19|20)\d{2} ?- ?(?:19|20)\d{2}|\d{1,3}(?:[ .]\d{3}){1,4}|\d+\.\d+|\d{3}-\d{2}-\d{4}|\d{1,2} \d{1,2}|[0-9]{5}(?:-\d{4})?)$"
 )
-#: How national numbers are grouped where no region's plan is known: NANP, France and other pairs, two or more groups of 3 and 4.
+#: How national numbers are grouped: North America; trunk zero and area code (UK, Germany, Austria, Italy …); pairs (France,
+#: Belgium, Nordic countries); groups of two to four (Spain, Switzerland, Australia, India).
 GROUPED = re.compile(
     r"^(?:\(?[2-9]\d{2}\)?[ .-]{0,2}\d{3}[ .-]\d{4}|\(?0\d{1,4}\)?[ ./-]{1,2}\d{2,4}(?:[ .-]?\d{2,4}){1,3}|\d{2}(?:[ .-]\d{2}){3,4}|"
     r"0\d{9,10}|\d{3}[ -]\d{4}|\(\d{2,5}\) ?\d{2,4}(?:[ .-]?\d{2,4}){1,3}|\d{2,3}[ -]\d{3}[ -]\d{2}[ -]\d{2}|\d{3} \d{3} \d{3,4}|"
@@ -23,40 +21,18 @@ EXTENSION = re.compile(r"(?i)\s?(?:x|ext\.?|extension|#)\s?\d{1,6}$")
 
 
 def grouped(text: str) -> bool:
-    """Whether digits are grouped as a telephone number's are: with a country code, as national plans do it, or validly.
+    """Whether digits are grouped as a telephone number's are: behind a country code, or as national plans do it.
 
-    With a country code any 7 to 15 digits will do (ITU-T E.164); other groups have to be usual ones, or valid by a region's
-    numbering plan.
+    With a country code any 7 to 15 digits will do (ITU-T E.164).
     """
     number = EXTENSION.sub("", text).strip()
-    if not phone(number):
-        return False
-    if number.startswith(("+", "00", "(+")):
-        return True
-    return bool(GROUPED.match(number)) or (not number.isdigit() and _valid(digits(number)))
+    return phone(number) and (number.startswith(("+", "00", "(+")) or bool(GROUPED.match(number)))
 
 
 def phone(text: str) -> bool:
     """Whether so many digits can be a telephone number at all, and are neither a date nor a sum."""
     number = EXTENSION.sub("", text).strip()
     return 7 <= len(digits(number)) <= 15 and not NO_PHONE.match(number)
-
-
-@lru_cache(maxsize=1000)
-def _valid(number: str) -> bool:
-    """Whether the number is valid by the plan of one of the regions (libphonenumber)."""
-    if not 9 <= len(number) <= 11:
-        return False
-    # Imported here, as few texts need it; it takes 50 ms and 1.5 MB.
-    import phonenumbers
-
-    for region in REGIONS:
-        try:
-            if phonenumbers.is_valid_number(phonenumbers.parse(number, region)):
-                return True
-        except phonenumbers.NumberParseException:
-            continue
-    return False
 
 
 #: Top-level domains that are told without a scheme before them; those that file names end in are left out.
@@ -84,15 +60,15 @@ RULES: tuple[Rule, ...] = (
     rule("EMAIL_ADDRESS", r"(?<![\w.+-])[\w.-]{2,64}@(?:ok(?:axis|hdfcbank|icici|sbi)|ybl|ibl|axl|apl|upi|paytm)\b(?!\.\w)", 0.8, needs="@", reach=(70, 20)),
     # RFC 3986.
     rule("URL", rf"(?i)\b(?:https?|ftp|wss?)://{_BODY}{{1,2000}}(?<![.,;:!?)])", 0.6, needs="://", reach=(8, 2_100)),
-    rule("URL", rf"(?i)(?<![\w@./-])www\.(?:[\w-]{{1,63}}\.){{1,5}}[a-z]{{2,24}}(?:[/?#]{_BODY}{{0,2000}}(?<![.,;:!?)]))?", 0.6, needs="www.", reach=(4, 2_300)),
-    rule("URL", rf"(?<![\w@./%-])(?:[A-Za-z0-9][\w-]{{1,62}}\.){{1,4}}{_TLD}\b(?!\.?[\w@(-])(?:[/?#]{_BODY}{{0,2000}}(?<![.,;:!?)]))?", 0.5, needs=_DOTS, reach=(260, 2_100)),
+    rule("URL", rf"(?i)\b(?<![@./-])www\.(?:[\w-]{{1,63}}\.){{1,5}}[a-z]{{2,24}}(?:[/?#]{_BODY}{{0,2000}}(?<![.,;:!?)]))?", 0.6, needs="www.", reach=(4, 2_300)),
+    rule("URL", rf"\b(?<![@./%-])(?:[A-Za-z0-9][\w-]{{1,62}}\.){{1,4}}{_TLD}\b(?!\.?[\w@(-])(?:[/?#]{_BODY}{{0,2000}}(?<![.,;:!?)]))?", 0.5, needs=_DOTS, reach=(260, 2_100)),
     # RFC 791; RFC 4291 with at least two groups, not times.
-    rule("IP_ADDRESS", r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?(?![\w]|\.\d)", 0.9, digits=4, reach=(4, 24), needs=".", check=ipv4),
-    rule("IP_ADDRESS", r"(?<![\w:.])(?=[0-9A-Fa-f:.]{2,45}(?![\w:]))(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,6}(?![\w:])", 0.8, digits=2, reach=(44, 44), needs=":", check=ipv6),
-    rule("IP_ADDRESS", r"(?<![\w:.])(?:[0-9A-Fa-f]{1,4}:){1,6}:(?:[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){0,5})?(?![\w:])", 0.8, needs="::", reach=(44, 44), check=ipv6),
+    rule("IP_ADDRESS", r"\b(?<!\.)(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?(?![\w]|\.\d)", 0.9, digits=4, reach=(4, 24), needs=".", check=ipv4),
+    rule("IP_ADDRESS", r"\b(?<![:.])(?=[0-9A-Fa-f:.]{2,45}(?![\w:]))(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,6}(?![\w:])", 0.8, digits=2, reach=(44, 44), needs=":", check=ipv6),
+    rule("IP_ADDRESS", r"\b(?<![:.])(?:[0-9A-Fa-f]{1,4}:){1,6}:(?:[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){0,5})?(?![\w:])", 0.8, needs="::", reach=(44, 44), check=ipv6),
     # IEEE 802: six octets.
-    rule("MAC_ADDRESS", r"(?<![\w:-])[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![\w:-])", 0.95, digits=1, reach=(18, 18), needs=":|-"),
-    rule("MAC_ADDRESS", r"(?<![\w.])(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}(?![\w.])", 0.6, digits=1, reach=(16, 16), needs="."),
+    rule("MAC_ADDRESS", r"\b(?<![:-])[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![\w:-])", 0.95, digits=1, reach=(18, 18), needs=":|-"),
+    rule("MAC_ADDRESS", r"\b(?<!\.)(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}(?![\w.])", 0.6, digits=1, reach=(16, 16), needs="."),
     # ITU-T E.123 and what people make of it; without the usual groups only where it is said to be one.
     rule("PHONE_NUMBER", _PHONE, 0.5, digits=7, reach=(10, 36), check=grouped, near=_CALL),
     rule("PHONE_NUMBER", _PHONE, 0.2, digits=7, reach=(10, 36), check=phone, near=_CALL),
