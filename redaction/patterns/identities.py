@@ -15,7 +15,8 @@ MONEY: tuple[Rule, ...] = (
     rule("CREDIT_CARD", r"(?i)(?<![\w-])(?:[x*•]{4}[ -]?){3}\d{4}\b", 0.5, needs="xxxx|****|••••"),
     # ISO 13616.
     rule("IBAN_CODE", r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{1,4}){3,9}(?!\w)", 1.0, check=checks.iban, digits=6, reach=(30, 44)),
-    rule("IBAN_CODE", r"(?i:\biban\b(?: number| no\.?| is| was|[:#]){0,2})\s{0,2}[\"']?(?P<value>[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{1,4}){2,9})\b", 0.8, needs="iban"),
+    rule("IBAN_CODE", r"\b[a-z]{2}\d{2}[a-z0-9]{11,30}\b", 1.0, check=checks.iban, digits=6, reach=(30, 44)),
+    rule("IBAN_CODE", r"(?i:\biban\b(?: number| no\.?| is| was|[:#]){0,2})\s{0,2}[\"']?(?P<value>[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{1,4}){2,9}|[a-z]{2}\d{2}[a-z0-9]{8,30})\b", 0.8, needs="iban"),
     rule("CRYPTO", r"\b(?:[13][1-9A-HJ-NP-Za-km-z]{25,34}|bc1[02-9ac-hj-np-z]{11,71})(?!\w)", 1.0, check=checks.bitcoin, digits=2, reach=(64, 80)),
     # EIP-55: 20 bytes in hexadecimal.
     rule("CRYPTO", r"\b0x[0-9a-fA-F]{40}(?!\w)", 0.7, needs="0x", reach=(2, 48)),
@@ -61,7 +62,8 @@ _LINK = (
 #: Digits in groups with blanks between them; or a code with a digit in it, which may begin with a mark of its kind ("DL: ").
 _VALUE = (
     r"(?P<value>\d{2,6}(?: \d{2,6}){1,5}(?!\w)"
-    r"|#?(?:[A-Z]{1,5}[:/ -]{1,2}){0,2}(?=[\w/.-]{0,30}\d)[A-Z0-9](?:[A-Z0-9]|[/.-](?=[A-Z0-9])){2,29}(?![\w]))"
+    r"|#?(?:[A-Z]{1,5}[:/ -]{1,2}){0,2}(?=[\w/.-]{0,30}\d)[A-Z0-9](?:[A-Z0-9]|[/.-](?=[A-Z0-9])){2,29}(?![\w])"
+    r"|(?=[a-z]{1,3}\d{3})[a-z0-9]{5,20}(?![\w]))"
 )
 
 

@@ -35,6 +35,8 @@ def found(text, least=0.4):
         ("CREDIT_CARD", "4716 9876 2234 1561", "the credit card {} of his"),
         ("IBAN_CODE", "GB82 WEST 1234 5698 7654 32", "pay to {} now"),
         ("IBAN_CODE", "FR1420041010050500013M02606", "{}"),
+        ("IBAN_CODE", "de89370400440532013000", "my iban is {}"),
+        ("PASSPORT", "x12345678", "my passport number is {}"),
         ("CRYPTO", "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "send it to {}!"),
         ("CRYPTO", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", "or {}"),
         ("UK_NHS", "943 476 5919", "NHS number {}"),
