@@ -1,7 +1,9 @@
 """Finds personal data in text: patterns first, then, where the policy needs it, the language model."""
 
 import math
+import re
 import threading
+from collections.abc import Iterable
 from functools import cache
 from time import perf_counter
 from typing import Protocol
@@ -9,13 +11,16 @@ from typing import Protocol
 from django.conf import settings
 
 from redaction import patterns
-from redaction.policies import NER_ENTITIES, Policy
+from redaction.policies import KNOWN_ENTITIES, NER_ENTITIES, Policy
 from redaction.spans import MOST_CHARACTERS, Span, parts, without_overlaps
 
 __all__ = ["BUILT_IN", "MOST_CHARACTERS", "Span", "model", "spans", "warm"]
 
 #: The name of the tagger in this package; any other is that of a spaCy model.
 BUILT_IN = "built-in"
+
+#: What stands for an entity that was found before: `[PERSON_1]`, `<PERSON>`.
+MARK = re.compile(rf"\[(?:{'|'.join(KNOWN_ENTITIES)})_\d+\]|<(?:{'|'.join(KNOWN_ENTITIES)})>")
 
 _lock = threading.Lock()
 
@@ -42,13 +47,19 @@ def spans(text: str, policy: Policy, *, ends_at: float = math.inf) -> list[Span]
             raise TimeoutError("the analysis took too long")
         results = patterns.find(part, wanted, ends_at=ends_at)
         if names is not None:
-            results += [span for span in names.find(part) if span.type in wanted]
+            results += _beside_marks(part, (span for span in names.find(part) if span.type in wanted))
         found += [
             Span(start=span.start + offset, end=span.end + offset, type=span.type, score=span.score)
             for span in results
             if span.score >= policy.threshold
         ]
     return without_overlaps(text, found, last=NER_ENTITIES)
+
+
+def _beside_marks(text: str, found: Iterable[Span]) -> list[Span]:
+    """The findings that touch no placeholder or mask: to a tagger those read like names."""
+    marks = [mark.span() for mark in MARK.finditer(text)]
+    return [span for span in found if all(span.end <= start or end <= span.start for start, end in marks)]
 
 
 def model() -> str:

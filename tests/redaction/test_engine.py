@@ -84,6 +84,13 @@ def test_words_of_instructions_are_nobodys_name(text):
     assert found(text, DEFAULT) == []
 
 
+def test_placeholders_and_masks_are_nobodys_name():
+    text = (
+        "Dear [PERSON_1], the order of [PERSON_2] from [LOCATION_1] goes to <PERSON> in <LOCATION>; ask Anna Schmidt."
+    )
+    assert found(text, DEFAULT) == [("PERSON", "Anna Schmidt")]
+
+
 def test_the_tagger_reads_what_no_person_wrote():
     for text in ("\ud800 \udfff", "\u200b" * 500, "a" * 50_000, "[" * 5_000, "\u202eAnna\u202c Schmidt", "\x00Anna"):
         for span in spans(text, DEFAULT):

@@ -4,7 +4,7 @@ import json
 import random
 import subprocess
 import sys
-from time import perf_counter
+from time import perf_counter, thread_time
 
 import pytest
 from hypothesis import given
@@ -182,7 +182,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("piece", HOSTILE, ids=lambda piece: repr(piece[:12]))
 def test_time_grows_with_the_length_and_no_faster(piece):
-    """Four times the text takes at most some eight times as long; a quadratic pattern would take sixteen."""
+    """Four times the text takes some four times the processor's time; a quadratic pattern would take sixteen."""
     short, long = piece * 5, piece * 20
     took = {}
     for text in (short, long):
@@ -191,14 +191,15 @@ def test_time_grows_with_the_length_and_no_faster(piece):
 
 
 def _seconds(text):
-    began = perf_counter()
+    began = thread_time()
     find(text, ALL)
-    return perf_counter() - began
+    return thread_time() - began
 
 
-def test_a_long_text_stops_at_its_time():
+def test_a_text_stops_at_its_time():
+    policy = Policy(name="p", outbound="mask", stored="none", entities=("PHONE_NUMBER",))
     with pytest.raises(TimeoutError):
-        spans("Call +44 20 7946 0958 or write. " * 150_000, Policy(name="p", outbound="mask", stored="none", entities=("PHONE_NUMBER",)), ends_at=perf_counter() + 0.2)  # fmt: skip
+        spans("Call +44 20 7946 0958 or write. " * 10_000, policy, ends_at=perf_counter())
 
 
 def test_noise_of_any_kind_is_read():
