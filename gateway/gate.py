@@ -59,7 +59,7 @@ class Gate:
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
         )
-        if watched and any(feature.policy.scans for feature in catalog.features.values()):
+        if watched and any(feature.policy.needs_names for feature in catalog.features.values()):
             executor.submit(_warm)
         self._watching = (
             asyncio.create_task(watch(self._swap, catalog, self.running), name="tollhouse-catalog") if watched else None

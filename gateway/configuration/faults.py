@@ -15,8 +15,7 @@ from gateway.conf import settings
 from gateway.models import Deployment, Feature, Key, Provider, Route, Target
 from gateway.prices.book import PriceBook
 from gateway.providers import KINDS
-from redaction.engine import model
-from redaction.policies import NER_ENTITIES
+from redaction.engine import BUILT_IN, model
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +104,11 @@ def _counts_in(budget: Budget, feature: str, target: Target) -> bool:
 
 def _redaction() -> Iterator[Fault]:
     name = model()
-    if not name or Path(name).exists() or (name.isidentifier() and find_spec(name)):
+    if name in ("", BUILT_IN) or Path(name).exists() or (name.isidentifier() and find_spec(name)):
         return
     for feature in Feature.objects.select_related("policy"):
         policy = feature.policy.as_policy()
-        if policy.scans and not set(policy.entities).isdisjoint(NER_ENTITIES):
+        if policy.needs_names:
             what = f"The redaction model {name!r}, which the policy {policy.name} needs, is not installed."
             yield Fault("E013", what, "Install it, or set TOLLHOUSE_REDACTION_MODEL; until then calls are refused.")
             return
