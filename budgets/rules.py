@@ -1,4 +1,4 @@
-"""The rules that must never be stale: budgets and kill switches, as the ledger's transaction saw them."""
+"""The rules that must never be stale: budgets, kill switches and rate limits, as the ledger's transaction saw them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
+from budgets.rates import LimitRule, Limits
 from budgets.windows import window_bounds
 
 Metric = Literal["usd", "tokens", "calls"]
@@ -65,9 +66,17 @@ class SwitchRule:
 
 
 class Rules:
-    """All active budgets and switches, indexed so that a call's cost does not grow with those of others."""
+    """All active budgets, switches and rate limits, indexed so that a call's cost does not grow with those of others."""
 
-    def __init__(self, *, revision: int | None, budgets: Iterable[BudgetRule], switches: Iterable[SwitchRule]) -> None:
+    def __init__(
+        self,
+        *,
+        revision: int | None,
+        budgets: Iterable[BudgetRule],
+        switches: Iterable[SwitchRule],
+        limits: Iterable[LimitRule] = (),
+    ) -> None:
+        self.limits = Limits(limits)
         self.revision = revision
         # One index for each set of scope fields that some budget uses; a call makes one look-up in each.
         self._budgets: dict[tuple[int, ...], dict[tuple[str, ...], list[BudgetRule]]] = {}

@@ -13,7 +13,7 @@ ORDER = {
         "Call", "Feature", "PromptVersion", "Deployment", "Route", "Provider", "Key", "Price", "Adjustment", "Hold",
         "Owner", "AuditEntry",
     ),
-    "tollhouse_budgets": ("Budget", "Window", "Switch", "Alert"),
+    "tollhouse_budgets": ("Budget", "Window", "RateLimit", "Bucket", "Switch", "Alert"),
     "tollhouse_redaction": (),
 }  # fmt: skip
 

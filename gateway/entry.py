@@ -7,6 +7,7 @@ from uuid import UUID
 
 from opentelemetry import trace as otel
 
+from budgets.rates import Rates
 from gateway.errors import GatewayError, ProviderError
 from gateway.ledger.operations import BLANK, Row
 from gateway.types import Ask
@@ -24,6 +25,8 @@ class Entry:
         self.stages: dict[str, float] = {}
         self.attempts: list[dict[str, Any]] = []
         self.provider_s = 0.0
+        #: How the call's rate limits stood when it was let in; None where it is under none.
+        self.rates: Rates | None = None
         caller = ask.caller
         trace_id, parent_span_id = trace_context(caller.traceparent)
         self.row: Row = {

@@ -15,6 +15,7 @@ from gateway.configuration.rows import (
     apply_policy,
     apply_price,
     apply_provider,
+    apply_rate_limit,
     apply_route,
 )
 from gateway.configuration.schema import SECTIONS, check
@@ -27,6 +28,7 @@ APPLY: dict[str, Callable[[Rows, Place, dict[str, Any]], None]] = {
     "features": apply_feature,
     "prompts": prompts.apply_prompt,
     "budgets": apply_budget,
+    "rate_limits": apply_rate_limit,
     "prices": apply_price,
 }
 

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 import tomli_w
 from django.db.models import Count
 
-from budgets.models import SCOPE_FIELDS, Budget
+from budgets.models import SCOPE_FIELDS, Budget, RateLimit
+from budgets.rates import RATE_FIELDS
 from gateway import secrets
 from gateway.configuration.rows import overrides
 from gateway.configuration.schema import PRICE_FIELDS
@@ -18,7 +19,7 @@ from redaction.models import RedactionPolicy
 
 
 def export(*, with_secrets: bool) -> str:
-    """All policies, providers, routes, features, live prompts, budgets and price overrides as TOML.
+    """All policies, providers, routes, features, live prompts, budgets, rate limits and price overrides as TOML.
 
     Stored provider keys are in it only `with_secrets`. Comments name what was left out: those keys, the smaller shares of
     split deployments, and prices with tiers or variants, which a file cannot say.
@@ -31,6 +32,7 @@ def export(*, with_secrets: bool) -> str:
         "features": {f.slug: _feature(f) for f in Feature.objects.select_related("route", "policy")},
         "prompts": _prompts(),
         "budgets": [_budget(b) for b in Budget.objects.order_by(*SCOPE_FIELDS, "metric", "period", "timezone")],
+        "rate_limits": [_rate_limit(r) for r in RateLimit.objects.all()],
         "prices": [_price(p) for p in prices if _flat(p)],
     }
     keys = [] if with_secrets else [p.name for p in Provider.objects.exclude(api_key_encrypted="")]
@@ -121,6 +123,16 @@ def _budget(row: Budget) -> dict[str, Any]:
         "limit": _number(row.limit),
         "soft_percent": row.soft_percent,
         "on_hard": row.on_hard,
+        "active": row.active,
+    }
+
+
+def _rate_limit(row: RateLimit) -> dict[str, Any]:
+    rates = ("requests_per_minute", "tokens_per_minute", "concurrent")
+    return {
+        **{name: getattr(row, name) for name in (*RATE_FIELDS, "each") if getattr(row, name)},
+        **{name: getattr(row, name) for name in rates if getattr(row, name) is not None},
+        "burst_s": row.burst_s,
         "active": row.active,
     }
 

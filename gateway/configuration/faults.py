@@ -8,7 +8,8 @@ from pathlib import Path
 
 from django.db.models import Count, Sum
 
-from budgets.models import Budget
+from budgets.models import Budget, RateLimit
+from budgets.rates import PARTS
 from gateway.models import Deployment, Feature, Key, Provider, Route, Target
 from gateway.prices.book import PriceBook
 from gateway.providers import KINDS
@@ -30,6 +31,7 @@ def faults() -> Iterator[Fault]:
     yield from _routes()
     yield from _providers()
     yield from _references()
+    yield from _rate_limits()
     yield from _prompts()
     yield from _prices()
     yield from _redaction()
@@ -59,6 +61,24 @@ def _references() -> Iterator[Fault]:
     for budget in Budget.objects.filter(active=True).exclude(on_hard="block").exclude(on_hard__in=routes):
         what = f"The budget {budget} diverts to {budget.on_hard}, which does not exist."
         yield Fault("W006", what, "Until it does, calls that do not fit are refused.")
+
+
+def _rate_limits() -> Iterator[Fault]:
+    features = dict(Feature.objects.values_list("slug", "max_output_tokens"))
+    keys = set(Key.objects.values_list("name", flat=True))
+    for limit in RateLimit.objects.filter(active=True):
+        for kind, name, known in (("feature", limit.feature, features), ("key", limit.key, keys)):
+            if name and name not in known:
+                what = f"The rate limit for {limit} names the {kind} {name}, which does not exist."
+                yield Fault("W015", what, "Until it does, the limit does nothing.")
+        if limit.tokens_per_minute is None:
+            continue
+        most = limit.as_rule().full_tokens // PARTS
+        refused = [s for s, tokens in features.items() if limit.feature in ("", s) and tokens > most]
+        if refused:
+            what = f"The rate limit for {limit} lets {most} tokens through at once; calls of {', '.join(refused)} may need more."
+            hint = "Raise the limit or its burst_s, or lower the features' max_output_tokens; until then such calls are refused."
+            yield Fault("W016", what, hint)
 
 
 def _prompts() -> Iterator[Fault]:

@@ -1,6 +1,7 @@
 """Errors as OpenAI error bodies: the one table from what happened to status, type and headers."""
 
 import logging
+from math import ceil
 
 import orjson
 
@@ -18,6 +19,7 @@ from gateway.errors import (
     RateLimited,
     Unauthenticated,
 )
+from gateway.http.rates import refusal_headers
 from gateway.http.request import ClientGone, Request
 from gateway.types import Json
 
@@ -86,9 +88,10 @@ async def answer_error(request: Request, error: Exception) -> None:
         headers.append((b"x-tollhouse-call-id", str(error.call_id).encode()))
     if isinstance(error, NO_RETRY):
         headers.append((b"x-should-retry", b"false"))
-    retry_after_s = getattr(error, "retry_after_s", None)
-    if retry_after_s is not None:
-        headers.append((b"retry-after", b"%d" % max(1, round(retry_after_s))))
+    if isinstance(error, RateLimited):
+        headers += refusal_headers(error)
+    elif isinstance(error, ProviderError) and error.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % max(1, ceil(error.retry_after_s))))
     if isinstance(error, Unauthenticated):
         headers.append((b"www-authenticate", b"Bearer"))
     await request.answer(status, orjson.dumps(body), headers)

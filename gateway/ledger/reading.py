@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+from budgets.rates import LimitRule
 from budgets.rules import BudgetRule, Rules, Scope, SwitchRule
 from gateway.sql import queries
 
@@ -12,13 +13,14 @@ SQL = queries("ledger.sql")
 
 
 async def load_rules(connection: AsyncConnection[TupleRow], revision: int | None) -> Rules:
-    """All active budgets and switches, as the connection's transaction sees them.
+    """All active budgets, switches and rate limits, as the connection's transaction sees them.
 
     `revision` was read before, so that rules changed meanwhile are read again next time, never missed.
     """
     async with connection.pipeline():
         budgets = await connection.execute(SQL["budgets"])
         switches = await connection.execute(SQL["switches"])
+        limits = await connection.execute(SQL["rate_limits"])
     return Rules(
         revision=revision,
         budgets=[
@@ -29,4 +31,11 @@ async def load_rules(connection: AsyncConnection[TupleRow], revision: int | None
             async for row in budgets
         ],
         switches=[SwitchRule(scope=scope, value=value, reason=reason) async for scope, value, reason in switches],
+        limits=[
+            LimitRule(
+                id=row[0], scope=row[1:6], each=row[6], requests_per_minute=row[7], tokens_per_minute=row[8],
+                concurrent=row[9], burst_s=row[10],
+            )
+            async for row in limits
+        ],
     )  # fmt: skip

@@ -13,6 +13,7 @@ import psycopg
 
 from budgets.rules import BudgetRule, Metric, Rules
 from gateway.ledger import alerts
+from gateway.ledger.buckets import BucketKey, Buckets, lack, rates
 from gateway.ledger.link import Link, Rows, array
 from gateway.ledger.operations import Bid, Grant, Hold, Operation, Refusal, Row, Settle
 from gateway.ledger.reading import load_rules
@@ -29,19 +30,21 @@ STATEMENTS = {
     for name in (
         "begin", "state", "make_windows", "find_windows", "held_windows", "lock_windows", "take_holds", "find_calls",
         "update_windows", "insert_holds", "insert_calls", "insert_payloads", "insert_adjustments", "insert_alerts",
-        "commit", "rollback",
+        "make_buckets", "find_buckets", "held_buckets", "lock_buckets", "update_buckets", "commit", "rollback",
     )
 }  # fmt: skip
 
 #: Ids of windows that a writer remembers; those of past periods are forgotten with all others when there are more.
 MOST_WINDOWS = 20_000
+#: The same of buckets.
+MOST_BUCKETS = 20_000
 
 WindowKey = tuple[int, datetime]
 
 
 class TakenHold(NamedTuple):
     """A hold that this transaction has deleted: its windows' ids, the amount held in each, the target that it was for;
-    its draft row if it moves.
+    its draft row if it moves; its buckets' ids and the tokens that it took of each, None under no rate limit.
     """
 
     windows: list[int]
@@ -50,6 +53,8 @@ class TakenHold(NamedTuple):
     model: str
     price_id: int | None
     draft: Row | None
+    buckets: list[int] | None
+    bucket_tokens: int | None
 
 
 @dataclass(slots=True)
@@ -91,6 +96,7 @@ class Memory:
     rules: Rules
     now: datetime | None = None
     windows: dict[WindowKey, int] = field(default_factory=dict)
+    buckets: dict[BucketKey, int] = field(default_factory=dict)
 
 
 #: An escaped NUL, behind any number of escaped backslashes.
@@ -123,6 +129,7 @@ class Transaction:
         self._new_windows: dict[WindowKey, int] = {}
         self._locked: dict[int, LockedWindow] = {}
         self._taken: dict[UUID, TakenHold] = {}
+        self._buckets = Buckets(link, memory.buckets)
         self._writes: dict[str, list[Row]] = {
             name: []
             for name in ("insert_holds", "insert_calls", "insert_payloads", "insert_adjustments", "insert_alerts")
@@ -135,6 +142,7 @@ class Transaction:
         moving = [h.call_id for h in holds if h.moves or self.repeat]
         taking = [s.call_id for s in settles] + moving
         granted = {id for s in settles if s.grant for id in s.grant.windows}
+        self._buckets.expect(settles)
         candidates = None
         if not self.repeat and not any(s.swept for s in settles):
             candidates = await self._open_from_memory(holds, granted, taking, moving)
@@ -151,6 +159,9 @@ class Transaction:
         if len(self.memory.windows) > MOST_WINDOWS:
             self.memory.windows.clear()
         self.memory.windows.update(self._new_windows)
+        if len(self.memory.buckets) > MOST_BUCKETS:
+            self.memory.buckets.clear()
+        self.memory.buckets.update(self._buckets.new)
 
     async def _open_from_memory(
         self, holds: list[Hold], ids: set[int], taking: list[UUID], moving: list[UUID]
@@ -165,17 +176,18 @@ class Transaction:
             return None
         bounds = {rule.id: rules.window(rule, then) for listed in candidates for c in listed for rule in c.budgets}
         known = {id: self.memory.windows.get((id, starts_at), 0) for id, (starts_at, _) in bounds.items()}
-        if not all(known.values()):
+        if not all(known.values()) or not self._buckets.recall(rules.limits, holds):
             return None
-        _, [(now, revision)], locked, took = await self.link.burst(
+        _, [(now, revision)], locked, *buckets, took = await self.link.burst(
             ("begin",), ("state",), *self._locking(ids | set(known.values()), taking, moving)
         )
         same_rules = revision is not None and revision == rules.revision
         same_windows = all(starts_at <= now < ends_at for starts_at, ends_at in bounds.values())
-        there = self._lock(locked, took) and self._locked.keys() >= set(known.values())
+        there = self._lock(locked, buckets, took) and self._locked.keys() >= set(known.values())
         if not (same_rules and same_windows and there):
             await self.link.burst(("rollback",))
             self._locked, self._taken = {}, {}
+            self._buckets.forget()
             return None
         self.memory.now = now
         for candidate in (c for listed in candidates for c in listed):
@@ -186,13 +198,15 @@ class Transaction:
         self, holds: list[Hold], ids: set[int], taking: list[UUID], moving: list[UUID]
     ) -> list[list[Candidate]]:
         """Reads the rules and which windows the batch may touch, makes missing ones, then locks them all."""
-        now, rules, held = await self._begin(taking)
+        now, rules, held, in_buckets = await self._begin(taking)
         candidates = [[Candidate(bid, rules.budgets_for(h.at(bid))) for bid in h.bids] for h in holds]
         await self._find_windows([c for listed in candidates for c in listed], rules, now)
+        await self._buckets.find(rules.limits, holds, in_buckets)
         ids = ids | held | {id for listed in candidates for c in listed for id in c.windows}
-        locked, took = await self.link.burst(*self._locking(ids, taking, moving))
-        if not self._lock(locked, took):
-            # The owner of a hold moved it between our two reads; the batch starts over.
+        locked, *buckets, took = await self.link.burst(*self._locking(ids, taking, moving))
+        if not self._lock(locked, buckets, took):
+            # The owner of a hold moved it between our two reads, or a bucket is gone; the batch starts over.
+            self._buckets.forget()
             raise psycopg.errors.SerializationFailure("a hold moved to other windows")
         if not all(self._locked.keys() >= set(c.windows) for listed in candidates for c in listed):
             self.memory.windows.clear()
@@ -200,13 +214,15 @@ class Transaction:
         self.memory.now = now
         return candidates
 
-    async def _begin(self, taking: list[UUID]) -> tuple[datetime, Rules, set[int]]:
-        """The database's clock, the rules as they are now, and the windows of the holds about to be taken."""
-        _, [(now, revision)], held = await self.link.burst(("begin",), ("state",), ("held_windows", array(taking)))
+    async def _begin(self, taking: list[UUID]) -> tuple[datetime, Rules, set[int], Rows]:
+        """The database's clock, the rules as they are now, and the windows and buckets of the holds about to be taken."""
+        _, [(now, revision)], held, in_buckets = await self.link.burst(
+            ("begin",), ("state",), ("held_windows", array(taking)), ("held_buckets", array(taking))
+        )
         if revision is None or revision != self.memory.rules.revision:
             self.memory.rules = await load_rules(self.link.connection, revision)
             self.memory.windows.clear()
-        return now, self.memory.rules, {id for (id,) in held}
+        return now, self.memory.rules, {id for (id,) in held}, in_buckets
 
     async def _find_windows(self, candidates: Iterable[Candidate], rules: Rules, now: datetime) -> None:
         """Gives each candidate the ids of its windows, after making those that nobody needed before."""
@@ -222,13 +238,18 @@ class Transaction:
         for candidate in candidates:
             candidate.windows = [known[keys[rule.id]] for rule in candidate.budgets]
 
-    @staticmethod
-    def _locking(ids: set[int], taking: list[UUID], moving: list[UUID]) -> tuple[tuple[str, str], tuple[str, str, str]]:
-        """Locks every window that this batch may touch, by id, then takes the holds that it settles or moves."""
-        return ("lock_windows", array(sorted(ids))), ("take_holds", array(taking), array(moving))
+    def _locking(
+        self, ids: set[int], taking: list[UUID], moving: list[UUID]
+    ) -> tuple[tuple[str, *tuple[str, ...]], ...]:
+        """Locks every window that this batch may touch, by id, then every bucket, then takes the holds that it settles or
+        moves.
+        """
+        windows, holds = ("lock_windows", array(sorted(ids))), ("take_holds", array(taking), array(moving))
+        return windows, *self._buckets.locking(), holds
 
-    def _lock(self, locked: Rows, took: Rows) -> bool:
-        """Notes what was locked and taken. False when a hold counts in a window that is not locked."""
+    def _lock(self, locked: Rows, buckets: list[Rows], took: Rows) -> bool:
+        """Notes what was locked and taken. False when a hold counts in a window or bucket that is not locked."""
+        self._buckets.lock(self.memory.rules.limits, buckets)
         for id, budget_id, metric, starts_at, spent, held in locked:
             self._locked[id] = LockedWindow(id, budget_id, metric, starts_at, spent, held, spent_before=spent)
         for call_id, *values in took:
@@ -237,7 +258,7 @@ class Transaction:
                 return False
             for id, amount in zip(hold.windows, hold.amounts, strict=True):
                 self._locked[id].change(held=-amount)
-        return True
+        return self._buckets.cover(self._taken.values())
 
     async def _settle(self, settles: list[Settle]) -> None:
         late = [s for s in settles if s.call_id not in self._taken and s.grant]
@@ -251,6 +272,7 @@ class Transaction:
                 for id, held in zip(hold.windows, hold.amounts, strict=True):
                     window = self._locked[id]
                     window.change(spent=held if op.swept else op.amount(window.metric))
+                self._buckets.settle(hold, None if op.swept else int(op.amount("tokens")))
                 if op.grant and not op.grant.is_for(hold.provider, hold.model):
                     # The hold moved and its call never heard of it, as its caller left or the connection broke. The
                     # amounts count in the windows of the new target, so the row names that one.
@@ -297,10 +319,16 @@ class Transaction:
             if isinstance(answer, Grant):
                 self.answers.append((hold, answer))
                 return
-            refusal = refusal or answer
+            # Waiting helps against a rate limit, whatever stands against the other targets.
+            refusal = answer if refusal is None or answer.by == "rate" else refusal
         assert refusal is not None
-        if hold.moves and (earlier := self._taken.get(hold.call_id)) and earlier.draft is not None:
-            self._hold(hold, earlier.windows, earlier.amounts, earlier.draft)
+        earlier = self._taken.get(hold.call_id)
+        if hold.moves and earlier and earlier.draft is not None:
+            self._hold(
+                hold, earlier.windows, earlier.amounts, earlier.draft, earlier.buckets or (), earlier.bucket_tokens or 0
+            )
+        elif earlier:
+            self._buckets.undo(earlier)
         if refusal.budget:
             window = next(
                 w for c in candidates for w, r in zip(c.windows, c.budgets, strict=True) if r is refusal.budget
@@ -331,10 +359,23 @@ class Transaction:
             return Refusal(
                 by="budget", reason="A budget counts only one of the two targets, so they are not asked at once."
             )
-        self._hold(hold, windows, amounts, hold.draft_for(candidate.bid))
-        return Grant(bid=candidate.bid, windows=tuple(windows))
+        tokens, earlier = candidate.bid.tokens + hold.spent_tokens, self._taken.get(hold.call_id)
+        limited = self._buckets.of(hold)
+        if found := lack(limited, tokens, earlier):
+            return Refusal.of_rate(*found, tokens=tokens, rates=rates(limited))
+        buckets = self._buckets.take(limited, tokens, earlier)
+        self._hold(hold, windows, amounts, hold.draft_for(candidate.bid), buckets, tokens)
+        return Grant(bid=candidate.bid, windows=tuple(windows), buckets=buckets, rates=rates(limited))
 
-    def _hold(self, hold: Hold, windows: list[int], amounts: list[Decimal], draft: Row) -> None:
+    def _hold(
+        self,
+        hold: Hold,
+        windows: list[int],
+        amounts: list[Decimal],
+        draft: Row,
+        buckets: Sequence[int],
+        bucket_tokens: int,
+    ) -> None:
         for id, amount in zip(windows, amounts, strict=True):
             self._locked[id].change(held=amount)
         self._writes["insert_holds"].append({
@@ -344,6 +385,7 @@ class Transaction:
             "windows": windows,
             "amounts": amounts,
             "draft": draft,
+            **({"buckets": buckets, "bucket_tokens": bucket_tokens} if buckets else {}),
         })  # fmt: skip
 
     async def _write_and_commit(self) -> None:
@@ -355,5 +397,6 @@ class Transaction:
                 array(w.held for w in changed),
             )
             statements.append(("update_windows", ids, spent, held))
+        statements += self._buckets.writing()
         statements += [(name, json_rows(rows)) for name, rows in self._writes.items() if rows]
         await self.link.burst(*statements, ("commit",))

@@ -15,6 +15,7 @@ from django.utils import timezone
 from budgets.models import Alert
 from gateway.conf import settings
 from gateway.ledger import partitions
+from gateway.ledger.buckets import forget_idle
 from gateway.models import CachedReply
 
 logger = logging.getLogger("tollhouse.worker")
@@ -25,7 +26,8 @@ PERIOD_S = 60.0
 
 class Command(BaseCommand):
     help = (
-        "Run the periodic jobs: partitions made ahead, with an alarm when they run short, and cached replies forgotten in time. "
+        "Run the periodic jobs: partitions made ahead, with an alarm when they run short, cached replies forgotten in time, "
+        "and buckets of rate limits forgotten that are full again. "
         "Any number of workers may run."
     )
 
@@ -40,6 +42,7 @@ class Command(BaseCommand):
             try:
                 keep_partitions()
                 forget_expired()
+                forget_idle()
             except DatabaseError as error:
                 logger.warning("worker: database away, trying again: %s", type(error).__name__)
             finally:

@@ -13,7 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from budgets.models import Alert, Budget, Switch, Window
+from budgets.models import Alert, Bucket, Budget, RateLimit, Switch, Window
+from budgets.rates import PARTS
 from gateway.admin.base import AuditedAdmin, PageAdmin
 from gateway.models import Adjustment, AuditEntry, Call, Feature, Hold, Key, Owner, Price, Provider, Route, Target
 from redaction.models import RedactionPolicy
@@ -61,6 +62,9 @@ def rows(count, start=0):
         for day in range(3):
             at = now - timedelta(days=day)
             Window.objects.create(budget=budget, starts_at=at, ends_at=at + timedelta(days=1), spent=1, held=1)
+        limit = RateLimit.objects.create(feature=f"f{n}", each="tenant", requests_per_minute=60, concurrent=5)
+        for tenant in ("a", "b"):
+            Bucket.objects.create(rate_limit=limit, value=tenant, requests_level=30 * PARTS, in_flight=2)
         Switch.objects.create(scope="model", value=f"m{n}", reason="x")
         Alert.objects.create(kind="k", severity="info", dedup_key=str(n), summary="x")
         AuditEntry.objects.create(actor="ada", action="x.y", subject=f"x {n}")
@@ -145,7 +149,7 @@ def test_whatever_can_be_changed_is_audited():
         for m in MODELS
         if type(admin.site._registry[m]).has_change_permission is admin.ModelAdmin.has_change_permission
     }
-    assert changeable == {Budget, Feature, Key, Provider, RedactionPolicy, Route}
+    assert changeable == {Budget, Feature, Key, Provider, RateLimit, RedactionPolicy, Route}
     assert all(isinstance(admin.site._registry[model], AuditedAdmin) for model in changeable)
 
 
