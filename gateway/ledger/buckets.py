@@ -52,11 +52,11 @@ Limited = tuple[LockedBucket, LimitRule]
 
 
 class Buckets:
-    """The buckets of one transaction. `known` are the ids of buckets by limit and value, as far as they are remembered."""
+    """The buckets of one transaction. `remembered` are ids of buckets by limit and value, from earlier ones."""
 
-    def __init__(self, link: Link, known: dict[BucketKey, int]) -> None:
+    def __init__(self, link: Link, remembered: dict[BucketKey, int]) -> None:
         self._link = link
-        self._known = known
+        self._remembered = remembered
         self._granted: set[int] = set()
         self._keys: dict[UUID, list[BucketKey]] = {}
         self._asked: set[int] = set()
@@ -71,20 +71,19 @@ class Buckets:
     def recall(self, limits: Limits, holds: Iterable[Hold]) -> bool:
         """Which buckets the batch may touch, from memory. False when one is not known."""
         self._keys = {hold.call_id: limits.of(hold.scope) for hold in holds} if limits else {}
-        keys = [key for keys in self._keys.values() for key in keys]
-        if any(key not in self._known for key in keys):
+        ids = {self._id(key) for keys in self._keys.values() for key in keys}
+        if 0 in ids:
             return False
-        self._asked = self._granted | {self._known[key] for key in keys}
+        self._asked = self._granted | ids
         return True
 
     async def find(self, limits: Limits, holds: Sequence[Hold], held: Rows) -> None:
         """As `recall`, after making those that nobody needed before; `held` are ids of the holds about to be taken."""
         if not self.recall(limits, holds):
-            unknown = sorted({key for keys in self._keys.values() for key in keys if key not in self._known})
+            unknown = sorted({key for keys in self._keys.values() for key in keys if not self._id(key)})
             rows = orjson.dumps([{"limit_id": limit_id, "value": value} for limit_id, value in unknown]).decode()
             _, found = await self._link.burst(("make_buckets", rows), ("find_buckets", rows))
             self.new = {(limit_id, value): id for limit_id, value, id in found}
-            self._known = self._known | self.new
             self.recall(limits, holds)
         self._asked |= {id for (id,) in held}
 
@@ -105,13 +104,13 @@ class Buckets:
         """Undoes `lock`, as the transaction is rolled back. What is gone (a limit deleted, a bucket that was full and idle) is
         not remembered any more.
         """
-        for key in [key for keys in self._keys.values() for key in keys if self._known.get(key) not in self._locked]:
-            self._known.pop(key, None)
+        for key in [key for keys in self._keys.values() for key in keys if self._id(key) not in self._locked]:
+            self._remembered.pop(key, None)
         self._locked = {}
 
     def cover(self, taken: Iterable[Taken]) -> bool:
         """Whether everything is locked: the buckets of these holds, as far as they still exist, and of all that are new."""
-        wanted = {self._known[key] for keys in self._keys.values() for key in keys}
+        wanted = {self._id(key) for keys in self._keys.values() for key in keys}
         return self._locked.keys() >= wanted and all(self._asked.issuperset(hold.buckets or ()) for hold in taken)
 
     def settle(self, hold: Taken, used: int | None) -> None:
@@ -124,7 +123,7 @@ class Buckets:
         """The buckets that a call has to take from."""
         if not self._keys:
             return []
-        found = [self._locked[self._known[key]] for key in self._keys[hold.call_id]]
+        found = [self._locked[self._id(key)] for key in self._keys[hold.call_id]]
         return [(bucket, bucket.rule) for bucket in found if bucket.rule]
 
     def take(self, limited: list[Limited], tokens: int, earlier: Taken | None) -> tuple[int, ...]:
@@ -161,6 +160,10 @@ class Buckets:
                 array(state.refilled_at for state in states),
             ),
         )
+
+    def _id(self, key: BucketKey) -> int:
+        """The bucket's id; 0 where it is not known."""
+        return self.new.get(key) or self._remembered.get(key, 0)
 
     def _of(self, hold: Taken) -> list[LockedBucket]:
         """A hold's buckets; one that was deleted with its limit is none any more."""

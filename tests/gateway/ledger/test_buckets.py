@@ -1,5 +1,7 @@
 """Rate limits in the ledger's transaction: what is taken, what is given back, and that nothing is taken twice."""
 
+import asyncio
+
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
@@ -185,6 +187,21 @@ async def test_buckets_that_were_idle_for_a_day_are_forgotten_and_made_again(lin
     # The writer remembers an id that is gone.
     [again] = await run(link, memory, hold_of("0.1", tenant="idle"))
     assert isinstance(again, Grant) and (await levels())["idle"] == (59, 110, 1)
+
+
+async def test_a_writer_gets_over_a_bucket_that_is_gone_whatever_comes_with_it():
+    await limit(each="tenant")
+    async with a_writer() as writer:
+        hold = hold_of("0.1", tenant="idle")
+        await writer.settle(settle_of(hold, await writer.hold(hold), "0.1"))
+        await sync_to_async(_age)()
+        await sync_to_async(forget_idle)()
+        answers = await asyncio.gather(*(writer.hold(hold_of("0.1", tenant=t)) for t in ("idle", "new", "idle")))
+        assert all(isinstance(answer, Grant) for answer in answers)
+    assert {value: (left, under_way) for value, (left, _, under_way) in (await levels()).items()} == {
+        "idle": (58, 2),
+        "new": (59, 1),
+    }
 
 
 def _age():
