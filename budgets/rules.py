@@ -1,4 +1,4 @@
-"""The rules that must never be stale: budgets and kill switches, as the ledger's transaction saw them."""
+"""The rules that must never be stale: budgets, kill switches and rate limits, as the ledger's transaction saw them."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from budgets.limits import converted
+from budgets.rates import LimitRule, Limits
 from budgets.scopes import in_words, join_value, split_value
 from budgets.windows import range_bounds, window_bounds
 
@@ -162,7 +163,7 @@ def switch_keys(scope: Scope) -> list[tuple[str, str, str]]:
 
 
 class Rules:
-    """All active budgets and switches, indexed so that a call's cost does not grow with those of others."""
+    """All active budgets, switches and rate limits, indexed so that a call's cost does not grow with those of others."""
 
     def __init__(
         self,
@@ -172,7 +173,9 @@ class Rules:
         switches: Iterable[SwitchRule],
         raises: Iterable[RaiseRule] = (),
         rates: Iterable[RateRule] = (),
+        limits: Iterable[LimitRule] = (),
     ) -> None:
+        self.limits = Limits(limits)
         self.revision = revision
         # One index for each set of scope fields that some budget uses; a call makes one look-up in each.
         self._budgets: dict[tuple[int, ...], dict[tuple[str, ...], list[BudgetRule]]] = {}

@@ -14,7 +14,7 @@ ORDER = {
         "Hold", "Owner", "Worker", "AuditEntry",
     ),
     "tollhouse_budgets": (
-        "Budget", "Window", "Switch", "SwitchTrigger", "Alert", "Channel", "AlertRoute", "Delivery",
+        "Budget", "Window", "RateLimit", "Bucket", "Switch", "SwitchTrigger", "Alert", "Channel", "AlertRoute", "Delivery",
     ),
     "tollhouse_redaction": (),
 }  # fmt: skip

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from opentelemetry import trace as otel
 
+from budgets.rates import Rates
 from gateway.errors import GatewayError, ProviderError
 from gateway.ledger.operations import BLANK, Row
 from gateway.types import Ask
@@ -26,6 +27,8 @@ class Entry:
         self.provider_s = 0.0
         #: What became of the call when its caller left and its feature drains: `drained`, or `crowded` where there was no room.
         self.left: Literal["", "drained", "crowded"] = ""
+        #: How the call's rate limits stood when it was let in; None where it is under none.
+        self.rates: Rates | None = None
         caller = ask.caller
         trace_id, parent_span_id = trace_context(caller.traceparent)
         self.row: Row = {

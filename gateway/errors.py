@@ -23,6 +23,8 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
+from budgets.rates import Rates
+
 #: Characters of a message: what a caller sent may be quoted in it, and is as long as the caller likes.
 MOST_CHARACTERS = 2000
 
@@ -109,14 +111,17 @@ class CallCut(FeatureDisabled):
 
 
 class RateLimited(GatewayError):
-    """Too many calls in too short a time; try again after `retry_after_s` seconds."""
+    """Too much at once for a rate limit; try again after `retry_after_s` seconds (None: it can never pass)."""
 
     outcome = "refused_rate"
-    code = "rate_limited"
+    code = "rate_limit_exceeded"
 
-    def __init__(self, message: str, *, retry_after_s: float, call_id: UUID | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry_after_s: float | None, call_id: UUID | None = None, rates: Rates | None = None
+    ) -> None:
         super().__init__(message, call_id=call_id)
         self.retry_after_s = retry_after_s
+        self.rates = rates
 
 
 class PolicyRefused(GatewayError):

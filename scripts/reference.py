@@ -51,8 +51,16 @@ ANSWER_HEADERS = {
     "x-tollhouse-call-id": "The call's row. On every answer to a call that has one, refusals among them.",
     "x-tollhouse-cost-usd": "What the call cost, in US dollars. On plain answers; a stream's cost is in its row.",
     "x-tollhouse-budget-resets": "With a budget's refusal: when its window ends, as RFC 3339 writes it.",
-    "x-should-retry": "`false`: another try cannot help until a person acts. OpenAI's and Anthropic's clients obey it.",
-    "retry-after": "After how many seconds another try may pass.",
+    "x-should-retry": "`false`: another try cannot help until a person acts; `true`: it may, after `retry-after`. OpenAI's and "
+    "Anthropic's clients obey it.",
+    "retry-after": "After how many seconds another try may pass, rounded up.",
+    "retry-after-ms": "The same in milliseconds, after a rate limit's refusal.",
+    "x-ratelimit-limit-requests": "Calls that the tightest of the call's [rate limits](../rate-limits.md) lets through at once.",
+    "x-ratelimit-limit-tokens": "The same in tokens.",
+    "x-ratelimit-remaining-requests": "Calls that it lets through at this moment, this one taken off.",
+    "x-ratelimit-remaining-tokens": "The same in tokens; what this call may need is taken off.",
+    "x-ratelimit-reset-requests": "How long until it is back at its limit, e.g. `6m0s`, `1.5s`, `20ms`.",
+    "x-ratelimit-reset-tokens": "The same for tokens.",
     "www-authenticate": "`Bearer`, with a 401.",
 }
 #: Headers of any web server, which say nothing about the gate.
@@ -248,14 +256,15 @@ def commands_page() -> str:
 
 def catalog_page() -> str:
     """Sections of a catalog file, with the fields, types and defaults of each."""
-    from budgets.models import AlertRoute, Budget, Channel, Rate, SwitchTrigger
+    from budgets.models import AlertRoute, Budget, Channel, Rate, RateLimit, SwitchTrigger
     from gateway.configuration.schema import PRICE_FIELDS, SECTIONS
     from gateway.models import Feature, Provider, Route
     from redaction.models import RedactionPolicy
 
     models: dict[str, Any] = {
         "policies": RedactionPolicy, "providers": Provider, "routes": Route, "features": Feature, "budgets": Budget,
-        "rates": Rate, "switch_rules": SwitchTrigger, "channels": Channel, "alert_routes": AlertRoute,
+        "rates": Rate, "rate_limits": RateLimit, "switch_rules": SwitchTrigger, "channels": Channel,
+        "alert_routes": AlertRoute,
     }  # fmt: skip
     titles = {"features": '[features."SLUG"]', "prompts": '[prompts."SLUG"]'}
     used: set[str] = set()

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tollhouse_budgets", "0030_switch_scopes_and_triggers")]
+    dependencies = [("tollhouse_budgets", "0040_rate_limits")]
 
     operations = [
         # Windows that exist keep NULL: when they were made is not known.

@@ -15,11 +15,12 @@ from gateway.admin import (
     prices,
     prompts,
     raises,
+    rates,
     switches,
     triggers,
 )
 
 __all__ = [
     "alerts", "audit", "bills", "budgets", "calls", "catalog", "channels", "deployments", "keys",
-    "ledger", "policies", "prices", "prompts", "raises", "switches", "triggers",
+    "ledger", "policies", "prices", "prompts", "raises", "rates", "switches", "triggers",
 ]  # fmt: skip

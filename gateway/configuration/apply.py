@@ -15,6 +15,7 @@ from gateway.configuration.rows import (
     apply_policy,
     apply_price,
     apply_provider,
+    apply_rate_limit,
     apply_route,
 )
 from gateway.configuration.schema import SECTIONS, check
@@ -29,6 +30,7 @@ APPLY: dict[str, Callable[[Rows, Place, dict[str, Any]], None]] = {
     "prompts": prompts.apply_prompt,
     "rates": apply_rate,
     "budgets": apply_budget,
+    "rate_limits": apply_rate_limit,
     "switch_rules": apply_switch_rule,
     "prices": apply_price,
     "channels": alerts.apply_channel,

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 import tomli_w
 from django.db.models import Count
 
-from budgets.models import IDENTITY, Budget
+from budgets.models import IDENTITY, Budget, RateLimit
+from budgets.rates import RATE_FIELDS
 from gateway import secrets
 from gateway.configuration import alerts
 from gateway.configuration.budgets import export_budget, export_rates, number
@@ -21,7 +22,7 @@ from redaction.models import RedactionPolicy
 
 
 def export(*, with_secrets: bool) -> str:
-    """All policies, providers, routes, features, live prompts, rates, budgets, switch rules and price overrides as TOML.
+    """The catalog as TOML: everything that `catalog apply` takes, but for keys; of prices the overrides.
 
     Stored provider keys are in it only `with_secrets`. Comments name what was left out: those keys, the smaller shares of
     split deployments, and prices with tiers or variants, which a file cannot say.
@@ -35,6 +36,7 @@ def export(*, with_secrets: bool) -> str:
         "prompts": _prompts(),
         "rates": export_rates(),
         "budgets": [export_budget(b) for b in Budget.objects.order_by(*IDENTITY)],
+        "rate_limits": [_rate_limit(r) for r in RateLimit.objects.all()],
         "switch_rules": export_switch_rules(),
         "prices": [_price(p) for p in prices if _flat(p)],
         "channels": alerts.channels(),
@@ -123,6 +125,16 @@ def _prompts() -> dict[str, Any]:
 def _split() -> list[str]:
     counted = Deployment.objects.annotate(shares=Count("variants")).filter(shares__gt=1)
     return list(counted.order_by("prompt__feature__slug").values_list("prompt__feature__slug", flat=True))
+
+
+def _rate_limit(row: RateLimit) -> dict[str, Any]:
+    rates = ("requests_per_minute", "tokens_per_minute", "concurrent")
+    return {
+        **{name: getattr(row, name) for name in (*RATE_FIELDS, "each") if getattr(row, name)},
+        **{name: getattr(row, name) for name in rates if getattr(row, name) is not None},
+        "burst_s": row.burst_s,
+        "active": row.active,
+    }
 
 
 def _overrides() -> list[Price]:

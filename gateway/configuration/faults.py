@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from django.db.models import Count, Sum
 
-from budgets.models import USD, AlertRoute, Budget, Channel, Rate
+from budgets.models import USD, AlertRoute, Budget, Channel, Rate, RateLimit
+from budgets.rates import PARTS
 from gateway.conf import settings
 from gateway.models import Deployment, Feature, Key, Provider, Route, Target
 from gateway.prices.book import PriceBook
@@ -32,6 +33,7 @@ def faults() -> Iterator[Fault]:
     yield from _routes()
     yield from _providers()
     yield from _references()
+    yield from _rate_limits()
     yield from _prompts()
     yield from _prices()
     yield from _redaction()
@@ -67,6 +69,24 @@ def _references() -> Iterator[Fault]:
     for budget in Budget.objects.filter(active=True).exclude(currency=USD).exclude(currency__in=known):
         what = f"The budget {budget} is in {budget.currency}, for which there is no rate, so its calls are refused."
         yield Fault("E014", what, "Add a rate in the admin or as a [[rates]] entry of the catalog.")
+
+
+def _rate_limits() -> Iterator[Fault]:
+    features = dict(Feature.objects.values_list("slug", "max_output_tokens"))
+    keys = set(Key.objects.values_list("name", flat=True))
+    for limit in RateLimit.objects.filter(active=True):
+        for kind, name, known in (("feature", limit.feature, features), ("key", limit.key, keys)):
+            if name and name not in known:
+                what = f"The rate limit for {limit} names the {kind} {name}, which does not exist."
+                yield Fault("W015", what, "Until it does, the limit does nothing.")
+        if limit.tokens_per_minute is None:
+            continue
+        most = limit.as_rule().full_tokens // PARTS
+        refused = [s for s, tokens in features.items() if limit.feature in ("", s) and tokens > most]
+        if refused:
+            what = f"The rate limit for {limit} lets {most} tokens through at once; calls of {', '.join(refused)} may need more."
+            hint = "Raise the limit or its burst_s, or lower the features' max_output_tokens; until then such calls are refused."
+            yield Fault("W016", what, hint)
 
 
 def _prompts() -> Iterator[Fault]:

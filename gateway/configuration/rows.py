@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models
 
+from budgets.models import RateLimit
+from budgets.rates import RATE_FIELDS
 from gateway import secrets
 from gateway.conf import settings
 from gateway.configuration.document import Document, Place
@@ -199,6 +201,12 @@ def apply_feature(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
     if values.get("route", row.route_id) is None or values.get("policy", row.policy_id) is None:
         return
     rows.save(place, row, values, f"feature {slug}")
+
+
+def apply_rate_limit(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
+    identity = {name: entry.get(name, "") for name in (*RATE_FIELDS, "each")}
+    row = RateLimit.objects.filter(**identity).first() or RateLimit(**identity)
+    rows.save(place, row, {k: v for k, v in entry.items() if k not in identity}, f"rate limit {row}")
 
 
 def apply_price(rows: Rows, place: Place, entry: dict[str, Any]) -> None:

@@ -105,6 +105,14 @@ SECTIONS = {
         ("limit",),
         listed=True,
     ),
+    "rate_limits": Section(
+        {
+            **dict.fromkeys(("feature", "tenant", "key", "user", "cohort", "each"), TEXT),
+            **dict.fromkeys(("requests_per_minute", "tokens_per_minute", "concurrent", "burst_s"), WHOLE),
+            "active": FLAG,
+        },
+        listed=True,
+    ),
     "switch_rules": Section(
         {
             **dict.fromkeys(("name", "feature", "model", "provider", "condition", "action", "running"), TEXT),

@@ -10,6 +10,7 @@ from gateway.entry import Entry
 from gateway.errors import InvalidRequest
 from gateway.gate import Gate
 from gateway.http.auth import addressed, authenticate, caller
+from gateway.http.rates import rate_headers
 from gateway.http.request import Request
 from gateway.types import Ask, Json, Operation, Piece
 
@@ -72,10 +73,10 @@ async def asked(
 async def whole(
     request: Request, entry: Entry, gate: Gate, finish: Callable[[Piece], bytes] = lambda piece: piece.raw
 ) -> None:
-    """A plain answer: the provider's body, passed through `finish`, with the call's id and cost in headers."""
+    """A plain answer: the provider's body, passed through `finish`, with the call's id, cost and rate limits in headers."""
     async with aclosing(passage(entry, gate)) as pieces:
         async for piece in pieces:
-            headers = [(b"x-tollhouse-call-id", str(entry.call_id).encode())]
+            headers = [(b"x-tollhouse-call-id", str(entry.call_id).encode()), *rate_headers(entry.rates)]
             cost = entry.row["cost_usd"]
             if cost is not None:
                 headers.append((b"x-tollhouse-cost-usd", f"{cost:f}".encode()))
@@ -92,6 +93,7 @@ async def streamed(request: Request, entry: Entry, gate: Gate, translator: Trans
                     (b"cache-control", b"no-cache"),
                     (b"x-accel-buffering", b"no"),
                     (b"x-tollhouse-call-id", str(entry.call_id).encode()),
+                    *rate_headers(entry.rates),
                 ])  # fmt: skip
             raw = _translated(piece, translator) if translator else piece.raw
             if raw or piece.final:

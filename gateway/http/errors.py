@@ -2,6 +2,7 @@
 
 import logging
 from datetime import UTC, datetime
+from math import ceil
 
 import orjson
 
@@ -19,6 +20,7 @@ from gateway.errors import (
     RateLimited,
     Unauthenticated,
 )
+from gateway.http.rates import refusal_headers
 from gateway.http.request import ClientGone, Request
 from gateway.types import Json
 
@@ -97,9 +99,10 @@ async def answer_error(request: Request, error: Exception) -> None:
         headers.append((b"x-should-retry", b"false"))
     if isinstance(error, BudgetExceeded) and error.resets_at:
         headers.append((b"x-tollhouse-budget-resets", moment(error.resets_at).encode()))
-    retry_after_s = getattr(error, "retry_after_s", None)
-    if retry_after_s is not None:
-        headers.append((b"retry-after", b"%d" % max(1, round(retry_after_s))))
+    if isinstance(error, RateLimited):
+        headers += refusal_headers(error)
+    elif (retry_after_s := getattr(error, "retry_after_s", None)) is not None:
+        headers.append((b"retry-after", b"%d" % max(1, ceil(retry_after_s))))
     if isinstance(error, Unauthenticated):
         headers.append((b"www-authenticate", b"Bearer"))
     await request.answer(status, orjson.dumps(body), headers)

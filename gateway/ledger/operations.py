@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
+from budgets.rates import PARTS, LimitRule, Rates, Shortage
 from budgets.rules import BudgetRule, Metric, Scope
 from gateway.types import TOKEN_PARTS, ZERO
 
@@ -48,10 +49,15 @@ class Bid:
 
 @dataclass(slots=True, kw_only=True)
 class Grant:
-    """A hold that was admitted: for which of the bids, and the ids of the windows that it counts in."""
+    """A hold that was admitted: for which of the bids, and the ids of the windows that it counts in.
+
+    `buckets` are ids of those that it took from, `rates` how they stand after it (None: it is under no rate limit).
+    """
 
     bid: Bid
     windows: tuple[int, ...]
+    buckets: tuple[int, ...] = ()
+    rates: Rates | None = None
 
     def is_for(self, provider: str, model: str) -> bool:
         """Whether that is the target of the granted bid."""
@@ -62,15 +68,40 @@ class Grant:
 class Refusal:
     """A hold that was not admitted, and why. `retry_after_s` is when that is over by itself, where that is known.
 
-    `budget` is the one that it did not fit, `window` the id of the window of it, which ends at `resets_at`.
+    `budget` is the one that it did not fit, `window` the id of the window of it, which ends at `resets_at`; `shortage` what a
+    rate limit lacked for it, and `rates` how the call's buckets stand.
     """
 
-    by: Literal["budget", "switch", "price", "lost", "ledger"]
+    by: Literal["budget", "switch", "price", "lost", "ledger", "rate"]
     reason: str
     budget: BudgetRule | None = None
     window: int | None = None
     resets_at: datetime | None = None
     retry_after_s: float | None = None
+    shortage: Shortage | None = None
+    rates: Rates | None = None
+
+    @classmethod
+    def of_rate(cls, limit: LimitRule, shortage: Shortage, *, tokens: int, rates: Rates | None) -> "Refusal":
+        """The refusal of a call that may need so many tokens and finds too little of something."""
+        if shortage.of == "concurrent":
+            reason = (
+                f"{limit.concurrent} calls of {limit} are under way, as many as may be at once. Try again in a moment."
+            )
+        elif shortage.wait_s is None:
+            most = limit.full_tokens // PARTS
+            reason = (
+                f"This call may need {tokens} tokens, and the rate limit of {limit.tokens_per_minute} tokens a minute for "
+                f"{limit} never lets more than {most} through at once. Ask for fewer tokens, or raise the limit."
+            )
+        else:
+            rate = limit.requests_per_minute if shortage.of == "requests" else limit.tokens_per_minute
+            needs = f"; this call may need {tokens}" if shortage.of == "tokens" else ""
+            reason = (
+                f"The rate limit of {rate} {shortage.of} a minute for {limit} is reached{needs}. "
+                f"Try again in {shortage.wait_s:.3f} s."
+            )
+        return cls(by="rate", reason=reason, shortage=shortage, rates=rates)
 
 
 def _future() -> asyncio.Future[Any]:

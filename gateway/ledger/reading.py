@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+from budgets.rates import LimitRule
 from budgets.rules import BudgetRule, RaiseRule, RateRule, Rules, Scope, SwitchRule
 from gateway.sql import queries
 
@@ -12,7 +13,7 @@ SQL = queries("ledger.sql")
 
 
 async def load_rules(connection: AsyncConnection[TupleRow], revision: int | None) -> Rules:
-    """All active budgets with their raises and rates, and all switches, as the connection's transaction sees them.
+    """All active budgets with their raises and rates, all switches and rate limits, as the connection's transaction sees them.
 
     `revision` was read before, so that rules changed meanwhile are read again next time, never missed.
     """
@@ -21,6 +22,7 @@ async def load_rules(connection: AsyncConnection[TupleRow], revision: int | None
         raises = await connection.execute(SQL["raises"])
         rates = await connection.execute(SQL["rates"])
         switches = await connection.execute(SQL["switches"])
+        limits = await connection.execute(SQL["rate_limits"])
     return Rules(
         revision=revision,
         budgets=[
@@ -34,6 +36,13 @@ async def load_rules(connection: AsyncConnection[TupleRow], revision: int | None
         raises=[RaiseRule(*row) async for row in raises],
         rates=[RateRule(*row) async for row in rates],
         switches=[switch_rule(row) async for row in switches],
+        limits=[
+            LimitRule(
+                id=row[0], scope=row[1:6], each=row[6], requests_per_minute=row[7], tokens_per_minute=row[8],
+                concurrent=row[9], burst_s=row[10],
+            )
+            async for row in limits
+        ],
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from budgets.rules import Rules
 from gateway.conf import settings
 from gateway.ledger import partitions
 from gateway.ledger.database import connection_parameters
-from gateway.ledger.link import Link
+from gateway.ledger.link import Link, Rows
 from gateway.ledger.operations import Grant, Hold, Row, Settle
 from gateway.ledger.spool_file import SUFFIX, SpoolFile, UnknownVersion, frame, put_beside
 from gateway.ledger.spooled import Spooled, latest
@@ -51,9 +51,9 @@ class Replay(Transaction):
         self._settles = [call.settlement() for call in self.calls]
         await self.run(self._settles)
 
-    async def _begin(self, taking: list[UUID]) -> tuple[datetime, Rules, set[int]]:
-        now, rules, held = await super()._begin(taking)
-        return min(now, self.at), rules, held
+    async def _begin(self, taking: list[UUID]) -> tuple[datetime, Rules, set[int], Rows]:
+        now, rules, held, buckets = await super()._begin(taking)
+        return min(now, self.at), rules, held, buckets
 
     async def _open(
         self, holds: list[Hold], ids: set[int], taking: list[UUID], moving: list[UUID]

@@ -13,6 +13,7 @@ import psycopg
 
 from budgets.rules import Place, Rules
 from gateway.ledger import alerts
+from gateway.ledger.buckets import BucketKey, Buckets, lack, rates
 from gateway.ledger.link import Link, Rows, array
 from gateway.ledger.operations import Grant, Hold, Operation, Refusal, Row, Settle
 from gateway.ledger.reading import load_rules
@@ -38,14 +39,18 @@ STATEMENTS = {
     for name in (
         "begin", "state", "make_windows", "find_windows", "find_overlapped", "held_windows", "lock_windows", "take_holds",
         "find_calls", "update_windows", "begin_windows", "insert_holds", "insert_calls", "insert_payloads",
-        "insert_adjustments", "insert_alerts", "commit", "rollback",
+        "insert_adjustments", "insert_alerts", "make_buckets", "find_buckets", "held_buckets", "lock_buckets",
+        "update_buckets", "commit", "rollback",
     )
 }  # fmt: skip
+
+#: Ids of buckets that a writer remembers; all are forgotten when there are more.
+MOST_BUCKETS = 20_000
 
 
 class TakenHold(NamedTuple):
     """A hold that this transaction has deleted: its windows' ids, the amount held in each, the target that it was for;
-    its draft row if it moves.
+    its draft row if it moves; its buckets' ids and the tokens that it took of each, None under no rate limit.
     """
 
     windows: list[int]
@@ -54,6 +59,8 @@ class TakenHold(NamedTuple):
     model: str
     price_id: int | None
     draft: Row | None
+    buckets: list[int] | None
+    bucket_tokens: int | None
 
 
 @dataclass(slots=True)
@@ -67,6 +74,7 @@ class Memory:
     rules: Rules
     now: datetime | None = None
     windows: dict[WindowKey, int] = field(default_factory=dict)
+    buckets: dict[BucketKey, int] = field(default_factory=dict)
 
 
 #: An escaped NUL, behind any number of escaped backslashes.
@@ -100,6 +108,7 @@ class Transaction:
         self._overlapped: list[tuple[int, int]] = []
         self._locked: dict[int, LockedWindow] = {}
         self._taken: dict[UUID, TakenHold] = {}
+        self._buckets = Buckets(link, memory.buckets)
         self._writes: dict[str, list[Row]] = {
             name: []
             for name in ("insert_holds", "insert_calls", "insert_payloads", "insert_adjustments", "insert_alerts")
@@ -112,6 +121,7 @@ class Transaction:
         moving = [h.call_id for h in holds if h.moves or self.repeat]
         taking = [s.call_id for s in settles] + moving
         granted = {id for s in settles if s.grant for id in s.grant.windows}
+        self._buckets.expect(settles)
         candidates = None
         if not self.repeat and not any(s.swept for s in settles):
             candidates = await self._open_from_memory(holds, granted, taking, moving)
@@ -128,6 +138,9 @@ class Transaction:
                 window.alerted, window.touched = crossed[-1], True
         await self._write_and_commit()
         remember(self.memory.windows, self._new_windows)
+        if len(self.memory.buckets) > MOST_BUCKETS:
+            self.memory.buckets.clear()
+        self.memory.buckets.update(self._buckets.new)
 
     async def _open_from_memory(
         self, holds: list[Hold], ids: set[int], taking: list[UUID], moving: list[UUID]
@@ -142,17 +155,18 @@ class Transaction:
         candidates = self._candidates(holds, then)
         places = {place.key: place for listed in candidates for c in listed for place in c.places}
         known = {key: self.memory.windows.get(key, 0) for key in places}
-        if not all(known.values()):
+        if not all(known.values()) or not self._buckets.recall(rules.limits, holds):
             return None
-        _, [(now, revision)], locked, took = await self.link.burst(
+        _, [(now, revision)], locked, *buckets, took = await self.link.burst(
             ("begin",), ("state",), *self._locking(ids | set(known.values()), taking, moving)
         )
         same_rules = revision is not None and revision == rules.revision and rules.same_at(then, now)
         same_windows = all(place.starts_at <= now < place.ends_at for place in places.values())
-        there = self._lock(locked, took, now) and self._open_still(places.values(), known)
+        there = self._lock(locked, buckets, took, now) and self._open_still(places.values(), known)
         if not (same_rules and same_windows and there):
             await self.link.burst(("rollback",))
             self._locked, self._taken = {}, {}
+            self._buckets.forget()
             return None
         self.memory.now = now
         for candidate in (c for listed in candidates for c in listed):
@@ -163,16 +177,18 @@ class Transaction:
         self, holds: list[Hold], ids: set[int], taking: list[UUID], moving: list[UUID]
     ) -> list[list[Candidate]]:
         """Reads the rules and which windows the batch may touch, makes missing ones, then locks them all."""
-        now, rules, held = await self._begin(taking)
+        now, rules, held, in_buckets = await self._begin(taking)
         candidates = self._candidates(holds, now)
         places = {place.key: place for listed in candidates for c in listed for place in c.places}
         known = await self._find_windows(places, rules)
+        await self._buckets.find(rules.limits, holds, in_buckets)
         for candidate in (c for listed in candidates for c in listed):
             candidate.windows = [known[place.key] for place in candidate.places]
         ids = ids | held | set(known.values()) | {old for _, old in self._overlapped}
-        locked, took = await self.link.burst(*self._locking(ids, taking, moving))
-        if not self._lock(locked, took, now):
-            # The owner of a hold moved it between our two reads; the batch starts over.
+        locked, *buckets, took = await self.link.burst(*self._locking(ids, taking, moving))
+        if not self._lock(locked, buckets, took, now):
+            # The owner of a hold moved it between our two reads, or a bucket is gone; the batch starts over.
+            self._buckets.forget()
             raise psycopg.errors.SerializationFailure("a hold moved to other windows")
         if not self._open_still(places.values(), known):
             self.memory.windows.clear()
@@ -185,13 +201,15 @@ class Transaction:
         rules = self.memory.rules
         return [[Candidate(bid, rules.places(h.at(bid), at)) for bid in h.bids] for h in holds]
 
-    async def _begin(self, taking: list[UUID]) -> tuple[datetime, Rules, set[int]]:
-        """The database's clock, the rules as they are now, and the windows of the holds about to be taken."""
-        _, [(now, revision)], held = await self.link.burst(("begin",), ("state",), ("held_windows", array(taking)))
+    async def _begin(self, taking: list[UUID]) -> tuple[datetime, Rules, set[int], Rows]:
+        """The database's clock, the rules as they are now, and the windows and buckets of the holds about to be taken."""
+        _, [(now, revision)], held, in_buckets = await self.link.burst(
+            ("begin",), ("state",), ("held_windows", array(taking)), ("held_buckets", array(taking))
+        )
         if revision is None or revision != self.memory.rules.revision:
             self.memory.rules = await load_rules(self.link.connection, revision)
             self.memory.windows.clear()
-        return now, self.memory.rules, {id for (id,) in held}
+        return now, self.memory.rules, {id for (id,) in held}, in_buckets
 
     async def _find_windows(self, places: dict[WindowKey, Place], rules: Rules) -> dict[WindowKey, int]:
         """The ids of the windows, after making those that nobody needed before."""
@@ -206,27 +224,30 @@ class Transaction:
         known = self.memory.windows | self._new_windows if unknown else self.memory.windows
         return {key: known[key] for key in places}
 
-    @staticmethod
-    def _locking(ids: set[int], taking: list[UUID], moving: list[UUID]) -> tuple[tuple[str, str], tuple[str, str, str]]:
-        """Locks every window that this batch may touch, by id, then takes the holds that it settles or moves."""
-        return ("lock_windows", array(sorted(ids))), ("take_holds", array(taking), array(moving))
+    def _locking(
+        self, ids: set[int], taking: list[UUID], moving: list[UUID]
+    ) -> tuple[tuple[str, *tuple[str, ...]], ...]:
+        """Locks every window that this batch may touch, by id, then every bucket, then takes the holds that it settles or
+        moves.
+        """
+        windows, holds = ("lock_windows", array(sorted(ids))), ("take_holds", array(taking), array(moving))
+        return windows, *self._buckets.locking(), holds
 
     def _open_still(self, places: Iterable[Place], known: dict[WindowKey, int]) -> bool:
         """Whether all these windows were locked, and none was ended early, as it is when a budget's calendar changes."""
         locked = self._locked
         return all((id := known[place.key]) in locked and locked[id].ends_at == place.ends_at for place in places)
 
-    def _lock(self, locked: Rows, took: Rows, now: datetime) -> bool:
-        """Notes what was locked and taken. False when a hold counts in a window that is not locked."""
+    def _lock(self, locked: Rows, buckets: list[Rows], took: Rows, now: datetime) -> bool:
+        """Notes what was locked and taken. False when a hold counts in a window or bucket that is not locked."""
+        self._buckets.lock(self.memory.rules.limits, buckets)
         for row in locked:
             self._locked[row[0]] = locked_window(row, self.memory.rules, now)
         for call_id, *values in took:
             hold = self._taken[call_id] = TakenHold(*values)
             if not self._locked.keys() >= set(hold.windows):
                 return False
-            for id, amount in zip(hold.windows, hold.amounts, strict=True):
-                self._locked[id].change(held=-amount)
-        return True
+        return self._buckets.cover(self._taken.values())
 
     async def _settle(self, settles: list[Settle]) -> None:
         late = [s for s in settles if s.call_id not in self._taken and s.grant]
@@ -237,9 +258,11 @@ class Transaction:
         for op in settles:
             self.answers.append((op, None))
             if hold := self._taken.get(op.call_id):
+                self._free(hold)
                 for id, held in zip(hold.windows, hold.amounts, strict=True):
                     window = self._locked[id]
                     window.change(spent=held if op.swept else op.amount(window.metric))
+                self._buckets.settle(hold, None if op.swept else int(op.amount("tokens")))
                 if op.grant and not op.grant.is_for(hold.provider, hold.model):
                     # The hold moved and its call never heard of it, as its caller left or the connection broke. The
                     # amounts count in the windows of the new target, so the row names that one.
@@ -251,6 +274,11 @@ class Transaction:
                 for id in op.grant.windows if op.grant else ():
                     self._locked[id].change(spent=op.amount(self._locked[id].metric))
                 self._write_call(op)
+
+    def _free(self, hold: TakenHold) -> None:
+        """Nothing is held any more for a hold that was taken."""
+        for id, amount in zip(hold.windows, hold.amounts, strict=True):
+            self._locked[id].change(held=-amount)
 
     def _write_call(self, op: Settle) -> None:
         self._writes["insert_calls"].append(op.row)
@@ -281,15 +309,24 @@ class Transaction:
     def _admit(self, hold: Hold, candidates: list[Candidate], rules: Rules) -> None:
         """Grants the first bid that no switch stops and that fits all its budgets; else the first one's refusal."""
         refusal: Refusal | None = None
+        earlier = self._taken.get(hold.call_id)
+        if earlier:
+            # Not before it is this one's turn: where the move is refused, the room has to be there for the earlier one.
+            self._free(earlier)
         for candidate in candidates:
             answer = self._judge(hold, candidate, rules)
             if isinstance(answer, Grant):
                 self.answers.append((hold, answer))
                 return
-            refusal = refusal or answer
+            # Waiting helps against a rate limit, whatever stands against the other targets.
+            refusal = answer if refusal is None or answer.by == "rate" else refusal
         assert refusal is not None
-        if hold.moves and (earlier := self._taken.get(hold.call_id)) and earlier.draft is not None:
-            self._hold(hold, earlier.windows, earlier.amounts, earlier.draft)
+        if hold.moves and earlier and earlier.draft is not None:
+            self._hold(
+                hold, earlier.windows, earlier.amounts, earlier.draft, earlier.buckets or (), earlier.bucket_tokens or 0
+            )
+        elif earlier:
+            self._buckets.undo(earlier)
         if refusal.window:
             self._writes["insert_alerts"].append(alerts.exhausted(self._locked[refusal.window]))
         self.answers.append((hold, refusal))
@@ -323,10 +360,23 @@ class Transaction:
             return Refusal(
                 by="budget", reason="A budget counts only one of the two targets, so they are not asked at once."
             )
-        self._hold(hold, windows, amounts, hold.draft_for(candidate.bid))
-        return Grant(bid=candidate.bid, windows=tuple(windows))
+        tokens, earlier = candidate.bid.tokens + hold.spent_tokens, self._taken.get(hold.call_id)
+        limited = self._buckets.of(hold)
+        if found := lack(limited, tokens, earlier):
+            return Refusal.of_rate(*found, tokens=tokens, rates=rates(limited))
+        buckets = self._buckets.take(limited, tokens, earlier)
+        self._hold(hold, windows, amounts, hold.draft_for(candidate.bid), buckets, tokens)
+        return Grant(bid=candidate.bid, windows=tuple(windows), buckets=buckets, rates=rates(limited))
 
-    def _hold(self, hold: Hold, windows: list[int], amounts: list[Decimal], draft: Row) -> None:
+    def _hold(
+        self,
+        hold: Hold,
+        windows: list[int],
+        amounts: list[Decimal],
+        draft: Row,
+        buckets: Sequence[int],
+        bucket_tokens: int,
+    ) -> None:
         for id, amount in zip(windows, amounts, strict=True):
             self._locked[id].change(held=amount)
         self._writes["insert_holds"].append({
@@ -336,6 +386,7 @@ class Transaction:
             "windows": windows,
             "amounts": amounts,
             "draft": draft,
+            **({"buckets": buckets, "bucket_tokens": bucket_tokens} if buckets else {}),
         })  # fmt: skip
 
     async def _write_and_commit(self) -> None:
@@ -348,5 +399,6 @@ class Transaction:
             statements.append(("update_windows", *columns))
         if begun := [{"id": w.id, "carried": w.carried, "rate": w.rate} for w in self._locked.values() if w.begun]:
             statements.append(("begin_windows", json_rows(begun)))
+        statements += self._buckets.writing()
         statements += [(name, json_rows(rows)) for name, rows in self._writes.items() if rows]
         await self.link.burst(*statements, ("commit",))

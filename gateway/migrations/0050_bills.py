@@ -6,7 +6,7 @@ from gateway.sql import script
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tollhouse_gateway", "0006_cached_reply")]
+    dependencies = [("tollhouse_gateway", "0040_rate_limits")]
 
     operations = [
         migrations.CreateModel(

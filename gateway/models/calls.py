@@ -187,6 +187,10 @@ class Hold(LedgerRow):
     amounts = ArrayField(
         models.DecimalField(max_digits=AMOUNT_DIGITS, decimal_places=9), help_text="One for each window, in its metric."
     )
+    buckets = ArrayField(
+        models.BigIntegerField(), null=True, blank=True, help_text="Ids of the rate limits' buckets that it took from."
+    )
+    bucket_tokens = models.BigIntegerField(null=True, blank=True, help_text="Tokens that it took of each of these.")
     draft = models.JSONField(help_text="The call row as known so far; becomes a `lost` row when the owner dies.")
 
     class Meta:

@@ -1,5 +1,6 @@
 -- The ledger's queries. Lock order, for everyone who touches a window: new windows by (budget, value, start), then
--- existing ones by id, then everything else. Only the ledger's transaction and admin edits lock windows.
+-- new buckets by (limit, value), then existing windows by id, then existing buckets by id, then everything else. Only the
+-- ledger's transaction and admin edits lock windows; the worker, which deletes idle buckets, waits for none.
 
 -- name: begin
 BEGIN
@@ -36,6 +37,10 @@ WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > now())
 SELECT scope, value, reason, tenant, expires_at FROM tollhouse_switch
 WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AND running = 'cut'
 
+-- name: rate_limits
+SELECT id, feature, tenant, key, "user", cohort, "each", requests_per_minute, tokens_per_minute, concurrent, burst_s
+FROM tollhouse_rate_limit WHERE active
+
 -- name: make_windows
 -- Windows that nobody needed before; in one order everywhere, so that two processes cannot wait for each other.
 INSERT INTO tollhouse_window (budget_id, value, calendar, starts_at, ends_at, rate)
@@ -67,11 +72,46 @@ SELECT w.id, w.budget_id, w.value, b.metric, w.starts_at, w.ends_at, w.rate, w.s
 FROM tollhouse_window w JOIN tollhouse_budget b ON b.id = w.budget_id
 WHERE w.id = ANY(%s) ORDER BY w.id FOR UPDATE OF w
 
+-- name: make_buckets
+-- Buckets that nobody needed before, full; in one order everywhere.
+INSERT INTO tollhouse_bucket (rate_limit_id, value)
+SELECT limit_id, value FROM json_to_recordset(%s) AS new (limit_id bigint, value text)
+ORDER BY limit_id, value
+ON CONFLICT (rate_limit_id, value) DO NOTHING
+
+-- name: find_buckets
+SELECT rate_limit_id, value, id FROM tollhouse_bucket
+WHERE (rate_limit_id, value) IN (SELECT * FROM json_to_recordset(%s) AS new (limit_id bigint, value text))
+
+-- name: held_buckets
+-- Which buckets the holds took from that are about to be taken.
+SELECT DISTINCT unnest(buckets) FROM tollhouse_hold WHERE call_id = ANY(%s)
+
+-- name: lock_buckets
+-- Each with the clock as it stands when its lock was had: the transaction's own time may lie before what the last one to
+-- have the lock has counted already.
+SELECT id, rate_limit_id, requests_level, tokens_level, in_flight, refilled_at, clock_timestamp()
+FROM (SELECT * FROM tollhouse_bucket WHERE id = ANY(%s) ORDER BY id FOR UPDATE) AS locked
+
+-- name: update_buckets
+UPDATE tollhouse_bucket AS b SET requests_level = new.requests_level, tokens_level = new.tokens_level,
+    in_flight = new.in_flight, refilled_at = new.refilled_at
+FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::integer[], %s::timestamptz[])
+    AS new (id, requests_level, tokens_level, in_flight, refilled_at)
+WHERE b.id = new.id
+
+-- name: forget_idle_buckets
+-- Those that nobody has taken from for a day are full, whatever their limit, and say nothing. One that is locked is not idle.
+DELETE FROM tollhouse_bucket WHERE id IN (
+    SELECT id FROM tollhouse_bucket WHERE in_flight = 0 AND refilled_at < now() - interval '1 day'
+    ORDER BY id LIMIT 10000 FOR UPDATE SKIP LOCKED
+)
+
 -- name: take_holds
 -- Settles each hold once: whoever deletes it accounts for it. Only a hold that is moved may need its draft again.
 DELETE FROM tollhouse_hold WHERE call_id = ANY(%s)
 RETURNING call_id, windows, amounts, draft->>'provider', draft->>'model_served', (draft->>'price_id')::bigint,
-          CASE WHEN call_id = ANY(%s) THEN draft END
+          CASE WHEN call_id = ANY(%s) THEN draft END, buckets, bucket_tokens
 
 -- name: find_calls
 -- What a call counts so far, price corrections included.
@@ -94,12 +134,14 @@ UPDATE tollhouse_window AS w SET carried = new.carried, rate = new.rate
 FROM json_to_recordset(%s) AS new (id bigint, carried numeric, rate numeric) WHERE w.id = new.id
 
 -- name: insert_holds
-INSERT INTO tollhouse_hold (call_id, owner, expires_at, windows, amounts, draft)
-SELECT call_id, owner, now() + lifetime_s * interval '1 second', windows, amounts, draft
+INSERT INTO tollhouse_hold (call_id, owner, expires_at, windows, amounts, draft, buckets, bucket_tokens)
+SELECT call_id, owner, now() + lifetime_s * interval '1 second', windows, amounts, draft, buckets, bucket_tokens
 FROM json_to_recordset(%s) AS new
-    (call_id uuid, owner uuid, lifetime_s float8, windows bigint[], amounts numeric[], draft jsonb)
+    (call_id uuid, owner uuid, lifetime_s float8, windows bigint[], amounts numeric[], draft jsonb, buckets bigint[],
+     bucket_tokens bigint)
 ON CONFLICT (call_id) DO UPDATE SET
-    expires_at = excluded.expires_at, windows = excluded.windows, amounts = excluded.amounts, draft = excluded.draft
+    expires_at = excluded.expires_at, windows = excluded.windows, amounts = excluded.amounts, draft = excluded.draft,
+    buckets = excluded.buckets, bucket_tokens = excluded.bucket_tokens
 
 -- name: insert_calls
 INSERT INTO tollhouse_call ({columns})

@@ -12,7 +12,8 @@ from pathlib import Path
 from django.db import connection
 from django.db.models import F, QuerySet, Sum
 
-from budgets.models import SCOPE_FIELDS, Budget
+from budgets.models import SCOPE_FIELDS, Bucket, Budget
+from budgets.rates import PARTS
 from gateway.conf import settings
 from gateway.ledger.replay import files
 from gateway.ledger.spool_file import HEADER
@@ -94,6 +95,19 @@ def of_windows() -> list[str]:
             found.append(f"budget of {budget}: {windows['held']} held while no call is in flight")
         if windows["spent"] > budget.limit:
             found.append(f"budget of {budget}: {windows['spent']} spent, of {budget.limit}")
+    return found
+
+
+def of_buckets() -> list[str]:
+    """Broken rules of rate limits: places that nobody holds, levels above what is full."""
+    found = []
+    for bucket in Bucket.objects.select_related("rate_limit"):
+        rule = bucket.rate_limit.as_rule()
+        if bucket.in_flight:
+            found.append(f"rate limit {bucket}: {bucket.in_flight} under way while no call is in flight")
+        for level, full in ((bucket.requests_level, rule.full_requests), (bucket.tokens_level, rule.full_tokens)):
+            if level is not None and level > full:
+                found.append(f"rate limit {bucket}: {level // PARTS} left, of {full // PARTS}")
     return found
 
 

@@ -14,7 +14,7 @@ from typing import IO, Any, Self
 from django.db import connection
 from django.db.models import F
 
-from budgets.models import Budget
+from budgets.models import Budget, RateLimit
 from gateway.models import Call
 from tests.load import accounts
 from tests.load.cluster import Cluster
@@ -45,6 +45,11 @@ BUDGETS: list[dict[str, Any]] = [
     {"limit": 10**9, "feature": "falls-back", "metric": "tokens", "period": "month"},
     {"limit": 0, "feature": "tight"},
 ]
+RATE_LIMITS: list[dict[str, Any]] = [
+    {"requests_per_minute": 10**6, "tokens_per_minute": 10**9, "concurrent": 10**4},
+    {"requests_per_minute": 10**6, "each": "key"},
+    {"requests_per_minute": 600, "tokens_per_minute": 10**6, "concurrent": 2, "burst_s": 1, "feature": "falls-back"},
+]
 
 
 class Chaos:
@@ -68,6 +73,8 @@ class Chaos:
         self.key = world.key()
         for budget in BUDGETS:
             Budget.objects.create(**budget)
+        for limit in RATE_LIMITS:
+            RateLimit.objects.create(**limit)
         command = [sys.executable, "manage.py", "worker"]
         self.worker = subprocess.Popen(command, cwd=ROOT, stdout=self.log, stderr=self.log)
         self.servers += [self._start() for _ in range(SERVERS)]
@@ -100,7 +107,8 @@ class Chaos:
             self.idle = reduce(or_, threads, self.idle)
         broken = sorted(storm.broken) + self._rest()
         served = self._served(f"r{number}-")
-        broken += accounts.of_calls(served, storm.answers, f"r{number}-") + accounts.of_windows()
+        broken += accounts.of_calls(served, storm.answers, f"r{number}-")
+        broken += accounts.of_windows() + accounts.of_buckets()
         outcomes = Counter(Call.objects.filter(session_id__startswith=f"r{number}-").values_list("outcome", flat=True))
         connection.close()
         told = ", ".join(f"{n} {outcome}" for outcome, n in outcomes.most_common())
@@ -117,7 +125,7 @@ class Chaos:
         broken = [] if self.worker.wait(20) == 0 else [f"worker: it ended with {self.worker.returncode}"]
         broken += accounts.spooled()
         broken += [f"database: sessions after the end: {dict(left)}"] if (left := accounts.sessions()) else []
-        return broken + accounts.of_calls(self._served("r"), [], "r") + accounts.of_windows()
+        return broken + accounts.of_calls(self._served("r"), [], "r") + accounts.of_windows() + accounts.of_buckets()
 
     def summary(self) -> str:
         """What was done in all rounds, in one line."""

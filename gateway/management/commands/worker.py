@@ -20,6 +20,7 @@ from gateway import alerting
 from gateway.conf import settings
 from gateway.jobs import switches
 from gateway.ledger import partitions
+from gateway.ledger.buckets import forget_idle
 from gateway.ledger.replay import replay_spools
 from gateway.models import CachedReply
 from gateway.worker_beat import beat
@@ -42,8 +43,8 @@ class Job:
 class Command(BaseCommand):
     help = (
         "Run the periodic jobs: alerts delivered, switches lifted in time and set by rule, forecasts of what budgets come to, "
-        "spooled calls replayed, partitions made ahead, with an alarm when they run short, and cached replies forgotten in "
-        "time. Any number of workers may run."
+        "spooled calls replayed, partitions made ahead, with an alarm when they run short, cached replies forgotten in time, "
+        "and buckets of rate limits that are full again. Any number of workers may run."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -121,4 +122,5 @@ JOBS = (
     Job("switch rules", 20.0, switches.fire_rules),
     Job("spools", 60.0, replay_spools),
     Job("forecasts", 60.0, forecast_windows),
+    Job("buckets", 60.0, forget_idle),
 )

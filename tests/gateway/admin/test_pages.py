@@ -16,16 +16,19 @@ from uuid_utils.compat import uuid7
 from budgets.models import (
     Alert,
     AlertRoute,
+    Bucket,
     Budget,
     BudgetRaise,
     Channel,
     Delivery,
     Forecast,
     Rate,
+    RateLimit,
     Switch,
     SwitchTrigger,
     Window,
 )  # fmt: skip
+from budgets.rates import PARTS
 from gateway.admin.base import AuditedAdmin, PageAdmin
 from gateway.models import (
     Adjustment,
@@ -91,6 +94,9 @@ def rows(count, start=0):
             Forecast.objects.create(window=window, made_at=now, expected=2, low=1, high=3, note="x")
         BudgetRaise.objects.create(budget=budget, amount=1, reason="x", expires_at=now + timedelta(days=1), by="ada")
         Rate.objects.create(currency="EUR", per_usd=1, effective_from=now.date(), source=f"x {n}")
+        limit = RateLimit.objects.create(feature=f"f{n}", each="tenant", requests_per_minute=60, concurrent=5)
+        for tenant in ("a", "b"):
+            Bucket.objects.create(rate_limit=limit, value=tenant, requests_level=30 * PARTS, in_flight=2)
         Switch.objects.create(scope="model", value=f"m{n}", reason="x")
         SwitchTrigger.objects.create(name=f"t{n}", value="f*", condition="error_percent", above=5)
         alert = Alert.objects.create(kind="k", severity="info", dedup_key=str(n), summary="x")
@@ -190,7 +196,18 @@ def test_whatever_can_be_changed_is_audited():
         for m in MODELS
         if type(admin.site._registry[m]).has_change_permission is admin.ModelAdmin.has_change_permission
     }
-    assert changeable == {AlertRoute, Budget, Channel, Feature, Key, Provider, RedactionPolicy, Route, SwitchTrigger}
+    assert changeable == {
+        AlertRoute,
+        Budget,
+        Channel,
+        Feature,
+        Key,
+        Provider,
+        RateLimit,
+        RedactionPolicy,
+        Route,
+        SwitchTrigger,
+    }
     assert all(isinstance(admin.site._registry[model], AuditedAdmin) for model in changeable)
 
 
