@@ -1,6 +1,6 @@
 """Windows from the calendar: which period of a budget an instant falls into. Computed, so that no job resets anything."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 
@@ -13,7 +13,12 @@ def window_bounds(period: str, zone: ZoneInfo, at: datetime) -> tuple[datetime, 
     if period == "hour":
         return _hour(zone, at)
     first, next_first = _DAYS[period](at.astimezone(zone))
-    return _midnight(first, zone), _midnight(next_first, zone)
+    return _midnight(first.date(), zone), _midnight(next_first.date(), zone)
+
+
+def range_bounds(first: date, last: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """Start (inclusive) and end (exclusive) in UTC of the days from `first` to `last`, both in full, of the zone."""
+    return _midnight(first, zone), _midnight(last + timedelta(days=1), zone)
 
 
 def _day(local: datetime) -> tuple[datetime, datetime]:
@@ -33,10 +38,10 @@ def _month(local: datetime) -> tuple[datetime, datetime]:
 _DAYS = {"day": _day, "week": _week, "month": _month}
 
 
-def _midnight(day: datetime, zone: ZoneInfo) -> datetime:
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
     # In a gap (clocks jump from 0:00 to 1:00) fold=0 reads midnight with the offset before the jump, which is the
     # instant of the jump itself; where midnight comes twice it is the first one.
-    return datetime.combine(day.date(), time(), tzinfo=zone).astimezone(UTC)
+    return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)
 
 
 def _hour(zone: ZoneInfo, at: datetime) -> tuple[datetime, datetime]:
@@ -46,7 +51,7 @@ def _hour(zone: ZoneInfo, at: datetime) -> tuple[datetime, datetime]:
     # Few zones change their clocks by less than an hour or off the hour; there the window ends at the change.
     offset = local.utcoffset()
     if start.astimezone(zone).utcoffset() != offset:
-        start = _change(zone, start, at.astimezone(UTC))
+        start = _change(zone, start, at.astimezone(UTC) + timedelta(microseconds=1))
     if (end - timedelta(microseconds=1)).astimezone(zone).utcoffset() != offset:
         end = _change(zone, at.astimezone(UTC), end)
     return start, end

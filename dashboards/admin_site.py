@@ -10,10 +10,12 @@ from django.template.response import TemplateResponse
 #: Apps and their models as the pages list them: what is looked at daily first. Others follow by name.
 ORDER = {
     "tollhouse_gateway": (
-        "Call", "Feature", "PromptVersion", "Deployment", "Route", "Provider", "Key", "Price", "Adjustment", "Hold",
-        "Owner", "AuditEntry",
+        "Call", "Feature", "PromptVersion", "Deployment", "Route", "Provider", "Key", "Price", "Bill", "BillLine", "Adjustment",
+        "Hold", "Owner", "Worker", "AuditEntry",
     ),
-    "tollhouse_budgets": ("Budget", "Window", "Switch", "Alert"),
+    "tollhouse_budgets": (
+        "Budget", "Window", "RateLimit", "Bucket", "Switch", "SwitchTrigger", "Alert", "Channel", "AlertRoute", "Delivery",
+    ),
     "tollhouse_redaction": (),
 }  # fmt: skip
 

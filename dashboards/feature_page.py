@@ -21,6 +21,7 @@ from dashboards.overview import LiveWindow, live_windows
 from dashboards.spend import FeatureSpend, Span, read
 from gateway.admin.base import PageAdmin
 from gateway.admin.call_list import TooMuch
+from gateway.admin.switches import off_url
 from gateway.models import Feature, PromptVersion, Target
 
 #: Stretches that a reader may choose beside windows of budgets: label, what is before, length, slices of the chart.
@@ -78,6 +79,7 @@ def page(admin: PageAdmin[Feature], request: HttpRequest, slug: str) -> HttpResp
     windows = _windows(request, slug)
     spans = _spans(request, slug, windows)
     span = spans.get(request.GET.get("period", ""), spans["24h"])
+    alerts = _alerts(request, slug)
     try:
         spend = read(slug, span, DIMENSIONS if sees_calls else WITHOUT_CALLS)
     except TooMuch:
@@ -94,9 +96,9 @@ def page(admin: PageAdmin[Feature], request: HttpRequest, slug: str) -> HttpResp
         "spans": spans.values(),
         "span": span,
         "windows": windows,
-        "alerts": _alerts(request, slug),
+        "alerts": alerts,
         "switches": _switches(request, feature, slug),
-        "off_url": _off_url(request, slug),
+        "off_url": _off_url(request, slug, alerts),
         "calls_url": _calls_url(slug, span) if sees_calls else "",
         "sees_calls": sees_calls,
         **(_told(request, slug, span, spend) if spend else {"too_much": True}),
@@ -236,11 +238,12 @@ def _spans(request: HttpRequest, slug: str, windows: list[LiveWindow] | None) ->
 
 def _window_span(window: Window, until: Any) -> Span:
     budget = window.budget
+    of = f"{budget.scope} ({window.value_in_words})" if window.value_in_words else budget.scope
+    dated = budget.period == budget.Period.RANGE
     return Span(
         key=f"window-{window.pk}",
-        label=f"Window of {budget.scope}, {budget.metric} a {budget.period}, "
-        f"from {timezone.localtime(window.starts_at):%-d %b %H:%M}",
-        before=f"the same part of the {budget.period} before",
+        label=f"Window of {of}, in {budget.unit}, from {timezone.localtime(window.starts_at):%-d %b %H:%M}",
+        before="the same part of as long a time before" if dated else f"the same part of the {budget.period} before",
         since=window.starts_at,
         until=until,
         before_since=window.starts_at - (window.ends_at - window.starts_at),
@@ -271,13 +274,15 @@ def _switches(request: HttpRequest, feature: Feature | None, slug: str) -> list[
     stopping = Q(scope=Switch.Scope.EVERYTHING) | Q(scope=Switch.Scope.FEATURE, value=slug)
     stopping |= Q(scope=Switch.Scope.MODEL, value__in=[model for model, _ in targets])
     stopping |= Q(scope=Switch.Scope.PROVIDER, value__in=[provider for _, provider in targets])
-    return list(Switch.objects.filter(stopping, lifted_at=None)[:MOST_SWITCHES])
+    return list(Switch.objects.in_force().filter(stopping)[:MOST_SWITCHES])
 
 
-def _off_url(request: HttpRequest, slug: str) -> str:
+def _off_url(request: HttpRequest, slug: str, alerts: list[Alert] | None) -> str:
+    """The form that switches the feature off; with the newest alert that led here, if one did."""
     if not request.user.has_perm("tollhouse_budgets.add_switch"):
         return ""
-    return f"{reverse('admin:tollhouse_budgets_switch_add')}?{urlencode({'scope': 'feature', 'value': slug})}"
+    newest = next((alert.pk for alert in alerts or [] if alert.kind != "switch"), None)
+    return off_url("feature", slug, alert=newest)
 
 
 def _deployment(request: HttpRequest, feature: Feature | None) -> str:

@@ -2,40 +2,55 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import AnonymousUser, PermissionsMixin
-from django.db.models import Q
+from django.db.models import F, Q, Value
+from django.db.models.functions import Coalesce, NullIf
 from django.utils import timezone
 
-from budgets.models import Alert, Switch, Window
+from budgets.forecast_words import in_words
+from budgets.models import Alert, AlertRoute, Channel, Switch, Window
 from gateway.admin.call_list import Filters, TooMuch, read
 from gateway.admin.calls import TONES
+from gateway.conf import settings
 from gateway.models import Call, Feature
 from gateway.templatetags.tollhouse import share
+from gateway.worker_beat import silent_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveWindow:
-    """A window that is open now, with its shares of the limit in percent."""
+    """A window that is open now, with its shares of the limit in percent, and its forecast in words; empty: none yet."""
 
     window: Window
     spent_share: int
     held_share: int
+    forecast: str
 
 
 def overview(user: PermissionsMixin | AnonymousUser) -> dict[str, Any]:
-    """What the user may see of: windows that are open, the fullest first; switches in force; the latest alerts and calls.
+    """What the user may see of: windows that are open, the fullest first; switches in force; the latest alerts and calls;
+    channels that fail, and whether no route takes alerts to any.
 
     A part that the user may not see is left out; the others are lists, possibly empty.
     """
     parts: dict[str, tuple[str, Callable[[], Any]]] = {
         "windows": ("tollhouse_budgets.view_window", live_windows),
-        "switches": ("tollhouse_budgets.view_switch", lambda: list(Switch.objects.filter(lifted_at=None)[:8])),
+        "switches": ("tollhouse_budgets.view_switch", lambda: list(Switch.objects.in_force()[:8])),
         "alerts": ("tollhouse_budgets.view_alert", lambda: list(Alert.objects.all()[:6])),
+        "troubled": ("tollhouse_budgets.view_channel", lambda: list(Channel.objects.exclude(failing_since=None)[:8])),
+        "unrouted": (
+            "tollhouse_budgets.view_alertroute",
+            lambda: not AlertRoute.objects.filter(active=True).exists(),
+        ),
         "calls": ("tollhouse_gateway.view_call", _calls),
     }
     found: dict[str, Any] = {name: get() for name, (permission, get) in parts.items() if user.has_perm(permission)}
+    if user.has_perm("tollhouse_gateway.view_worker"):
+        found["worker_missing"] = _worker_missing()
     found["tones"] = TONES
     found["first_steps"] = found.get("calls") == [] and not Call.objects.exists()
     if found["first_steps"]:
@@ -43,19 +58,36 @@ def overview(user: PermissionsMixin | AnonymousUser) -> dict[str, Any]:
     return found
 
 
+def _worker_missing() -> str:
+    """For how long no worker has run, in words, where that is too long; empty where one runs."""
+    silent = silent_s()
+    if silent is None:
+        return "ever"
+    return f"for {silent / 60:.0f} minutes" if silent > settings().WORKER_SILENT_AFTER_S else ""
+
+
 def live_windows(*which: Q) -> list[LiveWindow]:
     """The fullest of the windows that are open now and fit all of these."""
     now = timezone.now()
-    open_now = Window.objects.filter(starts_at__lte=now, ends_at__gt=now, budget__active=True).select_related("budget")
-    live = [
+    open_now = Window.objects.filter(starts_at__lte=now, ends_at__gt=now, budget__active=True).select_related(
+        "budget", "forecast"
+    )
+    limit = NullIf(F("budget__limit") + F("raised"), Value(Decimal(0)))
+    full = Coalesce((F("spent") + F("held")) * Coalesce(F("rate"), Value(Decimal(1))) / limit, Value(Decimal(1)))
+    return [
         LiveWindow(
             window=window,
-            spent_share=share(window.spent, window.budget.limit),
-            held_share=share(window.held, window.budget.limit),
+            spent_share=share(window.spent, window.limit),
+            held_share=share(window.held, window.limit),
+            forecast=_forecast(window),
         )
-        for window in open_now.filter(*which)[:200]
+        for window in open_now.filter(*which).with_limit().order_by(full.desc(), "pk")[:8]
     ]
-    return sorted(live, key=lambda item: -item.spent_share - item.held_share)[:8]
+
+
+def _forecast(window: Window) -> str:
+    made = getattr(window, "forecast", None)
+    return in_words(made, window, ZoneInfo(window.budget.timezone)) if made else ""
 
 
 def _calls() -> list[Call]:

@@ -99,6 +99,8 @@ STATIC_ROOT = STATE_DIR / "static"
 
 # The server that alerts by email go through, e.g. smtp+tls://user:password@mail.example.com:587
 MAILERS = mailers(os.environ.get("DJANGO_EMAIL_URL", ""))
+# Without one there is no email, which the admin says where a channel needs it.
+SILENCED_SYSTEM_CHECKS = [] if MAILERS else ["mail.W001"]
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = os.environ.get("DJANGO_FROM_EMAIL", "tollhouse@localhost")
 
 SESSION_COOKIE_HTTPONLY = True

@@ -26,12 +26,13 @@ class Sent:
     """What became of a call's attempts.
 
     `usd`, `input_tokens` and `output_tokens` are what the failed ones may have cost; `reached` says whether the last
-    one was sent, and is not among them.
+    one was sent, and is not among them. `asking` are the targets with an attempt under way.
     """
 
     def __init__(self, held: Held) -> None:
         self.held = held
         self.reached = False
+        self.asking: list[TargetInfo] = []
         self.usd: Decimal = ZERO
         self.input_tokens = 0
         self.output_tokens = 0
@@ -74,6 +75,7 @@ class Attempts:
         entry, began = self.entry, perf_counter()
         clock = began
         self._serves(target)
+        self.sent.asking.append(target)
         try:
             # Before the target's health is at stake: what is wrong here is not its fault.
             request = self._request(target, self.ends_at - began)
@@ -95,6 +97,8 @@ class Attempts:
             entry.provider_s += perf_counter() - clock
             entry.attempt_failed(str(target), error, perf_counter() - began)
             raise
+        finally:
+            self.sent.asking.remove(target)
 
     async def hedged(self, after_s: float, options: dict[Bid, TargetInfo]) -> AsyncGenerator[Piece]:
         """As `one`; but when nothing came in `after_s` seconds, one of `options` is asked too, and the first to answer wins.

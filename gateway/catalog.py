@@ -6,12 +6,15 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from types import MappingProxyType
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import psycopg
 from django.db import InterfaceError, OperationalError, connection, transaction
 from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
 
 from gateway import secrets
 from gateway.conf import settings
@@ -87,7 +90,11 @@ class LiveVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureInfo:
-    """A feature with everything that its calls need."""
+    """A feature with everything that its calls need.
+
+    `spool_limit_usd` is None where calls are refused while the ledger is away; `drains` says that a reply is read on
+    when its client leaves.
+    """
 
     slug: str
     description: str
@@ -98,6 +105,8 @@ class FeatureInfo:
     rollout: Rollout
     disclosure: str
     cache_ttl_s: int
+    spool_limit_usd: Decimal | None
+    drains: bool
     live: tuple[LiveVersion, ...]
 
 
@@ -237,6 +246,8 @@ def _features(routes: Mapping[str, RouteInfo]) -> dict[str, FeatureInfo]:
             ),
             disclosure=row.disclosure,
             cache_ttl_s=row.cache_ttl_s,
+            spool_limit_usd=row.spool_limit_usd if row.on_ledger_away == Feature.LedgerAway.SPOOL else None,
+            drains=row.on_disconnect == Feature.Disconnect.DRAIN,
             live=tuple(live.get(row.slug, ())),
         )
         for row in Feature.objects.select_related("route", "policy")
@@ -261,7 +272,14 @@ def _keys() -> dict[str, KeyInfo]:
     return found
 
 
-async def watch(swap: Callable[[Catalog], None], catalog: Catalog) -> None:
+class Onlooker(Protocol):
+    """Somebody else who wants to know that something changed, and whom a catalog that cannot be loaded must not stop."""
+
+    async def look(self, connection: AsyncConnection[TupleRow], revision: int | None) -> None:
+        """Is told the revision of the rules with every look; may ask the connection."""
+
+
+async def watch(swap: Callable[[Catalog], None], catalog: Catalog, onlooker: Onlooker) -> None:
     """Calls `swap` with a new catalog whenever the database has one: at once on its notification, else by polling.
 
     Runs until it is cancelled; a database that is away is tried again.
@@ -273,7 +291,9 @@ async def watch(swap: Callable[[Catalog], None], catalog: Catalog) -> None:
                 await listening.execute("LISTEN tollhouse_revision")
                 while True:
                     rows = await listening.execute("SELECT name, value FROM tollhouse_revision")
-                    if dict(await rows.fetchall()) != catalog.revisions:
+                    revisions = dict(await rows.fetchall())
+                    await onlooker.look(listening, revisions.get("rules"))
+                    if revisions != catalog.revisions:
                         catalog = await asyncio.to_thread(load, catalog)
                         swap(catalog)
                     async for _ in listening.notifies(timeout=poll_s, stop_after=1):

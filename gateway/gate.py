@@ -11,14 +11,18 @@ from gateway.cache import Cache
 from gateway.cache.stores import store
 from gateway.catalog import Catalog, load, watch
 from gateway.conf import TollhouseSettings, settings
+from gateway.drains import Drains
 from gateway.health import Health
 from gateway.key_use import KeyUses
 from gateway.ledger import Ledger, Writer
 from gateway.ledger.database import connection_parameters
+from gateway.ledger.spooling import SpoolingLedger
 from gateway.offload import offload
 from gateway.prompts.observed import Observed, Observer
 from gateway.prompts.renderer import Renderer
 from gateway.providers.connect import connector
+from gateway.running import Running
+from gateway.trips import Trips
 from redaction import engine
 
 logger = logging.getLogger("tollhouse.gate")
@@ -43,7 +47,11 @@ class Gate:
         self.observed = observed
         self.renderer = Renderer()
         self.cache = Cache(store(options.CACHE_URL, connection_parameters()))
-        self.health = Health(options)
+        self.trips = Trips(connection_parameters())
+        # A gate of a test that stands in for this one has no database to tell.
+        self.health = Health(options, self.trips.note if watched else lambda *_: None)
+        self.running = Running()
+        self.drains = Drains(options.MAX_DRAINS)
         self.ledger = ledger
         self.key_uses = KeyUses(connection_parameters())
         self.http = aiohttp.ClientSession(
@@ -51,9 +59,11 @@ class Gate:
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
         )
-        if watched and any(feature.policy.scans for feature in catalog.features.values()):
+        if watched and any(feature.policy.needs_names for feature in catalog.features.values()):
             executor.submit(_warm)
-        self._watching = asyncio.create_task(watch(self._swap, catalog), name="tollhouse-catalog") if watched else None
+        self._watching = (
+            asyncio.create_task(watch(self._swap, catalog, self.running), name="tollhouse-catalog") if watched else None
+        )
 
     @classmethod
     async def open(cls) -> "Gate":
@@ -61,13 +71,17 @@ class Gate:
         options = settings()
         executor = ThreadPoolExecutor(max_workers=options.REDACTION_THREADS, thread_name_prefix="tollhouse-redaction")
         catalog = await offload(executor, load)
-        return cls(catalog, options, executor, ledger=Writer(connection_parameters(), options), observed=Observed())
+        connect = connection_parameters()
+        writer = Writer(connect, options)
+        ledger = SpoolingLedger(writer, connect, options) if options.SPOOL_DIR else writer
+        return cls(catalog, options, executor, ledger=ledger, observed=Observed())
 
     def _swap(self, catalog: Catalog) -> None:
         self.catalog = catalog
 
     async def close(self) -> None:
         """Waits for the rows of calls that have ended, then closes everything."""
+        self.drains.stop()
         await settle.settled()
         if self._watching:
             self._watching.cancel()
@@ -75,6 +89,7 @@ class Gate:
         await self.observed.close()
         await self.cache.close()
         await self.key_uses.close()
+        await self.trips.close()
         await self.ledger.stop()
         await self.http.close()
         self.executor.shutdown()

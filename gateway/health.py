@@ -1,6 +1,7 @@
 """How the targets are doing: a breaker for each, and a limit of calls that a process has under way there."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum, auto
 from time import monotonic
@@ -55,27 +56,37 @@ class Breaker:
         self._probing = self._failures >= self.most_failures
         return Passed.PROBE if self._probing else Passed.CALL
 
-    def leave(self, passed: Passed, *, well: bool | None) -> None:
-        """Ends an attempt; None: it was broken off before it showed anything."""
+    def leave(self, passed: Passed, *, well: bool | None) -> bool | None:
+        """Ends an attempt; None: it was broken off before it showed anything.
+
+        Returns True when the breaker opened, or stays open after a probe; False when it closed; else None.
+        """
         if passed is Passed.PROBE:
             self._probing = False
         elif self._failures >= self.most_failures:
             # Begun before the breaker opened, it tells nothing new: one outage fails many calls at once, and the probe decides.
-            return
+            return None
         if well:
             self._failures = self._times = 0
-        elif well is not None:
+            return False if passed is Passed.PROBE else None
+        if well is not None:
             self._failures += 1
             if self._failures >= self.most_failures:
                 self._open_until = monotonic() + self._open_s * min(2**self._times, LONGEST)
                 self._times += 1
+                return True
+        return None
 
 
 class Health:
-    """The targets of a process, by name. One for each gate."""
+    """The targets of a process, by name. One for each gate.
 
-    def __init__(self, options: TollhouseSettings) -> None:
+    `told` hears of each breaker, by its target's name, that opens or stays open (True) or closes (False).
+    """
+
+    def __init__(self, options: TollhouseSettings, told: Callable[[str, bool], None]) -> None:
         self._options = options
+        self.told = told
         self._breakers: dict[str, Breaker] = {}
         self._slots: dict[tuple[str, int], asyncio.Semaphore] = {}
 
@@ -150,7 +161,9 @@ class Watch:
         well: bool | None = error is None or None
         if isinstance(error, ProviderError):
             well = not error.transient or error.status in PATIENCE
-        self._breaker.leave(self._passed, well=well)
+        moved = self._breaker.leave(self._passed, well=well)
+        if moved is not None:
+            self._health.told(str(self._target), moved)
         self._give_back()
 
     def _give_back(self) -> None:

@@ -13,6 +13,7 @@ from gateway.errors import (
     InvalidRequest,
     LedgerUnavailable,
     PolicyRefused,
+    RateLimited,
 )
 from gateway.identify import Identified
 from gateway.ledger import Bid, Grant, Hold, Ledger, Refusal
@@ -47,17 +48,19 @@ async def hold(
 ) -> Held:
     """Sets the call's cost aside at the first target that switches and budgets allow.
 
-    When the bound by bytes does not fit, the input is counted and tried again; when a budget diverts, the call goes on
-    over its route and leaves that budget alone. Raises BudgetExceeded, FeatureDisabled, PolicyRefused or LedgerUnavailable.
+    When the bound by bytes does not fit a budget or a limit of tokens a minute, the input is counted and tried again; when a
+    budget diverts, the call goes on over its route and leaves that budget alone. Raises BudgetExceeded, FeatureDisabled,
+    RateLimited, PolicyRefused or LedgerUnavailable.
     """
     exempt: frozenset[int] = frozenset()
     counted = False
     while True:
         answer = await ledger.hold(_operation(call, tuple(bids), entry, exempt=exempt))
+        entry.rates = answer.rates
         if isinstance(answer, Grant):
             return Held(call=call, grant=answer, targets=bids, usd=answer.bid.usd, exempt=exempt)
-        budget = answer.budget
-        if budget and not counted and any(b.input_tokens for b in bids):
+        budget, shortage = answer.budget, answer.shortage
+        if (budget or (shortage and shortage.of == "tokens")) and not counted and any(b.input_tokens for b in bids):
             counted, bids = True, await offload(executor, price, call, safe.body, catalog, counted=True)
         elif budget and budget.divert_to in catalog.routes and budget.id not in exempt:
             exempt, counted = exempt | {budget.id}, False
@@ -117,12 +120,21 @@ def _operation(
     return Hold(
         call_id=entry.call_id, scope=call.scope, bids=bids, draft=entry.row, lifetime_s=call.route.timeout_s + GRACE_S,
         moves=moves, spent_usd=spent_usd, spent_tokens=spent_tokens, exempt=exempt, beside=beside,
+        spool_limit_usd=call.feature.spool_limit_usd,
     )  # fmt: skip
 
 
 def refused(refusal: Refusal, entry: Entry) -> GatewayError:
     """The error that tells a caller about a refusal."""
+    if refusal.by == "switch":
+        return FeatureDisabled(refusal.reason, retry_after_s=refusal.retry_after_s, call_id=entry.call_id)
+    if refusal.by == "budget":
+        return BudgetExceeded(refusal.reason, call_id=entry.call_id, resets_at=refusal.resets_at)
+    if refusal.shortage:
+        return RateLimited(
+            refusal.reason, retry_after_s=refusal.shortage.wait_s, call_id=entry.call_id, rates=refusal.rates
+        )
     kinds: dict[str, type[GatewayError]] = {
-        "budget": BudgetExceeded, "switch": FeatureDisabled, "price": PolicyRefused, "lost": LedgerUnavailable,
+        "price": PolicyRefused, "lost": LedgerUnavailable, "ledger": LedgerUnavailable,
     }  # fmt: skip
     return kinds[refusal.by](refusal.reason, call_id=entry.call_id)

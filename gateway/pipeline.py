@@ -27,7 +27,8 @@ async def run(entry: Entry, gate: Gate) -> AsyncGenerator[Piece]:
     ask, catalog = entry.ask, gate.catalog
     with entry.stage("identify"):
         call = identify(ask, catalog, gate.health)
-    async with Record(entry, call, catalog, gate.ledger, gate.executor) as record:
+    settling = Record(entry, call, catalog, gate.ledger, gate.executor)
+    async with settling as record, gate.running.call(call.scope) as running:
         admit(call)
         with entry.stage("render"):
             prompt = await render(call, gate.renderer)
@@ -48,7 +49,7 @@ async def run(entry: Entry, gate: Gate) -> AsyncGenerator[Piece]:
         last = None
         with entry.stage("send"):
             answer = hit.replay(sent, entry) if hit else send(sent, safe, entry, gate.ledger, gate.http, gate.health)
-            async with aclosing(answer) as pieces:
+            async with aclosing(running.pieces(answer, sent)) as pieces:
                 async for piece in pieces:
                     record.heard.add(piece)
                     last = restorer.restore(piece)

@@ -1,10 +1,10 @@
 """Fourth stage: the most that a call can cost at each target, by the price function that bills."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from decimal import Decimal
 
 from gateway.catalog import Catalog, TargetInfo
+from gateway.clock import clock
 from gateway.errors import InvalidRequest, PolicyRefused
 from gateway.identify import Identified
 from gateway.ledger import Bid
@@ -67,7 +67,7 @@ def _bid(
 
 def price_of(catalog: Catalog, target: TargetInfo) -> Quote | None:
     """The price in force now for a target; None when the price book has none."""
-    return catalog.prices.find(target.provider.price_provider, target.model, datetime.now(UTC))
+    return catalog.prices.find(target.provider.price_provider, target.model, clock.now())
 
 
 def cost(quote: Quote | None, usage: Usage, tier: str) -> Decimal | None:

@@ -9,6 +9,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from gateway import engine
+from gateway.drain import passage
 from gateway.entry import Entry
 from gateway.gate import Gate
 from gateway.heard import Heard
@@ -67,7 +68,7 @@ class _Pieces:
         # Whatever ends the stream ends it for good: a call that failed has no reply, and one that was closed none to come.
         self._over = True
         if self._run is None:
-            self._run = run(self._entry, await _gate())
+            self._run = passage(self._entry, await _gate())
         async for piece in self._run:
             self._heard.add(piece)
             if not piece.final:
@@ -149,7 +150,7 @@ class AsyncReplyStream:
 async def complete(ask: Ask) -> Reply:
     """The reply to a call, in the engine's loop."""
     entry, heard, raw = Entry(ask), Heard(), {}
-    async with aclosing(run(entry, await _gate())) as pieces:
+    async with aclosing(passage(entry, await _gate())) as pieces:
         async for piece in pieces:
             heard.add(piece)
             raw = piece.events[0]

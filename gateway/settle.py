@@ -13,7 +13,7 @@ from gateway import emit, tokens
 from gateway.attempt import Sent
 from gateway.catalog import Catalog
 from gateway.entry import Entry
-from gateway.errors import GatewayError, InvalidRequest, LedgerUnavailable, ProviderError
+from gateway.errors import CallCut, GatewayError, InvalidRequest, LedgerUnavailable, ProviderError
 from gateway.heard import Heard
 from gateway.identify import Identified
 from gateway.ledger import Ledger, Settle
@@ -32,6 +32,10 @@ ROW_TIMEOUT_S = 10.0
 #: How long the redaction of what is kept of a call may take, before it is not kept; well below the above, or a long
 #: reply would be withheld for its payload's sake.
 PAYLOAD_TIMEOUT_S = 5.0
+#: Why the row of a call whose caller left says what it says.
+CANCELLED = "The caller left; the provider's reply was cancelled."
+CROWDED = "The caller left; the provider's reply was cancelled, as MAX_DRAINS others were being read on."
+DRAINED = "The caller left; the provider's reply was read to its end."
 #: What the columns of a row hold.
 MOST_INTEGER, MOST_SMALL_INTEGER = 2**31 - 1, 2**15 - 1
 OUTCOME_OF_FINISH = {"length": "truncated", "content_filter": "filtered"}
@@ -95,6 +99,8 @@ class Record:
         row["tool_calls"] = min(self.heard.tool_calls, MOST_SMALL_INTEGER)
         row["finish_reason"] = self.heard.finish_reason
         match error:
+            case None if self.entry.left == "drained":
+                row["outcome"], row["error_class"], row["reason"] = "cancelled", "ClientGone", DRAINED
             case None:
                 row["outcome"] = OUTCOME_OF_FINISH.get(self.heard.finish_reason, "ok")
                 row["http_status"] = 200
@@ -107,6 +113,7 @@ class Record:
                 row["outcome"], row["error_class"] = "provider_error", type(error).__name__
             case _:
                 row["outcome"], row["error_class"] = "cancelled", "ClientGone"
+                row["reason"] = CROWDED if self.entry.left == "crowded" else CANCELLED
 
     async def _bill(self, sent: Sent, row: Row, error: BaseException | None) -> None:
         """Usage and cost: the reply's own, on top of attempts before it that a provider may charge for."""
@@ -147,7 +154,8 @@ class Record:
         adds_up = self.heard.usage is None
         if not sent.reached or (isinstance(error, ProviderError) and not error.billable):
             return Usage(), adds_up
-        left_in_stream = self.call.ask.stream and error is not None and not isinstance(error, Exception)
+        broken_off = isinstance(error, CallCut) or (error is not None and not isinstance(error, Exception))
+        left_in_stream = self.call.ask.stream and broken_off
         if not self.heard.began and not left_in_stream:
             return None, adds_up
         return await offload(self.executor, self._counted, sent), adds_up
@@ -168,11 +176,16 @@ class Record:
             await self._bill(self.sent, row, error)
         with self.entry.stage("redact_reply"):
             content = await self._payload()
-        grant = self.sent.held.grant if self.sent else None
         clock = self.entry.elapsed_ms()
         self.entry.close()
-        await self.ledger.settle(Settle(call_id=self.entry.call_id, row=row, payload=content, grant=grant))
+        await self.ledger.settle(self._operation(content))
         emit.emit(row, settle_ms=self.entry.elapsed_ms() - clock)
+
+    def _operation(self, content: Mapping[str, Json] | None) -> Settle:
+        return Settle(
+            call_id=self.entry.call_id, row=self.entry.row, payload=content,
+            grant=self.sent.held.grant if self.sent else None, spools=self.call.feature.spool_limit_usd is not None,
+        )  # fmt: skip
 
     async def _payload(self) -> Mapping[str, Json] | None:
         """What the policy lets be kept of the call. Text that cannot be checked is not kept."""

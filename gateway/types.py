@@ -1,4 +1,4 @@
-"""Values that travel through the gate; they import nothing of ours, so that no cycle can start here."""
+"""Values that travel through the gate; they import nothing of ours but the clock, so that no cycle can start here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from uuid_utils.compat import uuid7
+from gateway.clock import clock
 
 Json = Any
 Operation = Literal["chat", "embeddings"]
@@ -101,7 +101,7 @@ class Ask:
     model: str = ""
     stream: bool = False
     trial: Trial | None = None
-    call_id: UUID = field(default_factory=uuid7)
+    call_id: UUID = field(default_factory=clock.new_id)
 
 
 ZERO = Decimal(0)

@@ -50,8 +50,17 @@ REQUEST_HEADERS = {
 ANSWER_HEADERS = {
     "x-tollhouse-call-id": "The call's row. On every answer to a call that has one, refusals among them.",
     "x-tollhouse-cost-usd": "What the call cost, in US dollars. On plain answers; a stream's cost is in its row.",
-    "x-should-retry": "`false`: another try cannot help until a person acts. OpenAI's and Anthropic's clients obey it.",
-    "retry-after": "After how many seconds another try may pass.",
+    "x-tollhouse-budget-resets": "With a budget's refusal: when its window ends, as RFC 3339 writes it.",
+    "x-should-retry": "`false`: another try cannot help until a person acts; `true`: it may, after `retry-after`. OpenAI's and "
+    "Anthropic's clients obey it.",
+    "retry-after": "After how many seconds another try may pass, rounded up.",
+    "retry-after-ms": "The same in milliseconds, after a rate limit's refusal.",
+    "x-ratelimit-limit-requests": "Calls that the tightest of the call's [rate limits](../rate-limits.md) lets through at once.",
+    "x-ratelimit-limit-tokens": "The same in tokens.",
+    "x-ratelimit-remaining-requests": "Calls that it lets through at this moment, this one taken off.",
+    "x-ratelimit-remaining-tokens": "The same in tokens; what this call may need is taken off.",
+    "x-ratelimit-reset-requests": "How long until it is back at its limit, e.g. `6m0s`, `1.5s`, `20ms`.",
+    "x-ratelimit-reset-tokens": "The same for tokens.",
     "www-authenticate": "`Bearer`, with a 401.",
 }
 #: Headers of any web server, which say nothing about the gate.
@@ -75,15 +84,38 @@ FIELDS = {
     "prompts.response_format_json": "`response_format` as JSON text.",
     "prompts.parameters_json": "`parameters` as JSON text.",
     "budgets.metric": "What is counted.",
-    "budgets.period": "How long a window lasts.",
+    "budgets.period": "How long a window lasts; `range` is from `starts_on` to `ends_on`.",
+    "switch_rules.feature": "Feature that it watches, or a pattern, e.g. `support.*`; none of the three: everything.",
+    "switch_rules.model": "Model, or a pattern.",
+    "switch_rules.provider": "Provider, or a pattern.",
     "prices.provider": "Provider's name in the price book.",
     "prices.model": "Model's name; `*` is every model of the provider that has no price of its own.",
     "prices.effective_from": "From when on it counts; unset: always.",
     "prices.source_url": "Where the price was read.",
     "prices.request_usd": "For each request; US dollars.",
+    "channels.kind": "See [channels](../channels.md) for the kinds and what each needs.",
+    "channels.config": "Settings of the kind; see [channels](../channels.md). Secrets are not among them.",
+    "channels.fallback": "Name of the channel that gets what this one cannot deliver; it stands above this one.",
+    "alert_routes.name": "The route is known by it.",
+    "alert_routes.kinds": 'Globs, e.g. `["budget_*"]`; unset: every kind.',
+    "alert_routes.features": 'Globs, e.g. `["support.*"]`; unset: every feature, and none.',
+    "alert_routes.tenants": "Globs; unset: every tenant, and none.",
+    "alert_routes.channels": "Names of channels.",
+    "alert_routes.quiet_until": "When quiet hours end; past midnight where it is before `quiet_from`.",
+    "alert_routes.active": "An inactive route takes nothing.",
 }
 COMMANDS = {
-    "gateway": ("catalog", "keys", "prices", "prompts", "worker"),
+    "gateway": (
+        "catalog",
+        "keys",
+        "prices",
+        "prompts",
+        "reconcile",
+        "reprice",
+        "spool",
+        "switch",
+        "worker",
+    ),
     "redaction": ("redaction",),
 }
 
@@ -224,13 +256,15 @@ def commands_page() -> str:
 
 def catalog_page() -> str:
     """Sections of a catalog file, with the fields, types and defaults of each."""
-    from budgets.models import Budget
+    from budgets.models import AlertRoute, Budget, Channel, Rate, RateLimit, SwitchTrigger
     from gateway.configuration.schema import PRICE_FIELDS, SECTIONS
     from gateway.models import Feature, Provider, Route
     from redaction.models import RedactionPolicy
 
     models: dict[str, Any] = {
         "policies": RedactionPolicy, "providers": Provider, "routes": Route, "features": Feature, "budgets": Budget,
+        "rates": Rate, "rate_limits": RateLimit, "switch_rules": SwitchTrigger, "channels": Channel,
+        "alert_routes": AlertRoute,
     }  # fmt: skip
     titles = {"features": '[features."SLUG"]', "prompts": '[prompts."SLUG"]'}
     used: set[str] = set()
@@ -296,7 +330,7 @@ def _headers() -> tuple[set[str], set[str]]:
     text = "".join(file.read_text() for file in (ROOT / "gateway" / "http").rglob("*.py"))
     read = set(re.findall(r'\.header\("([a-z-]+)"\)', text))
     # The four that `caller` reads in one line.
-    [names] = re.findall(r'header\(f"x-tollhouse-\{name\}"\) for name in \(([^)]+)\)', inspect.getsource(auth))
+    [names] = re.findall(r'f"x-tollhouse-\{name\}" for name in \(([^)]+)\)', inspect.getsource(auth))
     read |= {f"x-tollhouse-{name}" for name in re.findall(r'"(\w+)"', names)}
     return read, set(re.findall(r'\(b"([a-z-]+)", ', text))
 

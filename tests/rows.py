@@ -8,13 +8,15 @@ from django.db import connection
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from gateway.ledger.partitions import first_id, make_ahead
+from gateway.ledger.partitions import EXISTING, SPANS, first_id, make_ahead, missing
 from gateway.models import Call, Payload
 
 
 def make_call(*, at: datetime | None = None, payload: dict | None = None, **values) -> Call:
     """A call's row, made `at` that time (default: now), with its payload if one is given."""
     make_ahead(1)
+    if at is not None:
+        make_partitions(at)
     id = uuid7() if at is None else UUID(int=first_id(at).int | (7 << 76) | (2 << 62) | (uuid7().int & (1 << 62) - 1))
     defaults = {
         "feature": "support.reply", "source": "http", "operation": "chat", "route": "fast", "provider": "openai",
@@ -30,10 +32,20 @@ def make_call(*, at: datetime | None = None, payload: dict | None = None, **valu
     return call
 
 
+def make_partitions(*times: datetime) -> None:
+    """The partitions that rows made at these times need."""
+    with connection.cursor() as cursor:
+        cursor.execute(EXISTING, [list(SPANS)])
+        existing = {name for (name,) in cursor.fetchall()}
+        for statement in missing(times, existing):
+            cursor.execute(statement.as_string(cursor.connection))
+
+
 def many_calls(count: int, *, days: int = 1) -> None:
     """Many plain rows, spread evenly over the last days, made by the database itself."""
     make_ahead(1)
     start = timezone.now() - timedelta(days=days)
+    make_partitions(*(start + timedelta(days=n) for n in range(days)))
     with connection.cursor() as cursor:
         columns = ", ".join(f.column for f in Call._meta.concrete_fields)
         template = make_call(feature="template")

@@ -1,5 +1,26 @@
 """The gate's pages in the Django admin."""
 
-from gateway.admin import audit, budgets, calls, catalog, deployments, keys, ledger, policies, prices, prompts
+from gateway.admin import (
+    alerts,
+    audit,
+    bills,
+    budgets,
+    calls,
+    catalog,
+    channels,
+    deployments,
+    keys,
+    ledger,
+    policies,
+    prices,
+    prompts,
+    raises,
+    rates,
+    switches,
+    triggers,
+)
 
-__all__ = ["audit", "budgets", "calls", "catalog", "deployments", "keys", "ledger", "policies", "prices", "prompts"]
+__all__ = [
+    "alerts", "audit", "bills", "budgets", "calls", "catalog", "channels", "deployments", "keys",
+    "ledger", "policies", "prices", "prompts", "raises", "rates", "switches", "triggers",
+]  # fmt: skip

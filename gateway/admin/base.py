@@ -113,7 +113,8 @@ class AuditedAdmin[M: models.Model](PageAdmin[M]):
         elif form.changed_data:
             old, new = _values(before, form.changed_data), _values(obj, form.changed_data)
             changes = {name: HIDDEN if new[name] is HIDDEN else [old[name], new[name]] for name in new}
-            audit(request, "change", obj, changes=changes)
+            if changes:
+                audit(request, "change", obj, changes=changes)
 
     def save_formset(
         self, request: HttpRequest, form: ModelForm[M], formset: BaseModelFormSet[Any, Any], change: bool
@@ -150,8 +151,12 @@ def audit(request: HttpRequest, verb: str, row: models.Model, *, reason: str = "
 
 
 def _values(row: models.Model, names: Iterable[str]) -> dict[str, Any]:
-    """A row's values as JSON holds them. What is no column of it was written in secret and stays so."""
-    return {name: _plain(getattr(row, name)) if hasattr(row, name) else HIDDEN for name in names}
+    """A row's values as JSON holds them. What is no column of it was written in secret and stays so.
+
+    Relations to many rows are left out: they are saved later than the row, and whoever saves them notes them.
+    """
+    many = {field.name for field in row._meta.many_to_many}
+    return {name: _plain(getattr(row, name)) if hasattr(row, name) else HIDDEN for name in names if name not in many}
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from gateway.admin.base import ReadOnlyAdmin, audit
 from gateway.admin.call_list import PERIODS, Filters, TooMuch, read
+from gateway.admin.switches import link_of_filters, links_of_call
 from gateway.models import Adjustment, Call, Feature, Payload, Price, PromptVersion
 from gateway.prices.rates import MILLION, Rates
 from gateway.types import OUTCOMES, TOKEN_PARTS
@@ -75,6 +76,7 @@ class CallAdmin(ReadOnlyAdmin[Call]):
             "features": Feature.objects.values_list("slug", flat=True),
             "outcomes": OUTCOMES,
             "tones": TONES,
+            "off_links": link_of_filters(request, filters.exact),
             "anything": page is not None and (page.calls or Call.objects.exists()),
         }
         return TemplateResponse(request, "admin/tollhouse_gateway/call/list.html", context)
@@ -120,6 +122,7 @@ class CallAdmin(ReadOnlyAdmin[Call]):
             "may_read": may_read,
             "asked": asked,
             "payload": payload,
+            "off_links": links_of_call(request, call),
         }
         return TemplateResponse(request, "admin/tollhouse_gateway/call/page.html", context)
 

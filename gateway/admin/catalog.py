@@ -28,8 +28,15 @@ class FeatureForm(forms.ModelForm[Feature]):
         fields = [
             "slug", "description", "owner", "route", "policy", "max_output_tokens", "unpriced", "cache_ttl_s", "phase",
             "rollout_tenants", "rollout_cohorts", "rollout_percent", "disclosure",
+            "on_ledger_away", "spool_limit_usd", "on_disconnect",
         ]  # fmt: skip
-        labels = {"cache_ttl_s": "Keep replies for", "rollout_percent": "Share of everybody else"}
+        labels = {
+            "cache_ttl_s": "Keep replies for",
+            "rollout_percent": "Share of everybody else",
+            "on_ledger_away": "Without the ledger",
+            "spool_limit_usd": "Spool limit, US dollars",
+            "on_disconnect": "When the client leaves",
+        }
         widgets = {"disclosure": forms.Textarea(attrs={"rows": 2})}
 
 
@@ -49,6 +56,7 @@ class FeatureAdmin(AuditedAdmin[Feature]):
     fieldsets = [
         (None, {"fields": ["slug", "description", "owner"]}),
         ("How it is answered", {"fields": ["route", "policy", "max_output_tokens", "unpriced", "cache_ttl_s"]}),
+        ("When something breaks", {"fields": [("on_ledger_away", "spool_limit_usd"), "on_disconnect"]}),
         (
             "Whom it is on for",
             {

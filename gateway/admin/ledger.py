@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from gateway.admin.base import ReadOnlyAdmin
-from gateway.models import Adjustment, Hold, Owner
+from gateway.models import Adjustment, Hold, Owner, Worker
 
 
 @admin.register(Hold)
@@ -32,9 +32,22 @@ class OwnerAdmin(ReadOnlyAdmin[Owner]):
     search_help_text = "Host"
 
 
+@admin.register(Worker)
+class WorkerAdmin(ReadOnlyAdmin[Worker]):
+    about = "One row for each `manage.py worker`, and when it was last seen. Without one, alerts wait and partitions run short."
+    list_display = ["host", "pid", "started_at", "seen_at"]
+    ordering = ["-seen_at"]
+    search_fields = ["host"]
+    search_help_text = "Host"
+
+
 @admin.register(Adjustment)
 class AdjustmentAdmin(ReadOnlyAdmin[Adjustment]):
-    about = "Corrections of calls after their rows were written; the rows themselves stay as they are."
-    list_display = ["created_at", "call_id", "cost_usd", "tokens", "outcome", "reason", "actor"]
+    about = (
+        "Corrections of calls after their rows were written, or of a line of a vendor's bill; the rows themselves stay as "
+        "they are."
+    )
+    list_select_related = ["bill_line"]
+    list_display = ["created_at", "call_id", "bill_line", "cost_usd", "tokens", "outcome", "reason", "actor"]
     search_fields = ["=call_id"]
     search_help_text = "Id of a call"

@@ -5,19 +5,21 @@ from typing import Any
 
 from django.db import transaction
 
-from gateway.configuration import prompts
+from gateway.configuration import alerts, prompts
+from gateway.configuration.budgets import apply_budget, apply_rate
 from gateway.configuration.document import Document, Place
 from gateway.configuration.rows import (
     Change,
     Rows,
-    apply_budget,
     apply_feature,
     apply_policy,
     apply_price,
     apply_provider,
+    apply_rate_limit,
     apply_route,
 )
 from gateway.configuration.schema import SECTIONS, check
+from gateway.configuration.switch_rules import apply_switch_rule
 from gateway.models import AuditEntry
 
 APPLY: dict[str, Callable[[Rows, Place, dict[str, Any]], None]] = {
@@ -26,8 +28,13 @@ APPLY: dict[str, Callable[[Rows, Place, dict[str, Any]], None]] = {
     "routes": apply_route,
     "features": apply_feature,
     "prompts": prompts.apply_prompt,
+    "rates": apply_rate,
     "budgets": apply_budget,
+    "rate_limits": apply_rate_limit,
+    "switch_rules": apply_switch_rule,
     "prices": apply_price,
+    "channels": alerts.apply_channel,
+    "alert_routes": alerts.apply_alert_route,
 }
 
 

@@ -8,17 +8,21 @@ from urllib.parse import urlsplit
 import tomli_w
 from django.db.models import Count
 
-from budgets.models import SCOPE_FIELDS, Budget
+from budgets.models import IDENTITY, Budget, RateLimit
+from budgets.rates import RATE_FIELDS
 from gateway import secrets
+from gateway.configuration import alerts
+from gateway.configuration.budgets import export_budget, export_rates, number
 from gateway.configuration.rows import overrides
 from gateway.configuration.schema import PRICE_FIELDS
+from gateway.configuration.switch_rules import export_switch_rules
 from gateway.configuration.toml import AS_JSON, has_null
 from gateway.models import Deployment, Feature, Price, Provider, Route, Variant
 from redaction.models import RedactionPolicy
 
 
 def export(*, with_secrets: bool) -> str:
-    """All policies, providers, routes, features, live prompts, budgets and price overrides as TOML.
+    """The catalog as TOML: everything that `catalog apply` takes, but for keys; of prices the overrides.
 
     Stored provider keys are in it only `with_secrets`. Comments name what was left out: those keys, the smaller shares of
     split deployments, and prices with tiers or variants, which a file cannot say.
@@ -30,14 +34,23 @@ def export(*, with_secrets: bool) -> str:
         "routes": {r.name: _route(r) for r in Route.objects.prefetch_related("targets__provider")},
         "features": {f.slug: _feature(f) for f in Feature.objects.select_related("route", "policy")},
         "prompts": _prompts(),
-        "budgets": [_budget(b) for b in Budget.objects.order_by(*SCOPE_FIELDS, "metric", "period", "timezone")],
+        "rates": export_rates(),
+        "budgets": [export_budget(b) for b in Budget.objects.order_by(*IDENTITY)],
+        "rate_limits": [_rate_limit(r) for r in RateLimit.objects.all()],
+        "switch_rules": export_switch_rules(),
         "prices": [_price(p) for p in prices if _flat(p)],
+        "channels": alerts.channels(),
+        "alert_routes": alerts.alert_routes(),
     }
     keys = [] if with_secrets else [p.name for p in Provider.objects.exclude(api_key_encrypted="")]
     comments = [
         f"# {sentence.format(', '.join(names))}\n"
         for sentence, names in (
             ("Keys stored for {} are left out; `catalog export --secrets` writes them.", keys),
+            (
+                "Secrets stored for the channels {} are left out; they are entered in the admin.",
+                alerts.stored_secrets(),
+            ),
             ("Deployments of {} are split; only the largest share is here, and applying it ends the split.", _split()),
             ("Prices of {} have tiers or variants and are left out; enter them in the admin.", _tiered(prices)),
         )
@@ -87,7 +100,9 @@ def _feature(row: Feature) -> dict[str, Any]:
         description=row.description, owner=row.owner, route=row.route.name, policy=row.policy.name,
         max_output_tokens=row.max_output_tokens, unpriced=row.unpriced, phase=row.phase,
         rollout_tenants=row.rollout_tenants, rollout_cohorts=row.rollout_cohorts, rollout_percent=row.rollout_percent,
-        disclosure=row.disclosure, cache_ttl_s=row.cache_ttl_s,
+        disclosure=row.disclosure, cache_ttl_s=row.cache_ttl_s, on_ledger_away=row.on_ledger_away,
+        **({} if row.spool_limit_usd is None else {"spool_limit_usd": number(row.spool_limit_usd)}),
+        on_disconnect=row.on_disconnect,
     )  # fmt: skip
 
 
@@ -112,15 +127,12 @@ def _split() -> list[str]:
     return list(counted.order_by("prompt__feature__slug").values_list("prompt__feature__slug", flat=True))
 
 
-def _budget(row: Budget) -> dict[str, Any]:
+def _rate_limit(row: RateLimit) -> dict[str, Any]:
+    rates = ("requests_per_minute", "tokens_per_minute", "concurrent")
     return {
-        **{name: getattr(row, name) for name in SCOPE_FIELDS if getattr(row, name)},
-        "metric": row.metric,
-        "period": row.period,
-        "timezone": row.timezone,
-        "limit": _number(row.limit),
-        "soft_percent": row.soft_percent,
-        "on_hard": row.on_hard,
+        **{name: getattr(row, name) for name in (*RATE_FIELDS, "each") if getattr(row, name)},
+        **{name: getattr(row, name) for name in rates if getattr(row, name) is not None},
+        "burst_s": row.burst_s,
         "active": row.active,
     }
 
@@ -141,9 +153,5 @@ def _tiered(rows: list[Price]) -> list[str]:
 
 def _price(row: Price) -> dict[str, Any]:
     since = {"effective_from": row.effective_from} if row.effective_from else {}
-    rates = {name: _number(Decimal(row.rates[part])) for name, part in PRICE_FIELDS.items() if part in row.rates}
+    rates = {name: number(Decimal(row.rates[part])) for name, part in PRICE_FIELDS.items() if part in row.rates}
     return {**_filled(provider=row.provider, model=row.model, source_url=row.source_url), **since, **rates}
-
-
-def _number(value: Decimal) -> int | Decimal:
-    return int(value) if value == value.to_integral_value() else value.normalize()

@@ -1,19 +1,22 @@
 """Faults of what is configured: rows that are each in order, and together let calls fail or limits do nothing."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.db.models import Count, Sum
 
-from budgets.models import Budget
+from budgets.models import USD, AlertRoute, Budget, Channel, Rate, RateLimit
+from budgets.rates import PARTS
+from gateway.conf import settings
 from gateway.models import Deployment, Feature, Key, Provider, Route, Target
 from gateway.prices.book import PriceBook
 from gateway.providers import KINDS
-from redaction.engine import model
-from redaction.policies import NER_ENTITIES
+from redaction.engine import BUILT_IN, model
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +33,12 @@ def faults() -> Iterator[Fault]:
     yield from _routes()
     yield from _providers()
     yield from _references()
+    yield from _rate_limits()
     yield from _prompts()
     yield from _prices()
     yield from _redaction()
+    yield from _alerts()
+    yield from _spool()
 
 
 def _routes() -> Iterator[Fault]:
@@ -56,9 +62,31 @@ def _references() -> Iterator[Fault]:
         what = f"The key {key.name} has the default feature {key.default_feature}, which does not exist."
         yield Fault("W005", what, "Add the feature, or change the key's default.")
     routes = {f"route:{name}" for name in Route.objects.values_list("name", flat=True)}
-    for budget in Budget.objects.filter(active=True).exclude(on_hard="block").exclude(on_hard__in=routes):
+    for budget in Budget.objects.filter(active=True).exclude(on_hard__in=["block", "ask", *routes]):
         what = f"The budget {budget} diverts to {budget.on_hard}, which does not exist."
         yield Fault("W006", what, "Until it does, calls that do not fit are refused.")
+    known = Rate.objects.values("currency")
+    for budget in Budget.objects.filter(active=True).exclude(currency=USD).exclude(currency__in=known):
+        what = f"The budget {budget} is in {budget.currency}, for which there is no rate, so its calls are refused."
+        yield Fault("E014", what, "Add a rate in the admin or as a [[rates]] entry of the catalog.")
+
+
+def _rate_limits() -> Iterator[Fault]:
+    features = dict(Feature.objects.values_list("slug", "max_output_tokens"))
+    keys = set(Key.objects.values_list("name", flat=True))
+    for limit in RateLimit.objects.filter(active=True):
+        for kind, name, known in (("feature", limit.feature, features), ("key", limit.key, keys)):
+            if name and name not in known:
+                what = f"The rate limit for {limit} names the {kind} {name}, which does not exist."
+                yield Fault("W015", what, "Until it does, the limit does nothing.")
+        if limit.tokens_per_minute is None:
+            continue
+        most = limit.as_rule().full_tokens // PARTS
+        refused = [s for s, tokens in features.items() if limit.feature in ("", s) and tokens > most]
+        if refused:
+            what = f"The rate limit for {limit} lets {most} tokens through at once; calls of {', '.join(refused)} may need more."
+            hint = "Raise the limit or its burst_s, or lower the features' max_output_tokens; until then such calls are refused."
+            yield Fault("W016", what, hint)
 
 
 def _prompts() -> Iterator[Fault]:
@@ -96,11 +124,38 @@ def _counts_in(budget: Budget, feature: str, target: Target) -> bool:
 
 def _redaction() -> Iterator[Fault]:
     name = model()
-    if not name or Path(name).exists() or (name.isidentifier() and find_spec(name)):
+    if name in ("", BUILT_IN) or Path(name).exists() or (name.isidentifier() and find_spec(name)):
         return
     for feature in Feature.objects.select_related("policy"):
         policy = feature.policy.as_policy()
-        if policy.scans and not set(policy.entities).isdisjoint(NER_ENTITIES):
+        if policy.needs_names:
             what = f"The redaction model {name!r}, which the policy {policy.name} needs, is not installed."
             yield Fault("E013", what, "Install it, or set TOLLHOUSE_REDACTION_MODEL; until then calls are refused.")
             return
+
+
+def _alerts() -> Iterator[Fault]:
+    if not Channel.objects.filter(active=True).exists():
+        return
+    parts = urlsplit(settings().PUBLIC_URL)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        what = "PUBLIC_URL is not the address of this gate's pages, so alerts come without links."
+        yield Fault("W020", what, "Set TOLLHOUSE_PUBLIC_URL, e.g. to https://tollhouse.example.")
+    if not AlertRoute.objects.filter(active=True, channels__active=True).exists():
+        what = "There are channels, and no active route leads to one, so no alert is sent anywhere."
+        yield Fault("W021", what, "Add a route in the admin, under Alert routes.")
+
+
+def _spool() -> Iterator[Fault]:
+    spooling = list(Feature.objects.filter(on_ledger_away=Feature.LedgerAway.SPOOL).values_list("slug", flat=True))
+    if not spooling:
+        return
+    directory, named = settings().SPOOL_DIR, ", ".join(spooling)
+    if not directory:
+        what = f"Calls of {named} are to be spooled while the database is away, and there is no SPOOL_DIR."
+        yield Fault(
+            "E015", what, "Set TOLLHOUSE_SPOOL_DIR to a directory on a local disk; until then they are refused."
+        )
+    elif Path(directory).exists() and not os.access(directory, os.W_OK | os.X_OK):
+        what = f"Calls of {named} are to be spooled, and SPOOL_DIR cannot be written."
+        yield Fault("E015", what, f"Let this user write to {directory}; until then such calls are refused.")

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models
 
-from budgets.models import SCOPE_FIELDS, Budget
+from budgets.models import RateLimit
+from budgets.rates import RATE_FIELDS
 from gateway import secrets
 from gateway.conf import settings
 from gateway.configuration.document import Document, Place
@@ -188,6 +189,8 @@ def apply_feature(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
     if row._state.adding and missing(rows.document, place, entry, SECTIONS["features"]):
         return
     values = dict(entry)
+    if "spool_limit_usd" in values:
+        values["spool_limit_usd"] = Decimal(values["spool_limit_usd"])
     if "route" in values:
         values["route"] = rows.find((*place, "route"), Route, "name", values["route"], "routes")
     if "policy" in values or row._state.adding:
@@ -200,26 +203,10 @@ def apply_feature(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
     rows.save(place, row, values, f"feature {slug}")
 
 
-def apply_budget(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
-    identity = {name: entry.get(name, "") for name in SCOPE_FIELDS}
-    identity |= {
-        "metric": entry.get("metric", "usd"),
-        "period": entry.get("period", "day"),
-        "timezone": entry.get("timezone", "UTC"),
-    }
-    row = Budget.objects.filter(**identity).first() or Budget(**identity)
-    if row._state.adding and missing(rows.document, place, entry, SECTIONS["budgets"]):
-        return
-    values = {k: v for k, v in entry.items() if k not in identity}
-    if "limit" in values:
-        values["limit"] = Decimal(values["limit"])
-    route = values.get("on_hard", "block").removeprefix("route:")
-    if (
-        route != values.get("on_hard", "block")
-        and rows.find((*place, "on_hard"), Route, "name", route, "routes") is None
-    ):
-        return
-    rows.save(place, row, values, f"budget {row}")
+def apply_rate_limit(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
+    identity = {name: entry.get(name, "") for name in (*RATE_FIELDS, "each")}
+    row = RateLimit.objects.filter(**identity).first() or RateLimit(**identity)
+    rows.save(place, row, {k: v for k, v in entry.items() if k not in identity}, f"rate limit {row}")
 
 
 def apply_price(rows: Rows, place: Place, entry: dict[str, Any]) -> None:

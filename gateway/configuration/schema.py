@@ -1,7 +1,7 @@
 """What a catalog file may say: sections, their fields and the types of these."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +10,9 @@ from gateway.configuration.document import Document, Place
 #: Larger than any amount that the database can hold, smaller than what a float cannot.
 MOST = 10**30
 TEXT, WHOLE, NUMBER, FLAG, TEXTS = "a text", "a whole number", "a number", "true or false", "a list of texts"
-OBJECT, OBJECTS, MOMENT = "a table", "a list of tables", "a date or time"
+OBJECT, OBJECTS, MOMENT, DATE = "a table", "a list of tables", "a date or time", "a date"
+TEXT_OR_TEXTS, WHOLE_OR_WHOLES = "a text or a list of texts", "a whole number or a list of them"
+CLOCK = "a time of day such as 22:00:00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,9 @@ SECTIONS = {
             "rollout_percent": WHOLE,
             "disclosure": TEXT,
             "cache_ttl_s": WHOLE,
+            "on_ledger_away": TEXT,
+            "spool_limit_usd": NUMBER,
+            "on_disconnect": TEXT,
         },
         ("route",),
     ),
@@ -81,15 +86,41 @@ SECTIONS = {
         },
         ("messages",),
     ),
+    "rates": Section(
+        {"currency": TEXT, "per_usd": NUMBER, "effective_from": DATE, "source": TEXT},
+        ("currency", "per_usd", "effective_from", "source"),
+        listed=True,
+    ),
     "budgets": Section(
         {
             **dict.fromkeys(("feature", "tenant", "key", "user", "cohort", "model", "provider"), TEXT),
-            **dict.fromkeys(("metric", "period", "timezone", "on_hard"), TEXT),
+            "each": TEXT_OR_TEXTS,
+            **dict.fromkeys(("metric", "currency", "period", "timezone", "on_hard"), TEXT),
+            **dict.fromkeys(("starts_on", "ends_on"), DATE),
             "limit": NUMBER,
-            "soft_percent": WHOLE,
+            "soft_percent": WHOLE_OR_WHOLES,
             "active": FLAG,
+            "paused_reason": TEXT,
         },
         ("limit",),
+        listed=True,
+    ),
+    "rate_limits": Section(
+        {
+            **dict.fromkeys(("feature", "tenant", "key", "user", "cohort", "each"), TEXT),
+            **dict.fromkeys(("requests_per_minute", "tokens_per_minute", "concurrent", "burst_s"), WHOLE),
+            "active": FLAG,
+        },
+        listed=True,
+    ),
+    "switch_rules": Section(
+        {
+            **dict.fromkeys(("name", "feature", "model", "provider", "condition", "action", "running"), TEXT),
+            **dict.fromkeys(("above", "min_usd"), NUMBER),
+            **dict.fromkeys(("minutes", "min_calls", "off_minutes", "cooldown_minutes"), WHOLE),
+            "active": FLAG,
+        },
+        ("name", "condition", "above"),
         listed=True,
     ),
     "prices": Section(
@@ -101,6 +132,21 @@ SECTIONS = {
             **dict.fromkeys(PRICE_FIELDS, NUMBER),
         },
         ("provider", "model", "input_usd_per_mtok"),
+        listed=True,
+    ),
+    "channels": Section(
+        {"kind": TEXT, "config": OBJECT, "secret_env": TEXT, "fallback": TEXT, "active": FLAG},
+        ("kind",),
+    ),
+    "alert_routes": Section(
+        {
+            **dict.fromkeys(("name", "severity", "quiet_timezone", "breaks_through"), TEXT),
+            **dict.fromkeys(("quiet_from", "quiet_until"), CLOCK),
+            **dict.fromkeys(("kinds", "features", "tenants", "channels"), TEXTS),
+            "position": WHOLE,
+            **dict.fromkeys(("goes_on", "active"), FLAG),
+        },
+        ("name", "channels"),
         listed=True,
     ),
 }
@@ -175,6 +221,14 @@ def _fits(value: Any, kind: str) -> bool:
             return isinstance(value, list) and all(isinstance(item, dict) for item in value)
         case "a date or time":
             return isinstance(value, date | datetime)
+        case "a time of day such as 22:00:00":
+            return isinstance(value, time)
+        case "a date":
+            return isinstance(value, date) and not isinstance(value, datetime)
+        case "a text or a list of texts":
+            return _fits(value, TEXT) or _fits(value, TEXTS)
+        case "a whole number or a list of them":
+            return all(_fits(item, WHOLE) for item in (value if isinstance(value, list) else [value]))
     return False
 
 

@@ -1,10 +1,10 @@
 """Who calls: the key, and the headers that say for whom."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from gateway import keys
 from gateway.catalog import Catalog, KeyInfo
+from gateway.clock import clock
 from gateway.errors import AccessDenied, InvalidRequest, Unauthenticated
 from gateway.gate import Gate
 from gateway.http.request import Request
@@ -21,7 +21,7 @@ def authenticate(request: Request, gate: Gate) -> KeyInfo:
         raise Unauthenticated(
             "Send your Tollhouse key: `Authorization: Bearer th_…`. `manage.py keys create` makes one."
         )
-    now = datetime.now(UTC)
+    now = clock.now()
     found = keys.find(gate.catalog, presented, now)
     if found is None:
         raise Unauthenticated("This key is unknown, revoked or expired. `manage.py keys create` makes a new one.")

@@ -5,12 +5,13 @@ from contextlib import aclosing
 from typing import Protocol
 
 from gateway import engine
+from gateway.drain import passage
 from gateway.entry import Entry
 from gateway.errors import InvalidRequest
 from gateway.gate import Gate
 from gateway.http.auth import addressed, authenticate, caller
+from gateway.http.rates import rate_headers
 from gateway.http.request import Request
-from gateway.pipeline import run
 from gateway.types import Ask, Json, Operation, Piece
 
 
@@ -72,10 +73,10 @@ async def asked(
 async def whole(
     request: Request, entry: Entry, gate: Gate, finish: Callable[[Piece], bytes] = lambda piece: piece.raw
 ) -> None:
-    """A plain answer: the provider's body, passed through `finish`, with the call's id and cost in headers."""
-    async with aclosing(run(entry, gate)) as pieces:
+    """A plain answer: the provider's body, passed through `finish`, with the call's id, cost and rate limits in headers."""
+    async with aclosing(passage(entry, gate)) as pieces:
         async for piece in pieces:
-            headers = [(b"x-tollhouse-call-id", str(entry.call_id).encode())]
+            headers = [(b"x-tollhouse-call-id", str(entry.call_id).encode()), *rate_headers(entry.rates)]
             cost = entry.row["cost_usd"]
             if cost is not None:
                 headers.append((b"x-tollhouse-cost-usd", f"{cost:f}".encode()))
@@ -84,7 +85,7 @@ async def whole(
 
 async def streamed(request: Request, entry: Entry, gate: Gate, translator: Translator | None = None) -> None:
     """A stream: the pieces as they come, or what `translator` makes of their events."""
-    async with aclosing(run(entry, gate)) as pieces:
+    async with aclosing(passage(entry, gate)) as pieces:
         async for piece in pieces:
             if not request.started:
                 await request.start(200, [
@@ -92,6 +93,7 @@ async def streamed(request: Request, entry: Entry, gate: Gate, translator: Trans
                     (b"cache-control", b"no-cache"),
                     (b"x-accel-buffering", b"no"),
                     (b"x-tollhouse-call-id", str(entry.call_id).encode()),
+                    *rate_headers(entry.rates),
                 ])  # fmt: skip
             raw = _translated(piece, translator) if translator else piece.raw
             if raw or piece.final:

@@ -1,6 +1,8 @@
 """Errors as OpenAI error bodies: the one table from what happened to status, type and headers."""
 
 import logging
+from datetime import UTC, datetime
+from math import ceil
 
 import orjson
 
@@ -18,6 +20,7 @@ from gateway.errors import (
     RateLimited,
     Unauthenticated,
 )
+from gateway.http.rates import refusal_headers
 from gateway.http.request import ClientGone, Request
 from gateway.types import Json
 
@@ -48,7 +51,15 @@ def describe(error: GatewayError) -> tuple[int, dict[str, Json]]:
         status = error.status
         if isinstance(error.body, dict):
             return status, error.body
-    return status, {"error": {"message": error.message, "type": kind, "code": error.code, "param": error.param}}
+    told: dict[str, Json] = {"message": error.message, "type": kind, "code": error.code, "param": error.param}
+    if isinstance(error, BudgetExceeded) and error.resets_at:
+        told["resets_at"] = moment(error.resets_at)
+    return status, {"error": told}
+
+
+def moment(at: datetime) -> str:
+    """A time as RFC 3339 writes it, in UTC and whole seconds."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 class OpenAIErrors:
@@ -86,9 +97,12 @@ async def answer_error(request: Request, error: Exception) -> None:
         headers.append((b"x-tollhouse-call-id", str(error.call_id).encode()))
     if isinstance(error, NO_RETRY):
         headers.append((b"x-should-retry", b"false"))
-    retry_after_s = getattr(error, "retry_after_s", None)
-    if retry_after_s is not None:
-        headers.append((b"retry-after", b"%d" % max(1, round(retry_after_s))))
+    if isinstance(error, BudgetExceeded) and error.resets_at:
+        headers.append((b"x-tollhouse-budget-resets", moment(error.resets_at).encode()))
+    if isinstance(error, RateLimited):
+        headers += refusal_headers(error)
+    elif (retry_after_s := getattr(error, "retry_after_s", None)) is not None:
+        headers.append((b"retry-after", b"%d" % max(1, ceil(retry_after_s))))
     if isinstance(error, Unauthenticated):
         headers.append((b"www-authenticate", b"Bearer"))
     await request.answer(status, orjson.dumps(body), headers)

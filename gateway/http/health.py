@@ -12,15 +12,21 @@ async def healthz(request: Request) -> None:
 
 
 async def readyz(request: Request) -> None:
-    """200 when the ledger's database answered last time it was asked, every few seconds; else 503, with what is wrong."""
+    """200 when the ledger's database answered last time it was asked, every few seconds; else 503, with what is wrong.
+
+    Also 200 where it did not and features spool: then the process still takes their calls.
+    """
     gate = engine.current()
     # Its class only: anybody may ask, and the rest of it names hosts and users. The log has it all.
     problem = gate.ledger.problem.partition(":")[0]
+    spooling = gate.ledger.spools and any(f.spool_limit_usd is not None for f in gate.catalog.features.values())
+    status = "ok" if not problem else "spooling" if spooling else "unavailable"
     body = {
-        "status": "unavailable" if problem else "ok",
+        "status": status,
         "problem": problem,
         "features": len(gate.catalog.features),
         "left_alone": gate.health.open,
         "revisions": dict(gate.catalog.revisions),
+        **gate.ledger.state(),
     }
-    await request.answer(503 if problem else 200, orjson.dumps(body))
+    await request.answer(503 if status == "unavailable" else 200, orjson.dumps(body))

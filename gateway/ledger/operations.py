@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
+from budgets.rates import PARTS, LimitRule, Rates, Shortage
 from budgets.rules import BudgetRule, Metric, Scope
 from gateway.types import TOKEN_PARTS, ZERO
 
@@ -15,7 +17,7 @@ Row = dict[str, Any]
 #: A row that says nothing yet, as far as that is the same for every call.
 BLANK: Row = {
     "prompt_version": "", "variant": "", "route": "", "provider": "", "model_asked": "", "model_served": "",
-    "attempts": 0, "fallback_from": "", "cache_hit": False, "parent": None,
+    "attempts": 0, "fallback_from": "", "cache_hit": False, "spooled": False, "parent": None,
     **dict.fromkeys(TOKEN_PARTS, 0),
     "usage_estimated": False, "usage_adds_up": True,
     "price_id": None, "cost_usd": ZERO, "held_usd": None, "overrun_usd": ZERO,
@@ -47,10 +49,15 @@ class Bid:
 
 @dataclass(slots=True, kw_only=True)
 class Grant:
-    """A hold that was admitted: for which of the bids, and the ids of the windows that it counts in."""
+    """A hold that was admitted: for which of the bids, and the ids of the windows that it counts in.
+
+    `buckets` are ids of those that it took from, `rates` how they stand after it (None: it is under no rate limit).
+    """
 
     bid: Bid
     windows: tuple[int, ...]
+    buckets: tuple[int, ...] = ()
+    rates: Rates | None = None
 
     def is_for(self, provider: str, model: str) -> bool:
         """Whether that is the target of the granted bid."""
@@ -59,11 +66,42 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A hold that was not admitted, and why. `budget` is the one that it did not fit."""
+    """A hold that was not admitted, and why. `retry_after_s` is when that is over by itself, where that is known.
 
-    by: Literal["budget", "switch", "price", "lost"]
+    `budget` is the one that it did not fit, `window` the id of the window of it, which ends at `resets_at`; `shortage` what a
+    rate limit lacked for it, and `rates` how the call's buckets stand.
+    """
+
+    by: Literal["budget", "switch", "price", "lost", "ledger", "rate"]
     reason: str
     budget: BudgetRule | None = None
+    window: int | None = None
+    resets_at: datetime | None = None
+    retry_after_s: float | None = None
+    shortage: Shortage | None = None
+    rates: Rates | None = None
+
+    @classmethod
+    def of_rate(cls, limit: LimitRule, shortage: Shortage, *, tokens: int, rates: Rates | None) -> "Refusal":
+        """The refusal of a call that may need so many tokens and finds too little of something."""
+        if shortage.of == "concurrent":
+            reason = (
+                f"{limit.concurrent} calls of {limit} are under way, as many as may be at once. Try again in a moment."
+            )
+        elif shortage.wait_s is None:
+            most = limit.full_tokens // PARTS
+            reason = (
+                f"This call may need {tokens} tokens, and the rate limit of {limit.tokens_per_minute} tokens a minute for "
+                f"{limit} never lets more than {most} through at once. Ask for fewer tokens, or raise the limit."
+            )
+        else:
+            rate = limit.requests_per_minute if shortage.of == "requests" else limit.tokens_per_minute
+            needs = f"; this call may need {tokens}" if shortage.of == "tokens" else ""
+            reason = (
+                f"The rate limit of {rate} {shortage.of} a minute for {limit} is reached{needs}. "
+                f"Try again in {shortage.wait_s:.3f} s."
+            )
+        return cls(by="rate", reason=reason, shortage=shortage, rates=rates)
 
 
 def _future() -> asyncio.Future[Any]:
@@ -77,7 +115,8 @@ class Hold:
     `scope` is the call's, without model and provider. `draft` is the row that the call gets if its owner dies.
     `moves` says that the call already has a hold, which this one replaces (and which stays when this one is refused);
     `spent_usd` and `spent_tokens` are what its earlier attempts may have cost. Budgets in `exempt` are left alone
-    (their calls were diverted). With `beside` an earlier attempt goes on, so the hold moves only where it counts in the
+    (their calls were diverted). `spool_limit_usd` lets the call pass while the ledger is away, up to so much of its feature
+    (see `gateway.ledger.spool`). With `beside` an earlier attempt goes on, so the hold moves only where it counts in the
     same windows: what those of the earlier target hold may not be given to others meanwhile. An `abandoned` hold has nobody
     waiting for it any more and is not begun.
     """
@@ -92,6 +131,7 @@ class Hold:
     spent_tokens: int = 0
     exempt: frozenset[int] = frozenset()
     beside: bool = False
+    spool_limit_usd: Decimal | None = None
     answer: asyncio.Future["Grant | Refusal"] = field(default_factory=_future)
     abandoned: bool = False
 
@@ -136,7 +176,7 @@ class Settle:
     """Write a call's row and replace its hold, if it has one, by what it did cost.
 
     `grant` is None for calls that were never admitted. `swept` marks the settlement of a dead owner's hold, which
-    counts what was held.
+    counts what was held; `spools` that it may be kept in a local file while the ledger is away.
     """
 
     call_id: UUID
@@ -144,6 +184,7 @@ class Settle:
     payload: Mapping[str, Any] | None = None
     grant: Grant | None = None
     swept: bool = False
+    spools: bool = False
     answer: asyncio.Future[None] = field(default_factory=_future)
 
     @property
@@ -176,9 +217,18 @@ Operation = Hold | Settle
 
 
 class Ledger(Protocol):
-    """What the pipeline needs of a ledger."""
+    """What the pipeline needs of a ledger. `problem` says why the database did not answer, empty when it did; `spools`
+    whether calls can pass while it does not.
+    """
 
-    problem: str
+    @property
+    def problem(self) -> str: ...
+
+    @property
+    def spools(self) -> bool: ...
+
+    def state(self) -> dict[str, object]:
+        """What `/readyz` tells of it."""
 
     async def hold(self, op: Hold) -> Grant | Refusal:
         """The grant, or why there is none."""

@@ -11,11 +11,21 @@ from uuid import UUID
 import orjson
 import psycopg
 
-from budgets.rules import BudgetRule, Metric, Rules
+from budgets.rules import Place, Rules
 from gateway.ledger import alerts
+from gateway.ledger.buckets import BucketKey, Buckets, lack, rates
 from gateway.ledger.link import Link, Rows, array
-from gateway.ledger.operations import Bid, Grant, Hold, Operation, Refusal, Row, Settle
+from gateway.ledger.operations import Grant, Hold, Operation, Refusal, Row, Settle
 from gateway.ledger.reading import load_rules
+from gateway.ledger.windows import (
+    Candidate,
+    LockedWindow,
+    WindowKey,
+    carry,
+    locked_window,
+    new_windows,
+    remember,
+)
 from gateway.models import Call
 from gateway.sql import queries
 from gateway.types import ZERO
@@ -27,21 +37,20 @@ SQL["insert_calls"] = SQL["insert_calls"].format(columns=", ".join(str(f.column)
 STATEMENTS = {
     name: SQL[name]
     for name in (
-        "begin", "state", "make_windows", "find_windows", "held_windows", "lock_windows", "take_holds", "find_calls",
-        "update_windows", "insert_holds", "insert_calls", "insert_payloads", "insert_adjustments", "insert_alerts",
-        "commit", "rollback",
+        "begin", "state", "make_windows", "find_windows", "find_overlapped", "held_windows", "lock_windows", "take_holds",
+        "find_calls", "update_windows", "begin_windows", "insert_holds", "insert_calls", "insert_payloads",
+        "insert_adjustments", "insert_alerts", "make_buckets", "find_buckets", "held_buckets", "lock_buckets",
+        "update_buckets", "commit", "rollback",
     )
 }  # fmt: skip
 
-#: Ids of windows that a writer remembers; those of past periods are forgotten with all others when there are more.
-MOST_WINDOWS = 20_000
-
-WindowKey = tuple[int, datetime]
+#: Ids of buckets that a writer remembers; all are forgotten when there are more.
+MOST_BUCKETS = 20_000
 
 
 class TakenHold(NamedTuple):
     """A hold that this transaction has deleted: its windows' ids, the amount held in each, the target that it was for;
-    its draft row if it moves.
+    its draft row if it moves; its buckets' ids and the tokens that it took of each, None under no rate limit.
     """
 
     windows: list[int]
@@ -50,34 +59,8 @@ class TakenHold(NamedTuple):
     model: str
     price_id: int | None
     draft: Row | None
-
-
-@dataclass(slots=True)
-class LockedWindow:
-    """A window that this transaction has locked; amounts in the metric of its budget."""
-
-    id: int
-    budget_id: int
-    metric: Metric
-    starts_at: datetime
-    spent: Decimal
-    held: Decimal
-    spent_before: Decimal
-    touched: bool = False
-
-    def change(self, *, spent: Decimal = ZERO, held: Decimal = ZERO) -> None:
-        self.spent += spent
-        self.held += held
-        self.touched = True
-
-
-@dataclass(slots=True)
-class Candidate:
-    """A bid of a hold with the budgets that it counts in, and the id of each one's window."""
-
-    bid: Bid
-    budgets: list[BudgetRule]
-    windows: list[int] = field(default_factory=list)
+    buckets: list[int] | None
+    bucket_tokens: int | None
 
 
 @dataclass(slots=True)
@@ -91,6 +74,7 @@ class Memory:
     rules: Rules
     now: datetime | None = None
     windows: dict[WindowKey, int] = field(default_factory=dict)
+    buckets: dict[BucketKey, int] = field(default_factory=dict)
 
 
 #: An escaped NUL, behind any number of escaped backslashes.
@@ -121,8 +105,10 @@ class Transaction:
         self.repeat = repeat
         self.answers: list[tuple[Operation, Grant | Refusal | None]] = []
         self._new_windows: dict[WindowKey, int] = {}
+        self._overlapped: list[tuple[int, int]] = []
         self._locked: dict[int, LockedWindow] = {}
         self._taken: dict[UUID, TakenHold] = {}
+        self._buckets = Buckets(link, memory.buckets)
         self._writes: dict[str, list[Row]] = {
             name: []
             for name in ("insert_holds", "insert_calls", "insert_payloads", "insert_adjustments", "insert_alerts")
@@ -135,22 +121,26 @@ class Transaction:
         moving = [h.call_id for h in holds if h.moves or self.repeat]
         taking = [s.call_id for s in settles] + moving
         granted = {id for s in settles if s.grant for id in s.grant.windows}
+        self._buckets.expect(settles)
         candidates = None
         if not self.repeat and not any(s.swept for s in settles):
             candidates = await self._open_from_memory(holds, granted, taking, moving)
         if candidates is None:
             candidates = await self._open(holds, granted, taking, moving)
         rules = self.memory.rules
+        carry(self._overlapped, self._locked)
         await self._settle(settles)
         for hold, listed in zip(holds, candidates, strict=True):
             self._admit(hold, listed, rules)
         for window in self._locked.values():
-            if (rule := rules.by_id.get(window.budget_id)) and alerts.crossed(rule, window.spent_before, window.spent):
-                self._writes["insert_alerts"].append(alerts.threshold(rule, window.starts_at, window.spent))
+            if crossed := alerts.crossed(window):
+                self._writes["insert_alerts"] += [alerts.threshold(window, percent) for percent in crossed]
+                window.alerted, window.touched = crossed[-1], True
         await self._write_and_commit()
-        if len(self.memory.windows) > MOST_WINDOWS:
-            self.memory.windows.clear()
-        self.memory.windows.update(self._new_windows)
+        remember(self.memory.windows, self._new_windows)
+        if len(self.memory.buckets) > MOST_BUCKETS:
+            self.memory.buckets.clear()
+        self.memory.buckets.update(self._buckets.new)
 
     async def _open_from_memory(
         self, holds: list[Hold], ids: set[int], taking: list[UUID], moving: list[UUID]
@@ -160,84 +150,104 @@ class Transaction:
         Returns each hold's candidates; None, with the transaction undone, when something changed or is not known.
         """
         rules, then = self.memory.rules, self.memory.now
-        candidates = [[Candidate(bid, rules.budgets_for(h.at(bid))) for bid in h.bids] for h in holds]
         if then is None:
             return None
-        bounds = {rule.id: rules.window(rule, then) for listed in candidates for c in listed for rule in c.budgets}
-        known = {id: self.memory.windows.get((id, starts_at), 0) for id, (starts_at, _) in bounds.items()}
-        if not all(known.values()):
+        candidates = self._candidates(holds, then)
+        places = {place.key: place for listed in candidates for c in listed for place in c.places}
+        known = {key: self.memory.windows.get(key, 0) for key in places}
+        if not all(known.values()) or not self._buckets.recall(rules.limits, holds):
             return None
-        _, [(now, revision)], locked, took = await self.link.burst(
+        _, [(now, revision)], locked, *buckets, took = await self.link.burst(
             ("begin",), ("state",), *self._locking(ids | set(known.values()), taking, moving)
         )
-        same_rules = revision is not None and revision == rules.revision
-        same_windows = all(starts_at <= now < ends_at for starts_at, ends_at in bounds.values())
-        there = self._lock(locked, took) and self._locked.keys() >= set(known.values())
+        same_rules = revision is not None and revision == rules.revision and rules.same_at(then, now)
+        same_windows = all(place.starts_at <= now < place.ends_at for place in places.values())
+        there = self._lock(locked, buckets, took, now) and self._open_still(places.values(), known)
         if not (same_rules and same_windows and there):
             await self.link.burst(("rollback",))
             self._locked, self._taken = {}, {}
+            self._buckets.forget()
             return None
         self.memory.now = now
         for candidate in (c for listed in candidates for c in listed):
-            candidate.windows = [known[rule.id] for rule in candidate.budgets]
+            candidate.windows = [known[place.key] for place in candidate.places]
         return candidates
 
     async def _open(
         self, holds: list[Hold], ids: set[int], taking: list[UUID], moving: list[UUID]
     ) -> list[list[Candidate]]:
         """Reads the rules and which windows the batch may touch, makes missing ones, then locks them all."""
-        now, rules, held = await self._begin(taking)
-        candidates = [[Candidate(bid, rules.budgets_for(h.at(bid))) for bid in h.bids] for h in holds]
-        await self._find_windows([c for listed in candidates for c in listed], rules, now)
-        ids = ids | held | {id for listed in candidates for c in listed for id in c.windows}
-        locked, took = await self.link.burst(*self._locking(ids, taking, moving))
-        if not self._lock(locked, took):
-            # The owner of a hold moved it between our two reads; the batch starts over.
+        now, rules, held, in_buckets = await self._begin(taking)
+        candidates = self._candidates(holds, now)
+        places = {place.key: place for listed in candidates for c in listed for place in c.places}
+        known = await self._find_windows(places, rules)
+        await self._buckets.find(rules.limits, holds, in_buckets)
+        for candidate in (c for listed in candidates for c in listed):
+            candidate.windows = [known[place.key] for place in candidate.places]
+        ids = ids | held | set(known.values()) | {old for _, old in self._overlapped}
+        locked, *buckets, took = await self.link.burst(*self._locking(ids, taking, moving))
+        if not self._lock(locked, buckets, took, now):
+            # The owner of a hold moved it between our two reads, or a bucket is gone; the batch starts over.
+            self._buckets.forget()
             raise psycopg.errors.SerializationFailure("a hold moved to other windows")
-        if not all(self._locked.keys() >= set(c.windows) for listed in candidates for c in listed):
+        if not self._open_still(places.values(), known):
             self.memory.windows.clear()
-            raise psycopg.errors.SerializationFailure("a window is gone")
+            raise psycopg.errors.SerializationFailure("a window is gone, or its budget has another calendar")
         self.memory.now = now
         return candidates
 
-    async def _begin(self, taking: list[UUID]) -> tuple[datetime, Rules, set[int]]:
-        """The database's clock, the rules as they are now, and the windows of the holds about to be taken."""
-        _, [(now, revision)], held = await self.link.burst(("begin",), ("state",), ("held_windows", array(taking)))
+    def _candidates(self, holds: list[Hold], at: datetime) -> list[list[Candidate]]:
+        """The bids of each hold, with the windows that they count in at this moment."""
+        rules = self.memory.rules
+        return [[Candidate(bid, rules.places(h.at(bid), at)) for bid in h.bids] for h in holds]
+
+    async def _begin(self, taking: list[UUID]) -> tuple[datetime, Rules, set[int], Rows]:
+        """The database's clock, the rules as they are now, and the windows and buckets of the holds about to be taken."""
+        _, [(now, revision)], held, in_buckets = await self.link.burst(
+            ("begin",), ("state",), ("held_windows", array(taking)), ("held_buckets", array(taking))
+        )
         if revision is None or revision != self.memory.rules.revision:
             self.memory.rules = await load_rules(self.link.connection, revision)
             self.memory.windows.clear()
-        return now, self.memory.rules, {id for (id,) in held}
+        return now, self.memory.rules, {id for (id,) in held}, in_buckets
 
-    async def _find_windows(self, candidates: Iterable[Candidate], rules: Rules, now: datetime) -> None:
-        """Gives each candidate the ids of its windows, after making those that nobody needed before."""
-        keys = {rule.id: (rule.id, rules.window(rule, now)[0]) for c in candidates for rule in c.budgets}
-        unknown = {k: rules.window(rules.by_id[k[0]], now)[1] for k in keys.values() if k not in self.memory.windows}
+    async def _find_windows(self, places: dict[WindowKey, Place], rules: Rules) -> dict[WindowKey, int]:
+        """The ids of the windows, after making those that nobody needed before."""
+        unknown = [place for key, place in places.items() if key not in self.memory.windows]
         if unknown:
-            budgets, starts = array(k[0] for k in unknown), array(k[1] for k in unknown)
-            _, found = await self.link.burst(
-                ("make_windows", budgets, starts, array(unknown.values())), ("find_windows", budgets, starts)
-            )
-            self._new_windows = {(budget, start): id for budget, start, id in found}
+            rows = json_rows(new_windows(unknown, rules))
+            moved = [("find_overlapped", rows)] if any(place.rule.calendar for place in unknown) else []
+            made, found, *overlapped = await self.link.burst(("make_windows", rows), ("find_windows", rows), *moved)
+            self._new_windows = {(budget, value, start): id for budget, value, start, id in found}
+            fresh = {id for (id,) in made}
+            self._overlapped = [(new, old) for pairs in overlapped for new, old in pairs if new in fresh]
         known = self.memory.windows | self._new_windows if unknown else self.memory.windows
-        for candidate in candidates:
-            candidate.windows = [known[keys[rule.id]] for rule in candidate.budgets]
+        return {key: known[key] for key in places}
 
-    @staticmethod
-    def _locking(ids: set[int], taking: list[UUID], moving: list[UUID]) -> tuple[tuple[str, str], tuple[str, str, str]]:
-        """Locks every window that this batch may touch, by id, then takes the holds that it settles or moves."""
-        return ("lock_windows", array(sorted(ids))), ("take_holds", array(taking), array(moving))
+    def _locking(
+        self, ids: set[int], taking: list[UUID], moving: list[UUID]
+    ) -> tuple[tuple[str, *tuple[str, ...]], ...]:
+        """Locks every window that this batch may touch, by id, then every bucket, then takes the holds that it settles or
+        moves.
+        """
+        windows, holds = ("lock_windows", array(sorted(ids))), ("take_holds", array(taking), array(moving))
+        return windows, *self._buckets.locking(), holds
 
-    def _lock(self, locked: Rows, took: Rows) -> bool:
-        """Notes what was locked and taken. False when a hold counts in a window that is not locked."""
-        for id, budget_id, metric, starts_at, spent, held in locked:
-            self._locked[id] = LockedWindow(id, budget_id, metric, starts_at, spent, held, spent_before=spent)
+    def _open_still(self, places: Iterable[Place], known: dict[WindowKey, int]) -> bool:
+        """Whether all these windows were locked, and none was ended early, as it is when a budget's calendar changes."""
+        locked = self._locked
+        return all((id := known[place.key]) in locked and locked[id].ends_at == place.ends_at for place in places)
+
+    def _lock(self, locked: Rows, buckets: list[Rows], took: Rows, now: datetime) -> bool:
+        """Notes what was locked and taken. False when a hold counts in a window or bucket that is not locked."""
+        self._buckets.lock(self.memory.rules.limits, buckets)
+        for row in locked:
+            self._locked[row[0]] = locked_window(row, self.memory.rules, now)
         for call_id, *values in took:
             hold = self._taken[call_id] = TakenHold(*values)
             if not self._locked.keys() >= set(hold.windows):
                 return False
-            for id, amount in zip(hold.windows, hold.amounts, strict=True):
-                self._locked[id].change(held=-amount)
-        return True
+        return self._buckets.cover(self._taken.values())
 
     async def _settle(self, settles: list[Settle]) -> None:
         late = [s for s in settles if s.call_id not in self._taken and s.grant]
@@ -248,9 +258,11 @@ class Transaction:
         for op in settles:
             self.answers.append((op, None))
             if hold := self._taken.get(op.call_id):
+                self._free(hold)
                 for id, held in zip(hold.windows, hold.amounts, strict=True):
                     window = self._locked[id]
                     window.change(spent=held if op.swept else op.amount(window.metric))
+                self._buckets.settle(hold, None if op.swept else int(op.amount("tokens")))
                 if op.grant and not op.grant.is_for(hold.provider, hold.model):
                     # The hold moved and its call never heard of it, as its caller left or the connection broke. The
                     # amounts count in the windows of the new target, so the row names that one.
@@ -262,6 +274,11 @@ class Transaction:
                 for id in op.grant.windows if op.grant else ():
                     self._locked[id].change(spent=op.amount(self._locked[id].metric))
                 self._write_call(op)
+
+    def _free(self, hold: TakenHold) -> None:
+        """Nothing is held any more for a hold that was taken."""
+        for id, amount in zip(hold.windows, hold.amounts, strict=True):
+            self._locked[id].change(held=-amount)
 
     def _write_call(self, op: Settle) -> None:
         self._writes["insert_calls"].append(op.row)
@@ -292,49 +309,74 @@ class Transaction:
     def _admit(self, hold: Hold, candidates: list[Candidate], rules: Rules) -> None:
         """Grants the first bid that no switch stops and that fits all its budgets; else the first one's refusal."""
         refusal: Refusal | None = None
+        earlier = self._taken.get(hold.call_id)
+        if earlier:
+            # Not before it is this one's turn: where the move is refused, the room has to be there for the earlier one.
+            self._free(earlier)
         for candidate in candidates:
             answer = self._judge(hold, candidate, rules)
             if isinstance(answer, Grant):
                 self.answers.append((hold, answer))
                 return
-            refusal = refusal or answer
+            # Waiting helps against a rate limit, whatever stands against the other targets.
+            refusal = answer if refusal is None or answer.by == "rate" else refusal
         assert refusal is not None
-        if hold.moves and (earlier := self._taken.get(hold.call_id)) and earlier.draft is not None:
-            self._hold(hold, earlier.windows, earlier.amounts, earlier.draft)
-        if refusal.budget:
-            window = next(
-                w for c in candidates for w, r in zip(c.windows, c.budgets, strict=True) if r is refusal.budget
+        if hold.moves and earlier and earlier.draft is not None:
+            self._hold(
+                hold, earlier.windows, earlier.amounts, earlier.draft, earlier.buckets or (), earlier.bucket_tokens or 0
             )
-            self._writes["insert_alerts"].append(alerts.exhausted(refusal.budget, self._locked[window].starts_at))
+        elif earlier:
+            self._buckets.undo(earlier)
+        if refusal.window:
+            self._writes["insert_alerts"].append(alerts.exhausted(self._locked[refusal.window]))
         self.answers.append((hold, refusal))
 
     def _judge(self, hold: Hold, candidate: Candidate, rules: Rules) -> Grant | Refusal:
         if hold.moves and hold.call_id not in self._taken:
             return Refusal(by="lost", reason="The ledger has written this call off as lost, as its process was silent.")
-        if switch := rules.switch_for(hold.at(candidate.bid)):
-            return Refusal(by="switch", reason=f"{switch} is switched off: {switch.reason}")
+        assert self.memory.now is not None
+        if switch := rules.switch_for(hold.at(candidate.bid), self.memory.now):
+            left = (switch.expires_at - self.memory.now).total_seconds() if switch.expires_at else None
+            return Refusal(by="switch", reason=switch.sentence, retry_after_s=left)
         windows, amounts = [], []
-        for id, rule in zip(candidate.windows, candidate.budgets, strict=True):
-            amount, window = hold.amount(rule.metric, candidate.bid), self._locked[id]
+        for id, place in zip(candidate.windows, candidate.places, strict=True):
+            rule, window = place.rule, self._locked[id]
+            amount = hold.amount(rule.metric, candidate.bid)
             if rule.id in hold.exempt:
                 continue
+            if rule.is_foreign and window.rate is None:
+                return Refusal(by="price", reason=f"There is no rate for {rule.currency}, which {rule} is in; add one.")
             if amount is None:
                 return Refusal(
                     by="price",
                     reason=f"{candidate.bid.provider}/{candidate.bid.model} has no price, so it cannot be held to {rule}.",
                 )
-            if amount and window.spent + window.held + amount > rule.limit:
-                return Refusal(by="budget", reason=alerts.no_room(rule, amount, window.spent, window.held), budget=rule)
+            if amount and window.spent + window.held + amount > window.limit:
+                reason = alerts.no_room(rule, window, amount)
+                return Refusal(by="budget", reason=reason, budget=rule, window=id, resets_at=window.ends_at)
             windows.append(id)
             amounts.append(amount)
         if hold.beside and set(windows) != set(self._taken[hold.call_id].windows):
             return Refusal(
                 by="budget", reason="A budget counts only one of the two targets, so they are not asked at once."
             )
-        self._hold(hold, windows, amounts, hold.draft_for(candidate.bid))
-        return Grant(bid=candidate.bid, windows=tuple(windows))
+        tokens, earlier = candidate.bid.tokens + hold.spent_tokens, self._taken.get(hold.call_id)
+        limited = self._buckets.of(hold)
+        if found := lack(limited, tokens, earlier):
+            return Refusal.of_rate(*found, tokens=tokens, rates=rates(limited))
+        buckets = self._buckets.take(limited, tokens, earlier)
+        self._hold(hold, windows, amounts, hold.draft_for(candidate.bid), buckets, tokens)
+        return Grant(bid=candidate.bid, windows=tuple(windows), buckets=buckets, rates=rates(limited))
 
-    def _hold(self, hold: Hold, windows: list[int], amounts: list[Decimal], draft: Row) -> None:
+    def _hold(
+        self,
+        hold: Hold,
+        windows: list[int],
+        amounts: list[Decimal],
+        draft: Row,
+        buckets: Sequence[int],
+        bucket_tokens: int,
+    ) -> None:
         for id, amount in zip(windows, amounts, strict=True):
             self._locked[id].change(held=amount)
         self._writes["insert_holds"].append({
@@ -344,16 +386,19 @@ class Transaction:
             "windows": windows,
             "amounts": amounts,
             "draft": draft,
+            **({"buckets": buckets, "bucket_tokens": bucket_tokens} if buckets else {}),
         })  # fmt: skip
 
     async def _write_and_commit(self) -> None:
         statements: list[tuple[str, *tuple[str, ...]]] = []
         if changed := [w for w in self._locked.values() if w.touched]:
-            ids, spent, held = (
-                array(w.id for w in changed),
-                array(w.spent for w in changed),
-                array(w.held for w in changed),
-            )
-            statements.append(("update_windows", ids, spent, held))
+            columns = (
+                array(w.id for w in changed), array(w.spent for w in changed), array(w.held for w in changed),
+                array(w.alerted for w in changed),
+            )  # fmt: skip
+            statements.append(("update_windows", *columns))
+        if begun := [{"id": w.id, "carried": w.carried, "rate": w.rate} for w in self._locked.values() if w.begun]:
+            statements.append(("begin_windows", json_rows(begun)))
+        statements += self._buckets.writing()
         statements += [(name, json_rows(rows)) for name, rows in self._writes.items() if rows]
         await self.link.burst(*statements, ("commit",))

@@ -14,11 +14,13 @@ import psycopg
 from uuid_utils.compat import uuid7
 
 from budgets.rules import Rules
+from gateway.clock import Clock, clock, counter
 from gateway.conf import TollhouseSettings
 from gateway.errors import LedgerUnavailable
 from gateway.ledger import alerts, partitions
 from gateway.ledger.link import Link, is_stale
 from gateway.ledger.operations import BLANK, Grant, Hold, Operation, Refusal, Settle
+from gateway.ledger.pulse import Pulse
 from gateway.ledger.transaction import SQL, STATEMENTS, Memory, Transaction, json_rows
 
 logger = logging.getLogger("tollhouse.ledger")
@@ -33,7 +35,8 @@ IDLE_IN_TRANSACTION_MS = 10_000
 #: however small the tables were at that time. To plan took a third of the server's time for a call.
 SESSION = (
     f"SET idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_MS}; SET timezone = 'UTC'; "
-    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off"
+    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; "
+    "SET enable_hashjoin = off; SET enable_mergejoin = off"
 )
 
 
@@ -44,7 +47,10 @@ class Writer:
     LedgerUnavailable after `LEDGER_TIMEOUT_S`; settlements stay in the queue until they are written.
     """
 
-    def __init__(self, connect: dict[str, Any], settings: TollhouseSettings) -> None:
+    #: Whether calls can pass while the database is away.
+    spools = False
+
+    def __init__(self, connect: dict[str, Any], settings: TollhouseSettings, clock: Clock = clock) -> None:
         self._connect_to = connect
         self._settings = settings
         self._queue: deque[Operation] = deque()
@@ -59,21 +65,51 @@ class Writer:
         self._due = True
         #: Why the database did not answer when it was last asked; empty when it did. Asked with every heartbeat.
         self.problem = ""
+        self._away_since = 0.0
+        self._pulse = Pulse(clock, settings)
 
     @property
     def owner(self) -> UUID:
         """The id under which this writer's holds stand in the database."""
         return self._memory.owner
 
+    @property
+    def rules(self) -> Rules:
+        """Budgets and switches as the last transaction saw them."""
+        return self._memory.rules
+
+    @property
+    def away_s(self) -> float:
+        """For how long the database has not answered; 0 when it does."""
+        return counter() - self._away_since if self.problem else 0.0
+
+    def state(self) -> dict[str, object]:
+        """What `/readyz` tells of clock and worker, as of the last heartbeat."""
+        return self._pulse.state()
+
     async def hold(self, op: Hold) -> Grant | Refusal:
         """The grant, or why there is none. Raises LedgerUnavailable when the database does not answer in time."""
         self._submit(op)
-        timer = asyncio.get_running_loop().call_later(self._settings.LEDGER_TIMEOUT_S, _give_up, op)
+        timer = asyncio.get_running_loop().call_later(self._settings.LEDGER_TIMEOUT_S, self._give_up, op)
         try:
             return await op.answer
         finally:
             timer.cancel()
             op.abandoned = op.abandoned or op.answer.cancelled()
+
+    def _give_up(self, op: Hold) -> None:
+        """Tells the waiter of a hold that the database did not answer in time."""
+        if op.answer.done():
+            return
+        op.abandoned = True
+        what = "has no room left on its disk" if self.problem.startswith("DiskFull") else "does not answer"
+        op.answer.set_exception(
+            LedgerUnavailable(
+                f"The ledger's database {what}, so the call was refused: without a hold there is no governance. "
+                "See /readyz; calls pass again as soon as the database does.",
+                call_id=op.call_id,
+            )
+        )
 
     def settle(self, op: Settle) -> asyncio.Future[None]:
         """Queues the settlement at once and answers when it is committed; cancelling the wait does not cancel it."""
@@ -123,6 +159,7 @@ class Writer:
         while True:
             try:
                 await self._attempt(await self._connected(), batch, repeat=repeat)
+                self.problem = ""
                 return True
             except (psycopg.Error, TimeoutError, OSError) as error:
                 # The connection broke or hangs, or has no tables yet: nobody knows whether the batch was committed.
@@ -196,11 +233,11 @@ class Writer:
                 self._link = await Link.open(self._connect_to, STATEMENTS)
                 await self._link.connection.execute(SESSION)
                 await self._link.connection.execute(SQL["beat"], [self.owner, socket.gethostname(), os.getpid()])
-            self.problem = ""
         return self._link
 
     async def _disconnect(self, error: BaseException | None = None) -> None:
         if error is not None:
+            self._away_since = self._away_since if self.problem else counter()
             self.problem = one_line(error)
         if self._link is not None:
             with contextlib.suppress(psycopg.Error, OSError):
@@ -215,13 +252,16 @@ class Writer:
                 async with connection.pipeline():
                     await connection.execute(SQL["beat"], [self.owner, socket.gethostname(), os.getpid()])
                     await connection.execute(SQL["bury"])
-                    dead = await connection.execute(SQL["dead_holds"], [self._settings.OWNER_DEAD_AFTER_S])
-                async for call_id, draft in dead:
-                    self._queue.append(Settle(call_id=call_id, row={**BLANK, **draft, "id": call_id}, swept=True))
+                await self._pulse.take(connection)
+                if self._pulse.may_sweep:
+                    dead = await connection.execute(SQL["dead_holds"], [self._settings.OWNER_DEAD_AFTER_S] * 2)
+                    async for call_id, draft in dead:
+                        self._queue.append(Settle(call_id=call_id, row={**BLANK, **draft, "id": call_id}, swept=True))
                 if self._unrecorded:
                     alert = alerts.unrecorded(self._unrecorded, self.owner)
                     await connection.execute(SQL["insert_alerts"], [json_rows([alert])])
                     self._unrecorded = 0
+            self.problem = ""
         except (psycopg.Error, TimeoutError, OSError) as error:
             logger.warning("ledger: database away: %s", one_line(error))
             await self._disconnect(error)
@@ -231,19 +271,6 @@ class Writer:
             with contextlib.suppress(psycopg.Error, OSError):
                 await self._link.connection.execute(SQL["retire"], [self.owner])
         await self._disconnect()
-
-
-def _give_up(op: Hold) -> None:
-    """Tells the waiter of a hold that the database did not answer in time."""
-    if not op.answer.done():
-        op.abandoned = True
-        op.answer.set_exception(
-            LedgerUnavailable(
-                "The ledger's database does not answer, so the call was refused: without a hold there is no governance. "
-                "See /readyz; calls pass again as soon as the database does.",
-                call_id=op.call_id,
-            )
-        )
 
 
 def one_line(error: BaseException) -> str:

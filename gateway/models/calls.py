@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from budgets.models import AMOUNT_DIGITS
+from gateway.models.bills import BillLine
 from gateway.types import OUTCOMES, TOKEN_PARTS
 
 
@@ -58,6 +59,9 @@ class Call(LedgerRow):
     attempts = models.PositiveSmallIntegerField(default=0)
     fallback_from = models.CharField(max_length=300, blank=True)
     streamed = models.BooleanField(default=False)
+    spooled = models.BooleanField(
+        default=False, db_default=False, help_text="Written to a local file first, as the database was away."
+    )
     cache_hit = models.BooleanField(default=False)
 
     input_tokens = models.PositiveIntegerField(default=0, help_text="Input without cached and audio tokens.")
@@ -156,6 +160,22 @@ class Owner(LedgerRow):
         return f"{self.host}:{self.pid}"
 
 
+class Worker(models.Model):
+    """A running `manage.py worker`; a row that was not seen for a while is of one that ended."""
+
+    id = models.UUIDField(primary_key=True)
+    host = models.CharField(max_length=255)
+    pid = models.IntegerField()
+    started_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "tollhouse_worker"
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
 class Hold(LedgerRow):
     """The most that a call in flight can cost, set aside in its windows."""
 
@@ -167,6 +187,10 @@ class Hold(LedgerRow):
     amounts = ArrayField(
         models.DecimalField(max_digits=AMOUNT_DIGITS, decimal_places=9), help_text="One for each window, in its metric."
     )
+    buckets = ArrayField(
+        models.BigIntegerField(), null=True, blank=True, help_text="Ids of the rate limits' buckets that it took from."
+    )
+    bucket_tokens = models.BigIntegerField(null=True, blank=True, help_text="Tokens that it took of each of these.")
     draft = models.JSONField(help_text="The call row as known so far; becomes a `lost` row when the owner dies.")
 
     class Meta:
@@ -177,12 +201,21 @@ class Hold(LedgerRow):
 
 
 class Adjustment(LedgerRow):
-    """A correction of a call's cost or tokens after its row was written; rows themselves stay as they are."""
+    """A correction of a call's cost or tokens after its row was written; rows themselves stay as they are.
 
-    call_id = models.UUIDField()
+    Or of a whole line of a vendor's bill, where nobody knows which calls differ.
+    """
+
+    call_id = models.UUIDField(null=True, blank=True, help_text="Empty: it corrects a whole line of a bill.")
+    bill_line = models.OneToOneField(
+        BillLine, on_delete=models.PROTECT, null=True, blank=True, related_name="adjustment"
+    )
     created_at = models.DateTimeField(db_default=Now())
     cost_usd = models.DecimalField(max_digits=18, decimal_places=9, help_text="To be added to the call's cost.")
-    tokens = models.IntegerField(default=0, help_text="To be added to the call's tokens.")
+    tokens = models.BigIntegerField(default=0, help_text="To be added to the call's tokens.")
+    price_id = models.BigIntegerField(
+        null=True, blank=True, help_text="Row of the price book that the call was repriced with."
+    )
     outcome = models.CharField(
         max_length=20, blank=True, help_text="How the call really ended, where that is known now."
     )
@@ -196,8 +229,12 @@ class Adjustment(LedgerRow):
         constraints = [
             models.UniqueConstraint(
                 fields=["call_id"], condition=Q(actor="ledger"), name="tollhouse_adjustment_late_settle_once"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(call_id__isnull=False) ^ Q(bill_line__isnull=False),
+                name="tollhouse_adjustment_of_call_or_bill",
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.call_id} {self.cost_usd:+}"
+        return f"{self.call_id or self.bill_line} {self.cost_usd:+}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 from fnmatch import fnmatchcase
 
 from django.core.exceptions import ValidationError
@@ -146,6 +147,14 @@ class Feature(models.Model):
         REFUSE = "refuse", "refuse the call"
         FLAG = "flag", "let it pass, with no cost on the row and an alert"
 
+    class LedgerAway(models.TextChoices):
+        REFUSE = "refuse", "refuse the call"
+        SPOOL = "spool", "let it pass, and keep its row in a local file until the database is back"
+
+    class Disconnect(models.TextChoices):
+        CANCEL = "cancel", "cancel the provider's reply"
+        DRAIN = "drain", "read the reply to its end, for its usage"
+
     class Phase(models.TextChoices):
         INTERNAL = "internal", "internal: the tenants and cohorts named below"
         BETA = "beta", "beta: those, and a share of everybody else"
@@ -182,6 +191,26 @@ class Feature(models.Model):
         default=0,
         help_text="How long a reply is given again to the same request of the same tenant; seconds. 0: never.",
     )
+    on_ledger_away = models.CharField(
+        max_length=10,
+        choices=LedgerAway,
+        default=LedgerAway.REFUSE,
+        help_text="While the ledger's database is away. Calls that pass are held to no budget but the spool limit.",
+    )
+    spool_limit_usd = models.DecimalField(
+        max_digits=18,
+        decimal_places=9,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal("1e-9"))],
+        help_text="With spool: the most that one server process may spend in one outage; US dollars.",
+    )
+    on_disconnect = models.CharField(
+        max_length=10,
+        choices=Disconnect,
+        default=Disconnect.CANCEL,
+        help_text="When the client leaves before the reply is complete. A drained reply costs what it would have cost.",
+    )
 
     class Meta:
         db_table = "tollhouse_feature"
@@ -195,6 +224,16 @@ class Feature(models.Model):
                 condition=Q(phase__in=["internal", "beta", "general"]), name="tollhouse_feature_phase_known"
             ),
             models.CheckConstraint(condition=Q(rollout_percent__lte=100), name="tollhouse_feature_percent_at_most_100"),
+            models.CheckConstraint(
+                # A comparison with nothing is no violation, so that something is there has to be said.
+                condition=Q(on_ledger_away="refuse")
+                | Q(on_ledger_away="spool", spool_limit_usd__isnull=False, spool_limit_usd__gt=0),
+                name="tollhouse_feature_spool_limited",
+                violation_error_message="A feature that spools needs a spool limit above zero.",
+            ),
+            models.CheckConstraint(
+                condition=Q(on_disconnect__in=["cancel", "drain"]), name="tollhouse_feature_on_disconnect_known"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -87,17 +87,35 @@ class PriceBook:
         one. Names that have no row of their own match as genai-prices matches them (dated snapshots, aliases); the
         override `*` is for all models of a provider that have none either.
         """
+        best: PriceRow | None = None
+        for row in self._known(provider, model):
+            if row.effective_from <= at and (best is None or _rank(row) >= _rank(best)):
+                best = row
+        return None if best is None else _quote(best, at)
+
+    def ranked(self, provider: str, model: str, at: datetime) -> list[Quote]:
+        """The price in force at `at` as `find` has it, and behind it those that would be, were it not there."""
+        rows = [row for row in self._known(provider, model) if row.effective_from <= at]
+        return [_quote(row, at) for row in sorted(rows, key=_rank, reverse=True)]
+
+    def rows_of(self, provider: str, model: str) -> set[int]:
+        """Ids of the rows that may price that model, at whatever moment."""
+        return {row.id for row in self._known(provider, model)}
+
+    def row(self, id: int) -> PriceRow | None:
+        """The row of that id."""
+        return self._by_id.get(id)
+
+    @cached_property
+    def _by_id(self) -> dict[int, PriceRow]:
+        sides = (side for p in self._providers.values() for side in (p.overrides, p.seeds))
+        return {row.id: row for side in sides for rows in side.values() for row in rows}
+
+    def _known(self, provider: str, model: str) -> list[PriceRow]:
         rows = self._found.get((provider, model))
         if rows is None:
             rows = self._found[provider, model] = self._rows(provider, model)
-        best: PriceRow | None = None
-        for row in rows:
-            if row.effective_from <= at and (best is None or _rank(row) >= _rank(best)):
-                best = row
-        if best is None:
-            return None
-        rates = best.rates.at(at.astimezone(UTC).time())
-        return Quote(id=best.id, rates=rates, source=best.source, effective_from=best.effective_from)
+        return rows
 
     def _rows(self, provider: str, model: str) -> list[PriceRow]:
         entry, name = self._providers.get(provider), model.lower()
@@ -105,6 +123,11 @@ class PriceBook:
             return []
         found = next((m for m, match in entry.matches.items() if matches(match, model)), name)
         return entry.overrides.get(name, []) + entry.seeds.get(found, []) or entry.overrides.get("*", [])
+
+
+def _quote(row: PriceRow, at: datetime) -> Quote:
+    rates = row.rates.at(at.astimezone(UTC).time())
+    return Quote(id=row.id, rates=rates, source=row.source, effective_from=row.effective_from)
 
 
 def _rank(row: PriceRow) -> tuple[bool, datetime, int]:

@@ -20,7 +20,7 @@ TIMEOUT_MS = 5000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Calls of a version, their cost in US dollars, how many failed, and the median latency of those with a reply."""
+    """Calls of a version, their cost in US dollars with adjustments, failures, and the median latency of those with a reply."""
 
     calls: int = 0
     cost_usd: Decimal = ZERO
@@ -39,7 +39,7 @@ def figures(feature: str, addresses: Iterable[str], days: int) -> dict[str, Figu
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = %s", [TIMEOUT_MS])
-            cursor.execute(SQL["figures"], [feature, since, wanted])
+            cursor.execute(SQL["figures"], {"feature": feature, "since": since, "addresses": wanted})
             rows = cursor.fetchall()
     except OperationalError as error:
         if "statement timeout" in str(error):

@@ -23,7 +23,8 @@ def run(feature: str, content: Mapping[str, Json], variables: Mapping[str, Json]
     """
     if not in_force(budget()):
         raise BudgetExceeded(
-            "The playground's budget is off, not in US dollars, or lets calls go on over another route; mend it first."
+            "The playground's budget is off, not in money, of fixed dates or of each value, or lets calls go on over another "
+            "route; mend it first."
         )
     caller = Caller(user_ref=keys.user_ref(str(user.pk)), key=PLAYGROUND, source=PLAYGROUND)
     trial = Trial(content=content, route=route)
@@ -42,5 +43,6 @@ def budget() -> Budget:
 
 
 def in_force(row: Budget) -> bool:
-    """Whether the budget stops calls that cost too much."""
-    return row.active and row.metric == Budget.Metric.USD and row.on_hard == "block"
+    """Whether the budget stops calls that cost too much, all of them together and at any time."""
+    always = row.period != Budget.Period.RANGE and not row.each
+    return always and row.active and row.metric == Budget.Metric.USD and row.on_hard in ("block", "ask")

@@ -88,6 +88,13 @@ def feature_link(context: Context, slug: str, window: int | None = None) -> Safe
 
 
 @register.simple_tag
+def off_link(scope: str, value: str, alert: int | None = None) -> str:
+    """The address of the form that switches this off."""
+    given = {"scope": scope, "value": value, **({"alert": str(alert)} if alert else {})}
+    return f"{reverse('admin:tollhouse_budgets_switch_add')}?{urlencode(given)}"
+
+
+@register.simple_tag
 def call_link(filters: Any, **changes: str) -> str:
     """The address of the same list of calls, with something changed."""
     found: str = filters.link(**changes)

@@ -65,4 +65,5 @@ def _feature(slug: str, answers: Provider) -> FeatureInfo:
     return FeatureInfo(
         slug=slug, description="", route=route, policy=Policy(name="stub", outbound="off", stored="full", entities=()),
         max_output_tokens=1024, unpriced="flag", rollout=Rollout(), disclosure="", cache_ttl_s=0, live=(),
+        spool_limit_usd=None, drains=False,
     )  # fmt: skip

@@ -98,6 +98,7 @@ class _Ledger:
     """Admits everything that the test does not refuse, and hands on what is settled."""
 
     problem = ""
+    spools = False
 
     def __init__(self, script: Script, end: Callable[[Mapping[str, Any], Mapping[str, Json]], None]) -> None:
         self._script = script
@@ -116,6 +117,9 @@ class _Ledger:
         self._end(op.row, op.payload or {})
         op.answer.set_result(None)
         return op.answer
+
+    def state(self) -> dict[str, object]:
+        return {}
 
     async def stop(self) -> None:
         """There is nothing to be written."""

@@ -74,6 +74,17 @@ def test_from_an_alert_to_its_reason_and_the_switch(visitor, alarmed):
     assert Switch.objects.get(lifted_at=None).value == "support.reply"
     visitor.open(f"{PAGE}?period=1h", "feature-spend-off")
     assert "acme's import runs wild" in page.inner_text("#switches")
+    switched = Alert.objects.get(kind="switch")
+    assert switched.summary in page.inner_text("#alerts")
+    page.get_by_label("Lift feature support.reply").click()
+    page.fill("#id_reason", "The import is stopped")
+    page.click("button:text-is('Lift')")
+    visitor.open(f"{PAGE}?period=1h", "feature-spend-on-again")
+    switched.refresh_from_db()
+    assert switched.resolved_at and switched.summary not in page.inner_text("#alerts")
+    page.click("#alerts >> text=70% of the day's budget")
+    page.click("text=Spend of support.reply")
+    page.wait_for_url(f"**{PAGE}")
 
 
 def test_periods_and_the_budget_s_window(visitor, alarmed):

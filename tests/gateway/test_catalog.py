@@ -12,6 +12,7 @@ from gateway.catalog import load, watch
 from gateway.errors import NotFound
 from gateway.models import Feature, PromptVersion
 from gateway.prompts.address import address
+from gateway.running import Running
 
 
 def test_it_holds_what_calls_need(world):
@@ -63,7 +64,7 @@ async def test_a_change_arrives_by_notification_or_by_polling(world, settings, n
     if not notified:
         await sync_to_async(silence_notifications)()
     seen: asyncio.Queue = asyncio.Queue()
-    task = asyncio.create_task(watch(seen.put_nowait, catalog))
+    task = asyncio.create_task(watch(seen.put_nowait, catalog, Running()))
     try:
         await asyncio.sleep(0.2)
         await Feature.objects.filter(slug="f").aupdate(description="new")
@@ -81,7 +82,7 @@ async def test_it_comes_back_after_the_database_went_away(world, settings):
     settings.TOLLHOUSE = {"CATALOG_POLL_S": 0.2}
     await sync_to_async(world.feature)("f")
     seen: asyncio.Queue = asyncio.Queue()
-    task = asyncio.create_task(watch(seen.put_nowait, await sync_to_async(load)()))
+    task = asyncio.create_task(watch(seen.put_nowait, await sync_to_async(load)(), Running()))
     try:
         await asyncio.sleep(0.2)
         await sync_to_async(break_connections)()

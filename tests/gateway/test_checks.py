@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import connections
 
-from budgets.models import Budget
+from budgets.models import Budget, RateLimit
 from gateway.models import Feature, Key, Provider, Route, Target, Variant
 from tests.server import ROOT
 from tests.world import World
@@ -106,8 +106,24 @@ def default_of_nothing(world):
     world.key(name="k", default_feature="gone")
 
 
+def limit_of_nothing(world):
+    RateLimit.objects.create(feature="gone", requests_per_minute=1)
+
+
+def limit_of_no_key(world):
+    RateLimit.objects.create(key="gone", requests_per_minute=1)
+
+
+def limit_too_small(world):
+    RateLimit.objects.create(tokens_per_minute=100, burst_s=30, each="tenant")
+
+
 def divert_to_nothing(world):
     Budget.objects.create(metric="usd", period="day", limit=1, on_hard="route:gone")
+
+
+def no_rate(world):
+    Budget.objects.create(metric="usd", period="day", limit=1, currency="EUR")
 
 
 def nothing_live(world):
@@ -139,6 +155,10 @@ def no_key(world):
         (missing_model, "E013", "model 'no_such_model', which the policy p needs"),
         (default_of_nothing, "W005", "The key k has the default feature gone"),
         (divert_to_nothing, "W006", "diverts to route:gone"),
+        (no_rate, "E014", "is in EUR, for which there is no rate"),
+        (limit_of_nothing, "W015", "names the feature gone, which does not exist"),
+        (limit_of_no_key, "W015", "names the key gone, which does not exist"),
+        (limit_too_small, "W016", "lets 50 tokens through at once; calls of f may need more"),
         (nothing_live, "W007", "The prompt of f has no live version"),
         (no_price, "W008", "No price is known for mock/nameless, so calls of f"),
         (no_price_under_a_budget, "W008", "No price is known for mock/nameless, so calls of f"),

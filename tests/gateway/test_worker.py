@@ -62,3 +62,19 @@ def test_only_what_is_missing_is_made():
     names = {partition(table, now)[0] for table in SPANS}
     assert len(missing([now], set())) == 2
     assert missing([now], names) == []
+
+
+def test_a_job_that_fails_is_logged_and_the_others_go_on(caplog):
+    """The table that the cache's job needs is away for a moment."""
+    drop_all()
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE tollhouse_cached_reply RENAME TO elsewhere")
+    try:
+        Alert.objects.create(kind="k", severity="info", dedup_key="x", summary="x")
+        call_command("worker", once=True)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE elsewhere RENAME TO tollhouse_cached_reply")
+    assert "worker: cache: database away, trying again: ProgrammingError" in caplog.text
+    assert covered_until() >= timezone.now() + timedelta(days=28)
+    assert Alert.objects.get().routed_at

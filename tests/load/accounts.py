@@ -7,11 +7,16 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import reduce
 from operator import add
+from pathlib import Path
 
 from django.db import connection
 from django.db.models import F, QuerySet, Sum
 
-from budgets.models import SCOPE_FIELDS, Budget
+from budgets.models import SCOPE_FIELDS, Bucket, Budget
+from budgets.rates import PARTS
+from gateway.conf import settings
+from gateway.ledger.replay import files
+from gateway.ledger.spool_file import HEADER
 from gateway.models import Adjustment, Call, Hold
 from gateway.types import TOKEN_PARTS, ZERO
 from tests.load.storm import Answer
@@ -93,6 +98,19 @@ def of_windows() -> list[str]:
     return found
 
 
+def of_buckets() -> list[str]:
+    """Broken rules of rate limits: places that nobody holds, levels above what is full."""
+    found = []
+    for bucket in Bucket.objects.select_related("rate_limit"):
+        rule = bucket.rate_limit.as_rule()
+        if bucket.in_flight:
+            found.append(f"rate limit {bucket}: {bucket.in_flight} under way while no call is in flight")
+        for level, full in ((bucket.requests_level, rule.full_requests), (bucket.tokens_level, rule.full_tokens)):
+            if level is not None and level > full:
+                found.append(f"rate limit {bucket}: {level // PARTS} left, of {full // PARTS}")
+    return found
+
+
 def spent_by_rows(budget: Budget) -> Decimal:
     """What admitted calls of the budget's scope and their adjustments add up to, in its metric."""
     scope = {COLUMNS.get(f, f): getattr(budget, f) for f in SCOPE_FIELDS if getattr(budget, f)}
@@ -121,6 +139,19 @@ def sessions() -> Counter[str]:
             " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() GROUP BY state"
         )
         return Counter(dict(cursor.fetchall()))
+
+
+def spooled() -> list[str]:
+    """Calls that still wait in a spool file; one of a living process may be there, and empty."""
+    directory = Path(settings().SPOOL_DIR)
+    return [f"spool: {path.name} has {n} bytes" for path in files(directory) if (n := _waiting(path)) > 0]
+
+
+def _waiting(path: Path) -> int:
+    try:
+        return path.stat().st_size - len(HEADER)
+    except FileNotFoundError:
+        return 0
 
 
 def left_over(servers: list[Server], provider: MockProvider, idle: Counter[str], idle_sessions: int) -> list[str]:

@@ -48,7 +48,8 @@ def main() -> int:
 
 def run(directory: Path, rounds: int, seed: int) -> list[str]:
     """Runs the rounds, up to the first that breaks a rule; returns the broken rules."""
-    os.environ |= {"TOLLHOUSE_STATE_DIR": str(directory), **ENVIRONMENT}
+    directories = {"TOLLHOUSE_STATE_DIR": str(directory), "TOLLHOUSE_SPOOL_DIR": str(directory / "spool")}
+    os.environ |= {**directories, **ENVIRONMENT}
     with warnings.catch_warnings():
         # Without a session there is no runtime directory; the fall-back that it warns of is what we want.
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")

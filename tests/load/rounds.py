@@ -14,18 +14,18 @@ from typing import IO, Any, Self
 from django.db import connection
 from django.db.models import F
 
-from budgets.models import Budget
+from budgets.models import Budget, RateLimit
 from gateway.models import Call
 from tests.load import accounts
 from tests.load.cluster import Cluster
-from tests.load.storm import FEATURES, RETRIES, Plan, Storm
+from tests.load.storm import FEATURES, RETRIES, SPOOLING, Plan, Storm
 from tests.provider import MockProvider
 from tests.server import ROOT, Server
 from tests.world import World
 
 SERVERS = 2
-#: Sessions of each server with the database: the ledger's, and the catalog's that listens.
-SESSIONS = 2
+#: Sessions of each server with the database: the ledger's, the catalog's that listens, and the one that replays the spool.
+SESSIONS = 3
 #: Settings of the servers, so that what they give up they give up within a round.
 IMPATIENT = {
     "TOLLHOUSE_CATALOG_POLL_S": "0.5",
@@ -45,6 +45,11 @@ BUDGETS: list[dict[str, Any]] = [
     {"limit": 10**9, "feature": "falls-back", "metric": "tokens", "period": "month"},
     {"limit": 0, "feature": "tight"},
 ]
+RATE_LIMITS: list[dict[str, Any]] = [
+    {"requests_per_minute": 10**6, "tokens_per_minute": 10**9, "concurrent": 10**4},
+    {"requests_per_minute": 10**6, "each": "key"},
+    {"requests_per_minute": 600, "tokens_per_minute": 10**6, "concurrent": 2, "burst_s": 1, "feature": "falls-back"},
+]
 
 
 class Chaos:
@@ -63,10 +68,13 @@ class Chaos:
         self.provider.__enter__()
         world = World(self.provider.base_url)
         for slug, (models, _) in FEATURES.items():
-            world.feature(slug, *models, route={"timeout_s": 1, "retries": RETRIES.get(slug, 0)})
+            spool = {"on_ledger_away": "spool", "spool_limit_usd": SPOOLING[slug]} if slug in SPOOLING else {}
+            world.feature(slug, *models, route={"timeout_s": 1, "retries": RETRIES.get(slug, 0)}, **spool)
         self.key = world.key()
         for budget in BUDGETS:
             Budget.objects.create(**budget)
+        for limit in RATE_LIMITS:
+            RateLimit.objects.create(**limit)
         command = [sys.executable, "manage.py", "worker"]
         self.worker = subprocess.Popen(command, cwd=ROOT, stdout=self.log, stderr=self.log)
         self.servers += [self._start() for _ in range(SERVERS)]
@@ -99,7 +107,8 @@ class Chaos:
             self.idle = reduce(or_, threads, self.idle)
         broken = sorted(storm.broken) + self._rest()
         served = self._served(f"r{number}-")
-        broken += accounts.of_calls(served, storm.answers, f"r{number}-") + accounts.of_windows()
+        broken += accounts.of_calls(served, storm.answers, f"r{number}-")
+        broken += accounts.of_windows() + accounts.of_buckets()
         outcomes = Counter(Call.objects.filter(session_id__startswith=f"r{number}-").values_list("outcome", flat=True))
         connection.close()
         told = ", ".join(f"{n} {outcome}" for outcome, n in outcomes.most_common())
@@ -114,20 +123,25 @@ class Chaos:
             server.stop()
         self.worker.terminate()
         broken = [] if self.worker.wait(20) == 0 else [f"worker: it ended with {self.worker.returncode}"]
+        broken += accounts.spooled()
         broken += [f"database: sessions after the end: {dict(left)}"] if (left := accounts.sessions()) else []
-        return broken + accounts.of_calls(self._served("r"), [], "r") + accounts.of_windows()
+        return broken + accounts.of_calls(self._served("r"), [], "r") + accounts.of_windows() + accounts.of_buckets()
 
     def summary(self) -> str:
         """What was done in all rounds, in one line."""
         outcomes = Counter(Call.objects.values_list("outcome", flat=True))
         adjusted = accounts.late().count()
-        return f"Every rule holds: {outcomes.total()} calls, {outcomes['lost']} lost, {adjusted} of them settled late"
+        spooled = Call.objects.filter(spooled=True).count()
+        return (
+            f"Every rule holds: {outcomes.total()} calls, {outcomes['lost']} lost, {adjusted} of them settled late, "
+            f"{spooled} spooled"
+        )
 
     def _rest(self) -> list[str]:
         """Waits until all is quiet and every hold is settled; what is not, after some time."""
         ends_at = time.monotonic() + REST_S
         while True:
-            left = accounts.left_over(self.servers, self.provider, self.idle, SERVERS * SESSIONS)
+            left = accounts.left_over(self.servers, self.provider, self.idle, SERVERS * SESSIONS) + accounts.spooled()
             if (not left and not accounts.holds()) or time.monotonic() > ends_at:
                 return left
             time.sleep(0.1)

@@ -27,8 +27,12 @@ FEATURES: dict[str, tuple[tuple[str, ...], int]] = {
     "cut": (("cut",), 2),
     "error-event": (("error-event",), 1),
     "falls-back": (("status:500", "garbage", "echo"), 2),
+    "spools": (("echo",), 4),
+    "spools-cut": (("cut",), 1),
 }
 RETRIES = {"falls-back": 1}
+#: Those whose calls pass while the database is away, up to this much in an outage.
+SPOOLING = {"spools": 1000, "spools-cut": 1000}
 #: Callers at a time; they share one event loop and one machine with everything that they call.
 CALLERS = 16
 LOAD_S = 1.5

@@ -8,7 +8,8 @@ from decimal import Decimal
 import pytest
 from django.db import connection
 
-from budgets.models import Budget, Window
+from budgets.models import Bucket, Budget, RateLimit, Window
+from budgets.rates import PARTS
 from gateway.ledger.partitions import make_ahead
 from tests.load import accounts
 from tests.load.storm import Answer
@@ -101,6 +102,17 @@ def test_windows_are_compared_with_the_rows_of_their_scope(books, metric, spent)
     assert [line.partition(": ")[2] for line in accounts.of_windows()] == [
         f"its windows say {spent + Decimal('1e-9')} spent, the rows {accounts.spent_by_rows(budget)}",
         "1.000000000 held while no call is in flight",
+    ]
+
+
+def test_places_that_nobody_holds_and_levels_above_what_is_full_are_told(books):
+    limit = RateLimit.objects.create(feature="f", requests_per_minute=60, concurrent=5)
+    bucket = Bucket.objects.create(rate_limit=limit, requests_level=60 * PARTS)
+    assert accounts.of_buckets() == []
+    Bucket.objects.filter(id=bucket.id).update(in_flight=1, requests_level=61 * PARTS)
+    assert [line.partition(": ")[2] for line in accounts.of_buckets()] == [
+        "1 under way while no call is in flight",
+        "61 left, of 60",
     ]
 
 

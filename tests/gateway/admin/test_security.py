@@ -9,8 +9,9 @@ from django.contrib.auth.models import Permission
 from django.db.models import Model
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
+from django.utils import timezone
 
-from budgets.models import Alert, Budget, Switch
+from budgets.models import Alert, AlertRoute, Budget, Channel, Delivery, Switch, SwitchFiring, SwitchTrigger
 from gateway.admin.base import audit
 from gateway.models import (
     AuditEntry,
@@ -115,8 +116,27 @@ def rows(world: World) -> dict[type[Model], Model]:
     Budget.objects.create(
         feature=HOSTILE[:90], tenant=HOSTILE, key=HOSTILE[:90], user=HOSTILE, metric="usd", period="day", limit=1
     )
-    Switch.objects.create(scope="feature", value=HOSTILE[:90], reason=HOSTILE, set_by=HOSTILE[:90])
-    Alert.objects.create(kind="x", severity="critical", dedup_key="x", summary=HOSTILE, detail={HOSTILE: HOSTILE})
+    switch = Switch.objects.create(
+        scope="feature", value=HOSTILE[:90], reason=HOSTILE, set_by=HOSTILE[:90], tenant=HOSTILE
+    )
+    trigger = SwitchTrigger.objects.create(name=HOSTILE[:90], value=HOSTILE, condition="error_percent", above=5)
+    SwitchFiring.objects.create(trigger=trigger, value=HOSTILE, measured=HOSTILE, switch=switch)
+    Alert.objects.create(
+        kind="x",
+        severity="critical",
+        dedup_key="x",
+        summary=HOSTILE,
+        detail={HOSTILE: HOSTILE},
+        feature=HOSTILE[:90],
+        tenant=HOSTILE,
+    )
+    channel = Channel.objects.create(
+        name=HOSTILE[:90], kind="webhook", config={HOSTILE: HOSTILE}, last_error=HOSTILE, failing_since=timezone.now()
+    )
+    AlertRoute.objects.create(name=HOSTILE[:90], kinds=[HOSTILE[:90]], features=[HOSTILE[:90]]).channels.add(channel)
+    Delivery.objects.bulk_create(
+        [Delivery(alert=Alert.objects.get(), channel=channel, event="trigger", answer=HOSTILE)]
+    )
     world.key(name="k", tenant=HOSTILE[:90])
     world.policy("p")
     made = make_call(
@@ -128,7 +148,23 @@ def rows(world: World) -> dict[type[Model], Model]:
         payload={"messages": [{"role": HOSTILE, "content": HOSTILE, "tool_calls": [{"id": HOSTILE, "function": {"name": HOSTILE, "arguments": HOSTILE}}]}],
                  "reply": [{"role": "assistant", "content": [{"type": "text", "text": HOSTILE}]}]},
     )  # fmt: skip
-    models = (Feature, Route, Provider, Key, Budget, Switch, Alert, Price, PromptVersion, Deployment, RedactionPolicy)
+    models = (
+        Feature,
+        Route,
+        Provider,
+        Key,
+        Budget,
+        Switch,
+        SwitchTrigger,
+        Alert,
+        AlertRoute,
+        Channel,
+        Delivery,
+        Price,
+        PromptVersion,
+        Deployment,
+        RedactionPolicy,
+    )
     return {Call: made, **{model: model._default_manager.order_by("-pk")[0] for model in models}}
 
 
@@ -155,6 +191,13 @@ def test_what_anybody_wrote_is_shown_and_never_run(rows, admin_client, admin_use
         admin_client.get("/admin/tollhouse_gateway/call/", {name: HOSTILE}, follow=True)
         for name in ("id", "feature", "tenant", "outcome", "period", "before", "session", "x")
     ]
+    answers.append(
+        admin_client.get(
+            "/admin/tollhouse_budgets/switch/add/", dict.fromkeys(("scope", "value", "tenant", "alert"), HOSTILE)
+        )
+    )
+    answers.append(admin_client.get("/admin/tollhouse_budgets/switch/lift/", {"id": [rows[Switch].pk, HOSTILE]}))
+    answers.append(admin_client.get(f"/admin/tollhouse_budgets/switchtrigger/{rows[SwitchTrigger].pk}/now/"))
     answers.append(admin_client.post(call, {"payload": "1"}))
     for answer in answers:
         text = answer.content.decode()
@@ -182,7 +225,7 @@ def test_who_may_only_look_changes_nothing(rows, staff):
         data = {"post": "yes", "_save": "1", "payload": "1", "name": "new", "reason": "new", "value": "new"}
         for path in paths:
             assert client.post(path, data).status_code in (302, 403), path
-        for action in ("delete_selected", "revoke", "lift"):
+        for action in ("delete_selected", "revoke", "lift", "acknowledge", "send_test"):
             answer = client.post(
                 reverse(f"{name}_changelist"), {"action": action, "_selected_action": [row.pk], "post": "yes"}
             )

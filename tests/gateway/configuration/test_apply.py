@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from budgets.models import Budget
+from budgets.models import Budget, RateLimit
 from gateway.configuration.apply import Refused, apply
 from gateway.configuration.document import Document
 from gateway.configuration.export import export
@@ -83,6 +83,23 @@ def test_changes_are_shown_and_what_is_not_mentioned_stays():
     assert changes == ["~ budget feature support.reply usd/day: limit 25.000000000 → 30.5"]
     assert Budget.objects.get().limit == Decimal("30.5")
     assert Feature.objects.count() == 1
+
+
+def test_a_rate_limit_is_known_by_its_scope_and_exported_as_it_is():
+    limit = '[[rate_limits]]\nfeature = "support.reply"\neach = "tenant"\n'
+    applied(BASE + limit + "requests_per_minute = 60\nburst_s = 10\n")
+    changes = applied(limit + "requests_per_minute = 90\ntokens_per_minute = 1000\n")
+    assert changes == [
+        "~ rate limit feature support.reply, each tenant: requests_per_minute 60 → 90, tokens_per_minute None → 1000"
+    ]
+    row = RateLimit.objects.get()
+    assert (row.requests_per_minute, row.tokens_per_minute, row.concurrent, row.burst_s) == (90, 1000, None, 10)
+    exported = tomllib.loads(export(with_secrets=False))["rate_limits"]
+    assert exported == [{
+        "feature": "support.reply", "each": "tenant", "requests_per_minute": 90, "tokens_per_minute": 1000,
+        "burst_s": 10, "active": True,
+    }]  # fmt: skip
+    assert applied(export(with_secrets=False))[-1] == "= rate limit feature support.reply, each tenant"
 
 
 def test_a_new_content_makes_a_new_version_and_the_old_one_stays():
@@ -174,6 +191,13 @@ def test_keys_are_encrypted_bound_to_their_host_and_left_out_of_exports():
         (BASE + '[[budgets]]\nlimit = 1\nperiod = "year"', "c.toml:13: budget everything usd/year: Value 'year' is not a valid choice."),
         (BASE + '[[budgets]]\nlimit = 1\ntimezone = "Mars"', "'Mars' is no time zone"),
         (BASE + '[[budgets]]\nlimit = 1\non_hard = "route:nope"', "c.toml:13: There is no 'nope' in routes"),
+        (BASE + '[[rate_limits]]\nfeature = "f"', "c.toml:11: rate limit feature f: Say what is limited: requests_per_minute,"),
+        (BASE + '[[rate_limits]]\nconcurrent = 0', "c.toml:12: rate limit everything: Ensure this value is greater than or equal to 1."),
+        (BASE + '[[rate_limits]]\nconcurrent = 1\neach = "model"', "c.toml:13: rate limit each model: Value 'model' is not a valid"),
+        (BASE + '[[rate_limits]]\nkey = "a"\neach = "key"\nconcurrent = 1', "c.toml:13: rate limit key a, each key: Name one key or limit"),
+        (BASE + '[[rate_limits]]\nkey = "a"\nfeature = "f"\neach = "user"\nconcurrent = 1', "at most 2 of feature, tenant, key, user, cohort"),
+        (BASE + '[[rate_limits]]\nrequests_per_minute = 1.5', "c.toml:12: requests_per_minute must be a whole number"),
+        (BASE + '[[rate_limits]]\nconcurrent = 1\nburst_s = 3601', "less than or equal to 3600"),
         (BASE.replace("https://models.example.com/v1", "http://127.0.0.1:1/v1"), "c.toml:4: provider local: 127.0.0.1 is not a public"),
         (BASE.replace("https://models.example.com/v1", "http://169.254.169.254/v1"), "169.254.169.254 is not a public address"),
         (BASE.replace("https://models", "https://me:pw@models"), "c.toml:4: provider local: a base_url holds neither credentials"),
@@ -312,3 +336,55 @@ def test_mistakes_in_new_fields_are_told_too(before, after, words):
     assert before in WHOLE
     problems = refused(WHOLE.replace(before, after))
     assert any(words in problem for problem in problems), problems
+
+
+def test_budgets_that_say_all_they_can_are_applied_once_and_exported_again():
+    text = """
+[[rates]]
+currency = "EUR"
+per_usd = 0.92
+effective_from = 2026-01-01
+source = "ECB"
+
+[[budgets]]
+each = "tenant"
+limit = 5
+soft_percent = [90, 50]
+on_hard = "ask"
+
+[[budgets]]
+each = ["tenant", "feature"]
+currency = "EUR"
+period = "range"
+starts_on = 2026-01-01
+ends_on = 2026-03-31
+limit = 5
+active = false
+paused_reason = "a test"
+"""
+    assert [change[0] for change in applied(text)] == ["+", "+", "+"]
+    assert [change[0] for change in applied(text)] == ["=", "=", "="]
+    assert [change[0] for change in applied(export(with_secrets=False))] == ["=", "=", "="]
+    assert [b.soft_percent for b in Budget.objects.order_by("id")] == [[50, 90], [70]]
+    assert Budget.objects.get(currency="EUR").each == ["feature", "tenant"]
+    changes = applied(text.replace("0.92", "0.93").replace("[90, 50]", "80"))
+    assert changes[:2] == ["+ rate EUR from 2026-01-01", "~ budget each tenant usd/day: soft_percent [50, 90] → [80]"]
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("[[budgets]]\nlimit = 1\ncurrency = \"EUR\"", "c.toml:3: budget everything EUR/day: There is no rate for EUR; add one"),
+        ("[[budgets]]\nlimit = 1\neach = \"tenants\"", "c.toml:3: 'tenants' is not known here; there are feature, tenant"),
+        ("[[budgets]]\nlimit = 1\neach = 5", "c.toml:3: each must be a text or a list of texts, not 5."),
+        ("[[budgets]]\nlimit = 1\ntenant = \"a\"\neach = \"tenant\"", "c.toml:4: budget tenant a, each tenant usd/day: tenant cannot be"),
+        ("[[budgets]]\nlimit = 1\nsoft_percent = [0]", "c.toml:3: budget everything usd/day: Shares are whole numbers from 1 to 100."),
+        ("[[budgets]]\nlimit = 1\nsoft_percent = [70, true]", "c.toml:3: soft_percent must be a whole number or a list of them"),
+        ("[[budgets]]\nlimit = 1\nperiod = \"range\"", "Fixed dates have a first and a last day"),
+        ("[[budgets]]\nlimit = 1\nstarts_on = 2026-01-01T00:00:00", "c.toml:3: starts_on must be a date"),
+        ("[[budgets]]\nlimit = 1\nmetric = \"calls\"\ncurrency = \"EUR\"", "A limit in calls has no currency"),
+        ("[[rates]]\ncurrency = \"EUR\"", "c.toml:1: per_usd is missing"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_budgets_and_rates_is_told(text, words):
+    assert any(words in problem for problem in refused(text)), refused(text)

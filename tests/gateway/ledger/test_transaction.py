@@ -47,7 +47,7 @@ async def test_a_window_that_has_ended_since_takes_no_hold(link, memory):
     hour = timedelta(hours=1)
     earlier = await Window.objects.acreate(budget=budget, starts_at=current.starts_at - hour, ends_at=current.starts_at)
     memory.now -= hour
-    memory.windows = {(budget.pk, earlier.starts_at): earlier.pk}
+    memory.windows = {(budget.pk, "", earlier.starts_at): earlier.pk}
 
     assert isinstance(await hold(link, memory, hold_of("0.2")), Grant)
     await sync_to_async(current.refresh_from_db)()
@@ -73,3 +73,18 @@ async def test_a_hold_that_moves_to_other_windows_leaves_the_first_ones(link, me
     held = {window.budget.model: float(window.held) async for window in Window.objects.select_related("budget")}
     assert held == {"m": 0.0, "n": 0.3}
     assert await Hold.objects.acount() == 2
+
+
+async def test_the_room_of_a_hold_that_moves_is_not_given_away_before_its_turn(link, memory):
+    """Where the move is then refused, the hold stays as it was, and must have kept its room."""
+    await Budget.objects.acreate(feature="f", limit=1)
+    first = hold_of("0.8")
+    await hold(link, memory, first)
+    other = hold_of("0.5")
+    moved = hold_of(None, call_id=first.call_id, bids=(bid_of("1.1"),), moves=True)
+
+    transaction = Transaction(link, memory, repeat=False)
+    await transaction.run([other, moved])
+
+    assert [type(answer) for _, answer in transaction.answers] == [Refusal, Refusal]
+    assert float((await Window.objects.aget()).held) == 0.8

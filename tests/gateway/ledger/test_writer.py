@@ -297,6 +297,23 @@ async def test_holds_of_a_dead_owner_become_lost_rows_at_the_held_amount():
     assert (adjustment.cost_usd, adjustment.tokens, adjustment.outcome) == (Decimal("-0.3"), -103, "ok")
 
 
+async def test_a_late_settlement_replaces_what_a_lost_row_was_repriced_to():
+    await a_budget()
+    async with a_writer() as dead:
+        hold = hold_of("0.4")
+        grant = await dead.hold(hold)
+        await sync_to_async(silence)(dead.owner)
+        async with a_writer():
+            await until(lambda: Call.objects.filter(outcome="lost").exists())
+        repriced = Adjustment(call_id=hold.call_id, cost_usd=Decimal("-0.1"), price_id=1, reason="x", actor="ada")
+        await Adjustment.objects.abulk_create([repriced])
+        await Window.objects.aupdate(spent=Decimal("0.3"))
+        await dead.settle(settle_of(hold, grant, "0.25", tokens=20))
+    assert (await window()).spent == Decimal("0.25")
+    late = await Adjustment.objects.aget(actor="ledger")
+    assert Decimal("0.4") + repriced.cost_usd + late.cost_usd == Decimal("0.25")
+
+
 async def test_an_expired_hold_of_a_living_owner_is_lost_too():
     async with a_writer(OWNER_HEARTBEAT_S=0.05) as ledger:
         hold = hold_of("0.4")

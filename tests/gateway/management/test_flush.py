@@ -6,7 +6,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, OperationalError, connection, transaction
 from psycopg.errors import DeadlockDetected
 
-from gateway.management.commands.flush import Command
+from gateway.management.commands.flush import KEPT, Command
 from gateway.models import Price, PromptVersion
 
 
@@ -33,7 +33,7 @@ def kept(world):
 def test_a_test_s_database_is_emptied_and_protected_again(kept):
     flush()
     assert not Price.objects.exists() and not PromptVersion.objects.exists()
-    for table in ("tollhouse_prompt_version", "tollhouse_price", "tollhouse_audit"):
+    for table in KEPT:
         with pytest.raises(IntegrityError, match="never changed or deleted"), transaction.atomic():
             connection.cursor().execute(f"TRUNCATE {table} CASCADE")
 

@@ -1,0 +1,1 @@
+"""Periodic jobs of `manage.py worker`, one module for each concern."""

@@ -1,0 +1,111 @@
+"""Windows in a transaction of the ledger: which ones a call counts in, how they are made, and what locked ones hold."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+from budgets.rules import BudgetRule, Metric, Place, Rules
+from gateway.ledger.operations import Bid, Row
+from gateway.types import ZERO
+
+WindowKey = tuple[int, str, datetime]
+
+#: Ids of windows that a writer remembers; the older half is forgotten when there are more.
+MOST_WINDOWS = 50_000
+
+
+@dataclass(slots=True)
+class LockedWindow:
+    """A window that this transaction has locked; amounts in the metric of its budget, money in US dollars.
+
+    `rule` is None where its budget is no longer in force; `limit` is then 0, and nothing is held in it.
+    """
+
+    id: int
+    value: str
+    metric: Metric
+    starts_at: datetime
+    ends_at: datetime
+    rate: Decimal | None
+    spent: Decimal
+    held: Decimal
+    carried: Decimal
+    alerted: int
+    rule: BudgetRule | None
+    limit: Decimal = ZERO
+    touched: bool = False
+    #: Whether `carried` or `rate` are to be written, which happens once in its life if at all.
+    begun: bool = False
+    before: Decimal = field(init=False)
+
+    def __post_init__(self) -> None:
+        # What counted in it when it was locked, the holds that this transaction takes included.
+        self.before = self.spent - self.carried + self.held
+
+    def change(self, *, spent: Decimal = ZERO, held: Decimal = ZERO) -> None:
+        self.spent += spent
+        self.held += held
+        self.touched = True
+
+    def room(self) -> Decimal:
+        """What is left to be held."""
+        return max(self.limit - self.spent - self.held, ZERO)
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A bid of a hold with the places that it counts in, and the id of each one's window."""
+
+    bid: Bid
+    places: list[Place]
+    windows: list[int] = field(default_factory=list)
+
+
+def locked_window(row: tuple[Any, ...], rules: Rules, now: datetime) -> LockedWindow:
+    """A row of `lock_windows` with its budget's rule and its limit at this moment."""
+    id, budget_id, value, metric, starts_at, ends_at, rate, spent, held, carried, alerted = row
+    rule = rules.by_id.get(budget_id)
+    window = LockedWindow(id, value, metric, starts_at, ends_at, rate, spent, held, carried, alerted, rule)
+    if rule:
+        if rule.is_foreign and window.rate is None:
+            window.rate = rules.rate(rule, window.starts_at)
+            window.begun = window.rate is not None
+        if window.rate or not rule.is_foreign:
+            window.limit = rules.limit(rule, value, window.rate, now)
+    return window
+
+
+def new_windows(places: Iterable[Place], rules: Rules) -> list[Row]:
+    """Rows of windows that may have to be made."""
+    return [
+        {
+            "budget_id": place.rule.id, "value": place.value, "calendar": place.rule.calendar,
+            "starts_at": place.starts_at, "ends_at": place.ends_at, "rate": rules.rate(place.rule, place.starts_at),
+        }
+        for place in places
+    ]  # fmt: skip
+
+
+def carry(made: Iterable[tuple[int, int]], locked: dict[int, LockedWindow]) -> None:
+    """Lets new windows begin with all that counts in those of their budget's earlier calendars that they overlap.
+
+    `made` are pairs of a new window and one that it overlaps. Nobody knows when in the old one it was spent, so all of it
+    counts: a budget whose calendar changes lets no more than its limit through in any period. What an old one had carried
+    itself is in the windows that it had it from.
+    """
+    for new, old in made:
+        window, amount = locked[new], locked[old].before
+        window.carried += amount
+        window.change(spent=amount)
+        window.begun = True
+
+
+def remember(known: dict[WindowKey, int], new: dict[WindowKey, int]) -> None:
+    """Adds ids of windows to those that are known, within bounds."""
+    known.update(new)
+    if len(known) > MOST_WINDOWS:
+        for key in list(islice(known, len(known) // 2)):
+            del known[key]

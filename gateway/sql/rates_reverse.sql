@@ -1,0 +1,1 @@
+DROP TRIGGER IF EXISTS tollhouse_revision ON tollhouse_rate_limit;

@@ -1,0 +1,1 @@
+"""Switch rules: what they measure, and what they do when it passes their bound."""

@@ -1,0 +1,98 @@
+"""Postal addresses: streets with numbers, units, boxes and codes, as they are written in the US, the UK and Europe."""
+
+import re
+
+from redaction.patterns.rule import Rule, rule
+
+#: USPS Publication 28, appendix C1 (the suffixes that people use), and British ones.
+_SUFFIX = (
+    r"(?:Street|St|Avenue|Ave?|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Square|Sq|Place|Pl|Terrace|Ter|Way|Parkway|Pkwy|"
+    r"Circle|Cir|Crescent|Cres|Highway|Hwy|Close|Gardens?|Gdns|Row|Alley|Trail|Trl|Plaza|Quay|Mews|Loop|Run|Pass|Path|Pike|Turnpike|"
+    r"Expressway|Freeway|Ridge|Rise|Grove|Hill|Green|Park|Walk|Wharf|Yard|Broadway|Causeway|Bypass|Crossing|Junction|Heights|"
+    r"Meadows?|Mount|Point|View|Vale|Villas|Cove|Bend|Creek|Estates?|Extensions?|Forks?|Glens?|Harbors?|Haven|Hollow|Islands?|Isle|"
+    r"Keys?|Knolls?|Lakes?|Landing|Lodge|Manors?|Mills?|Mission|Motorway|Oval|Parade|Plains?|Prairie|Ramp|Ranch|Rapids?|Shoals?|"
+    r"Shores?|Springs?|Spurs?|Squares|Streets|Stravenue|Stream|Summit|Throughway|Trace|Track|Tunnel|Union|Viaduct|Village|Ville|Vista|"
+    r"Walks|Wall|Wells?)"
+)
+#: Suffixes that make a street also where nothing is capitalised.
+_PLAIN = r"(?:street|avenue|ave|road|rd|boulevard|blvd|lane|drive|terrace|parkway|crescent|highway)"
+#: Words before a street's name: Romance, Slavic and Nordic; then what ends a Germanic, Nordic, Dutch or Finnish one.
+_BEFORE = (
+    r"(?:[Rr]ue|[Aa]venue|[Aa]v\.|[Bb]oulevard|[Bb]d|[Pp]lace|[Cc]hemin|[Aa]llée|[Ii]mpasse|[Qq]uai|[Cc]ours|[Rr]oute|[Ss]quare|[Pp]assage|[Ff]aubourg|"
+    r"[Vv]ia|[Vv]iale|V\.le|[Pp]iazza|[Pp]iazzale|[Cc]orso|[Ll]argo|[Vv]icolo|[Ss]trada|[Cc]ontrada|[Ll]ungomare|[Bb]orgo|"
+    r"[Cc]alle|C/|[Aa]venida|[Aa]vda\.?|[Pp]laza|[Pp]aseo|[Cc]amino|[Cc]arretera|[Rr]onda|[Tt]ravesía|[Cc]arrer|[Pp]asaje|"
+    r"[Rr]ua|R\.|[Tt]ravessa|[Aa]lameda|[Ll]argo|[Pp]raça|[Ee]strada|"
+    r"[Uu]l\.|[Uu]lica|[Aa]l\.|[Aa]leja|[Pp]l\.|[Nn]a|[Pp]od|[Ss]tr\.|[Ss]trada|[Ss]traat|[Uu]litsa|[Tt]rg|"
+    r"[Aa]m|[Aa]n der|[Aa]uf der|[Ii]m|[Ii]n der|[Zz]um|[Zz]ur|[Uu]nter den|Alte|Neue|Große|Kleine|Obere|Untere)"
+)
+_END = (
+    r"(?:straße|strasse|str\.|gasse|gässli|weg|allee|platz|ring|damm|ufer|steig|chaussee|promenade|hof|markt|graben|"
+    r"straat|laan|weg|plein|gracht|kade|dijk|singel|steeg|pad|hof|dreef|gatan|gata|vägen|väg|gränd|torget|torg|backen|stigen|"
+    r"vej|gade|allé|stræde|vænget|parken|toften|veien|vegen|gaten|gata|bakken|svingen|tunet|haugen|"
+    r"katu|tie|kuja|polku|kaari|raitti|penger|tori|ranta|utca|tér|körút|köz|sor|ulice|náměstí|třída|nábřeží|cesta|ulica)"
+)
+#: Words that stand apart behind a street's name: Hungarian, Scandinavian, Greek, Slavic.
+_APART = r"(?:utca|út|u\.|tér|körút|krt\.|köz|sétány|rakpart|vej|gade|gata|gate|vei|väg|Allé|Alle|Platz|Straße|Strasse|Weg|Ring|Gasse|Damm|Str\.|straat|laan|ulice|nám\.|cesta|trg|brygge|plass)"
+_WORD = r"[^\W\d_][\w'.-]{0,30}"
+_NAME = r"[^\W\d_a-zà-ÿ][\w'.-]{0,30}"
+_NUMBER = r"\d{1,5}[A-Za-z]?(?:[-/]\d{1,4}[A-Za-z]?)?"
+_UNIT = r"(?:(?i:apartment|apt|suite|ste|unit|flat|floor|room|rm|building|bldg|app\.|appt|wohnung|top|lot|trlr)\b\.?\s?(?:#\s?)?[A-Za-z]?\d{0,5}[A-Za-z]?\b|#\s?\d{1,5})"
+_STATE = (
+    r"(?:AL|AK|AZ|AR|CA|CO|CT|DE|DC|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|NY|NC|ND|OH|OK|OR|PA|PR|RI|"
+    r"SC|SD|TN|TX|UT|VT|VA|WA|WV|WI|WY|AS|GU|MP|VI|AA|AE|AP)"
+)
+_ZIP = r"\d{5}(?:-\d{4})?"
+#: Royal Mail, Programmer's Guide to the Postcode Address File.
+_POSTCODE = (
+    r"(?:GIR 0AA|[A-PR-UWYZ](?:\d{1,2}|[A-HK-Y]\d{1,2}|\d[A-HJKPSTUW]|[A-HK-Y]\d[ABEHMNPRVWXY]) ?\d[ABD-HJLNP-UW-Z]{2})"
+)
+#: Canada Post, Addressing Guidelines.
+_CANADIAN = r"[ABCEGHJ-NPRSTVXY]\d[ABCEGHJ-NPRSTV-Z][ -]?\d[ABCEGHJ-NPRSTV-Z]\d"
+#: What follows a street: unit, then a place with its code before or behind it.
+_TOWN = rf"{_NAME}(?:[ -]{_NAME}){{0,3}}"
+_TAIL = (
+    rf"(?:,?\s{{1,5}}{_UNIT})?(?:,?\s{{1,5}}(?:(?:{_TOWN},?\s{{1,5}})?(?:{_STATE},?\s{{1,3}}{_ZIP}|{_POSTCODE}|{_CANADIAN})|"
+    rf"(?:[A-Z]{{1,2}}-)?\d{{4,5}}(?: ?[A-Z]{{2}})?\s{_TOWN}))?"
+)
+
+
+#: What has to be near a number before the forms above are tried.
+_ENDS = "straße|strasse|str.|gasse|gässli|weg|allee|platz|ring|damm|ufer|steig|chaussee|promenade|hof|markt|graben|straat|laan|plein|gracht|kade|dijk|singel|steeg|pad|dreef|gat|väg|gränd|torg|backen|stigen|vej|gade|allé|stræde|vænget|parken|toften|vei|veg|bakken|svingen|tunet|haugen|katu|tie|kuja|polku|kaari|raitti|penger|tori|ranta|utca|tér|körút|köz|sor|ulice|náměstí|třída|nábřeží|cesta|ulica"
+_APARTS = " utca| út| u.| tér| kör| krt| köz| sétány| rakpart| vej| gade| gat| vei| väg| all| pla| str| weg| ring| gasse| damm| laan| ulice| nám| cesta| trg| brygge"
+_BEFORES = (
+    "rue |avenue |av |boulevard |bd |place |chemin |allée |impasse |quai |cours |route |square |passage |faubourg |via |viale |v |piazza |"
+    "piazzale |corso |largo |vicolo |strada |contrada |lungomare |borgo |calle |c |avenida |avda |plaza |paseo |camino |carretera |ronda |"
+    "travesía |carrer |pasaje |rua |r |travessa |alameda |praça |estrada |ul |ulica |al |aleja |pl |na |pod |str |straat |ulitsa |trg |am |"
+    "an |auf |im |in |zum |zur |unter |alte |neue |große |kleine |obere |untere "
+)
+
+
+def _street(text: str) -> bool:
+    """Not a count of things: "3 Way", "2 Run" and "24 Hour Drive"."""
+    return not re.match(r"(?i)\d+ (?:hour|day|minute|week|month|year|time|piece|star|mile|point|step|way)s?\b", text)
+
+
+RULES: tuple[Rule, ...] = tuple(
+    rule("STREET_ADDRESS", pattern, score, check=check, needs=needs, digits=digits, reach=reach)
+    for pattern, score, check, needs, digits, reach in (
+        # 12a High Street, Flat 3, London SW1A 2AA; 1600 N. Pennsylvania Ave NW, Washington, DC 20500
+        (rf"\b(?<![.,:/-]){_NUMBER},? (?:\d{{1,5}} )?(?:[NSEW]{{1,2}}\.? )?(?:(?:{_NAME}|\d{{1,3}}(?:st|nd|rd|th)) ){{0,4}}{_SUFFIX}\b\.?(?: (?:[NSEW]{{1,2}}|North|South|East|West)\b)?{_TAIL}", 0.8, _street, "", 1, (8, 150)),
+        (rf"(?i)\b(?<![.,:/-])\d{{1,5}}[a-z]? (?:(?:[^\W\d_]{{2,20}}|\d{{1,3}}(?:st|nd|rd|th)) ){{1,3}}{_PLAIN}\b", 0.6, _street, "street|ave|road|rd|boulevard|blvd|lane|drive|terrace|parkway|crescent|highway", 1, (8, 110)),
+        # Hauptstraße 12, 1010 Wien; Kungsgatan 4; Unter den Linden 5
+        (rf"\b(?:\d{{1,5}} )?(?:{_NAME}[ -]){{0,2}}[^\W\d_a-z][^\W\d_]{{1,30}}{_END},? {_NUMBER}\b{_TAIL}", 0.8, None, _ENDS, 1, (100, 120)),
+        (rf"\b(?:\d{{1,5}} )?{_NAME}(?: {_NAME}){{0,2}} {_APART} {_NUMBER}\b\.?{_TAIL}", 0.8, None, _APARTS, 1, (100, 120)),
+        (rf"\b(?<![.,:/-]){_NUMBER},? [^\W\d_a-z][^\W\d_]{{2,30}}{_END}(?:,? \d{{1,4}})?\b{_TAIL}", 0.75, None, _ENDS, 1, (8, 150)),
+        # 10 rue de la Paix, 75002 Paris; Via Roma 12; Calle Mayor, 5, 3º
+        (rf"\b(?<![.,:/-]){_NUMBER}(?: ?(?:bis|ter|quater))?,? {_BEFORE}(?: (?:de|du|des|del|della|dello|delle|dei|degli|di|da|do|dos|das|la|le|les|el|los|las|l'|d'|den|der)){{0,3}} (?:[ldLD]')?{_NAME}(?:[ -](?:de |du |des |la |le )?{_NAME}){{0,3}}(?: \d{{1,4}}\b)?{_TAIL}", 0.75, None, _BEFORES, 1, (8, 150)),
+        (rf"\b{_BEFORE}(?: (?:de|du|des|del|della|dello|delle|dei|degli|di|da|do|dos|das|la|le|les|el|los|las|den|der)){{0,2}} {_NAME}(?:[ -](?:de |del |di |da |la )?{_NAME}){{0,3}},? (?:n[.º°]? ?)?{_NUMBER}\b{_TAIL}", 0.7, None, _BEFORES, 1, (110, 120)),
+        # USPS Publication 28, sections 281 and 285; military mail
+        (r"(?i)\bP\.? ?O\.? ?Box \d{1,6}\b" + _TAIL, 0.85, None, "box", 1, (16, 110)),
+        (r"\b(?:(?:PSC|CMR|Unit|UNIT) \d{1,5},? Box \d{1,5}|US[A-Z]{2} [A-Z]\w{1,20})[\s,]{1,4}(?:APO|FPO|DPO),? (?:AA|AE|AP) \d{5}", 0.95, None, "apo|fpo|dpo", 5, (40, 30)),
+        # parts that stand alone
+        (r"\b(?:Apt|Apartment|Suite|Ste|Flat)\.? ?#?\d{1,5}[A-Z]?\b", 0.6, None, "apt|apartment|suite|ste|flat", 1, (16, 8)),
+        (rf"\b{_POSTCODE}(?!\w)", 0.7, None, "", 2, (8, 8)),
+        (rf"\b{_CANADIAN}(?!\w)", 0.5, None, "", 3, (8, 8)),
+        (rf"\b{_TOWN},? {_STATE},? {_ZIP}(?![\w-])", 0.7, None, "", 5, (70, 12)),
+        (r"(?i)\b(?:zip(?: ?code)?|postal code|postcode|plz|code postal)\b[\s:is]{1,5}(?P<value>[A-Z0-9]{1,5}[ -]?[A-Z0-9]{2,5})\b", 0.7, lambda t: any(c.isdigit() for c in t), "zip|post|plz|code", 2, (30, 12)),
+    )
+)  # fmt: skip
