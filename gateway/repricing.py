@@ -4,7 +4,8 @@ Each batch is a transaction that compares what its calls count by now with what 
 difference. So a run that was killed goes on where it stopped, and a second run finds nothing to do.
 
 Windows: an adjustment counts in every window that is still open, that its call counted in (the budget's scope and the
-window's value are the call's, and the window was made before it, or took one over that was), and leaves windows that are over alone: what was refused then is not undone.
+window's value are the call's, and the window was made before it, or took one over that was), and leaves windows that are
+over alone: what was refused then is not undone.
 """
 
 from collections import defaultdict
