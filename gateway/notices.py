@@ -30,7 +30,9 @@ LABELS = {
     "version": "Most by prompt version",
 }  # fmt: skip
 #: What of an alert's detail is told in a better way, or is of use to programs only.
-TOLD_ELSEWHERE = {"budget", "window", "spent", "limit", "channel", "owner", "first_call"}
+TOLD_ELSEWHERE = {
+    "budget", "window", "value", "metric", "starts_at", "ends_at", "spent", "limit", "link", "channel", "owner", "first_call",
+}  # fmt: skip
 
 
 def notice(parcel: Parcel) -> Notice:
@@ -135,7 +137,8 @@ def _budget(alert: Alert) -> Budget | None:
 
 
 def _window(alert: Alert) -> datetime | None:
-    value = alert.detail.get("window") if isinstance(alert.detail, dict) else None
+    """When the window began that the alert is about; None where it is about none."""
+    value = alert.detail.get("starts_at") if isinstance(alert.detail, dict) else None
     with contextlib.suppress(ValueError):
         found = parse_datetime(value) if isinstance(value, str) else None
         return found if found is None or found.tzinfo else None

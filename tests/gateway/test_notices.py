@@ -28,10 +28,15 @@ def parcel(alert, event="trigger", *, count=1, quoted=()):
 def alert():
     start = timezone.now() - timedelta(hours=2)
     budget = Budget.objects.create(feature="support.reply", limit=10)
-    Window.objects.create(budget=budget, starts_at=start, ends_at=start + timedelta(days=1), spent=Decimal("7.25"))
+    window = Window.objects.create(
+        budget=budget, starts_at=start, ends_at=start + timedelta(days=1), spent=Decimal("7.25")
+    )
     return Alert.objects.create(
         kind="budget_threshold", severity="warning", dedup_key="x", summary="70% is spent.",
-        detail={"budget": budget.pk, "window": start.isoformat(), "limit": "10.000000000", "forecast": "$14.20 by 18:00"},
+        detail={
+            "budget": budget.pk, "window": window.pk, "value": "", "metric": "usd", "limit": "10.000000000",
+            "starts_at": start.isoformat(), "link": "/admin/", "forecast": "$14.20 by 18:00",
+        },
     )  # fmt: skip
 
 
