@@ -313,8 +313,10 @@ class Transaction:
             )
         elif earlier:
             self._buckets.undo(earlier)
-        if refusal.window:
-            self._writes["insert_alerts"].append(alerts.exhausted(self._locked[refusal.window]))
+        if refusal.window and refusal.budget:
+            window = self._locked[refusal.window]
+            alert = alerts.exhausted(window, rules.last_raise(refusal.budget, window.value))
+            self._writes["insert_alerts"].append(alert)
         self.answers.append((hold, refusal))
 
     def _judge(self, hold: Hold, candidate: Candidate, rules: Rules) -> Grant | Refusal:

@@ -23,6 +23,10 @@ FROM tollhouse_budget WHERE active AND deleted_at IS NULL
 -- name: raises
 SELECT budget_id, value, amount, expires_at FROM tollhouse_budget_raise WHERE withdrawn_at IS NULL AND expires_at > now()
 
+-- name: last_raises
+-- The last raise of each value, whether it is in force or not.
+SELECT budget_id, value, max(id) FROM tollhouse_budget_raise GROUP BY budget_id, value
+
 -- name: rates
 SELECT currency, effective_from, per_usd FROM tollhouse_rate
 WHERE currency IN (SELECT currency FROM tollhouse_budget WHERE active) ORDER BY currency, effective_from, id
