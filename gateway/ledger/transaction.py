@@ -12,7 +12,7 @@ from budgets.rules import Place, Rules
 from gateway.ledger import alerts
 from gateway.ledger.buckets import BucketKey, Buckets, lack, rates
 from gateway.ledger.link import Link, Rows, array, json_rows
-from gateway.ledger.operations import Grant, Hold, Operation, Refusal, Row, Settle, one_of_each
+from gateway.ledger.operations import BLANK, Grant, Hold, Operation, Refusal, Row, Settle, one_of_each
 from gateway.ledger.reading import load_rules
 from gateway.ledger.windows import (
     Candidate,
@@ -89,6 +89,7 @@ class Transaction:
         settles = [op for op in batch if isinstance(op, Settle)]
         moving = [h.call_id for h in holds if h.moves or self.repeat]
         taking = [s.call_id for s in settles] + moving
+        moving += [s.call_id for s in settles if s.swept]
         granted = {id for s in settles if s.grant for id in s.grant.windows}
         self._buckets.expect(settles)
         candidates = None
@@ -251,6 +252,9 @@ class Transaction:
             window = self._locked[id]
             window.change(spent=held if op.swept else op.amount(window.metric))
         self._buckets.settle(hold, None if op.swept else int(op.amount("tokens")))
+        if op.swept and hold.draft is not None:
+            # As it stands now: the hold may have moved since somebody saw that it was dead.
+            op.row |= {**BLANK, **hold.draft, "id": op.call_id}
         if op.grant and not op.grant.is_for(hold.provider, hold.model):
             # The hold moved and its call never heard of it, as its caller left or the connection broke. The
             # amounts count in the windows of the new target, so the row names that one.
