@@ -1,12 +1,13 @@
 """The admin's first page: what is live now, from cheap queries."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import AnonymousUser, PermissionsMixin
-from django.db.models import F, Value
+from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce, NullIf
 from django.utils import timezone
 
@@ -36,8 +37,8 @@ def overview(user: PermissionsMixin | AnonymousUser) -> dict[str, Any]:
 
     A part that the user may not see is left out; the others are lists, possibly empty.
     """
-    parts = {
-        "windows": ("tollhouse_budgets.view_window", _windows),
+    parts: dict[str, tuple[str, Callable[[], Any]]] = {
+        "windows": ("tollhouse_budgets.view_window", live_windows),
         "switches": ("tollhouse_budgets.view_switch", lambda: list(Switch.objects.in_force()[:8])),
         "alerts": ("tollhouse_budgets.view_alert", lambda: list(Alert.objects.all()[:6])),
         "troubled": ("tollhouse_budgets.view_channel", lambda: list(Channel.objects.exclude(failing_since=None)[:8])),
@@ -65,7 +66,8 @@ def _worker_missing() -> str:
     return f"for {silent / 60:.0f} minutes" if silent > settings().WORKER_SILENT_AFTER_S else ""
 
 
-def _windows() -> list[LiveWindow]:
+def live_windows(*which: Q) -> list[LiveWindow]:
+    """The fullest of the windows that are open now and fit all of these."""
     now = timezone.now()
     open_now = Window.objects.filter(starts_at__lte=now, ends_at__gt=now, budget__active=True).select_related(
         "budget", "forecast"
@@ -79,7 +81,7 @@ def _windows() -> list[LiveWindow]:
             held_share=share(window.held, window.limit),
             forecast=_forecast(window),
         )
-        for window in open_now.with_limit().order_by(full.desc(), "pk")[:8]
+        for window in open_now.filter(*which).with_limit().order_by(full.desc(), "pk")[:8]
     ]
 
 

@@ -30,7 +30,9 @@ LABELS = {
     "version": "Most by prompt version",
 }  # fmt: skip
 #: What of an alert's detail is told in a better way, or is of use to programs only.
-TOLD_ELSEWHERE = {"budget", "window", "spent", "limit", "channel", "owner", "first_call"}
+TOLD_ELSEWHERE = {
+    "budget", "window", "value", "metric", "starts_at", "ends_at", "spent", "limit", "link", "channel", "owner", "first_call",
+}  # fmt: skip
 
 
 def notice(parcel: Parcel) -> Notice:
@@ -135,7 +137,8 @@ def _budget(alert: Alert) -> Budget | None:
 
 
 def _window(alert: Alert) -> datetime | None:
-    value = alert.detail.get("window") if isinstance(alert.detail, dict) else None
+    """When the window began that the alert is about; None where it is about none."""
+    value = alert.detail.get("starts_at") if isinstance(alert.detail, dict) else None
     with contextlib.suppress(ValueError):
         found = parse_datetime(value) if isinstance(value, str) else None
         return found if found is None or found.tzinfo else None
@@ -156,6 +159,8 @@ def _links(alert: Alert, scope: dict[str, str], *, many: bool) -> Iterator[tuple
         return
     yield from _link("Alert", "alert_change", alert.pk)
     named = {name: scope[name] for name in ("feature", "tenant") if scope[name]}
+    if scope["feature"]:
+        yield from _link("Spend", "feature_spend", scope["feature"], app="tollhouse_gateway")
     if named:
         calls = {**named, "period": "24h"}
         yield from _link("Calls", "call_changelist", app="tollhouse_gateway", query=calls)
@@ -164,7 +169,7 @@ def _links(alert: Alert, scope: dict[str, str], *, many: bool) -> Iterator[tuple
 
 
 def _link(
-    label: str, page: str, *args: int, app: str = "tollhouse_budgets", query: dict[str, str] | None = None
+    label: str, page: str, *args: int | str, app: str = "tollhouse_budgets", query: dict[str, str] | None = None
 ) -> Iterator[tuple[str, str]]:
     """A link to a page of the admin; none without PUBLIC_URL, or in a project without that page."""
     base = settings().PUBLIC_URL.rstrip("/")

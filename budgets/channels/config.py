@@ -1,9 +1,9 @@
 """What stands in a channel's row, checked: each error says what to write instead and never repeats a secret."""
 
 from collections.abc import Mapping
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from budgets.addresses import is_public
 from budgets.channels.base import Json
 
 #: How long one attempt may take, in seconds, unless the row has a `timeout_s` of its own.
@@ -55,6 +55,6 @@ def address(url: str, what: str) -> str:
 
 def _near(host: str) -> bool:
     try:
-        return not ip_address(host).is_global
+        return not is_public(host)
     except ValueError:
         return "." not in host or host.endswith((".local", ".internal", ".localhost"))

@@ -15,6 +15,7 @@ from budgets.models import Alert, AlertRoute, Delivery
 from gateway.admin.base import EVERYWHERE, ReadOnly, ReadOnlyAdmin, Tool, audit, moment
 from gateway.admin.raises import may_raise
 from gateway.admin.switches import link_of_alert
+from gateway.links import feature_url
 
 TONES = {
     "open": "bad", "acknowledged": "warn", "resolved": "good",
@@ -97,6 +98,8 @@ class AlertAdmin(ReadOnlyAdmin[Alert]):
     def tools(self, request: HttpRequest, obj: Alert) -> list[Tool]:
         scope = {name: value for name, value in (("feature", obj.feature), ("tenant", obj.tenant)) if value}
         found = []
+        if (spend := feature_url(obj.feature)) and request.user.has_perm("tollhouse_gateway.view_feature"):
+            found.append(Tool(label=f"Spend of {obj.feature}", url=spend))
         if scope and request.user.has_perm("tollhouse_gateway.view_call"):
             found.append(
                 Tool(label="Its calls", url=f"{reverse('admin:tollhouse_gateway_call_changelist')}?{urlencode(scope)}")

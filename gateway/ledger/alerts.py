@@ -57,6 +57,18 @@ def exhausted(window: LockedWindow, last_raise: int) -> Row:
     }
 
 
+def overspent(window: LockedWindow) -> Row:
+    """Calls that passed while the database was away took more than there was, which the ledger learns afterwards."""
+    rule = _rule(window)
+    return {
+        "kind": "budget_exhausted",
+        "severity": "critical",
+        "dedup_key": f"budget:{rule.id}:{window.id}:spooled",
+        "summary": f"Calls that passed while the database was away took {rule.describe(window.value)[:400]} over its limit.",
+        **_about(window, percent=100),
+    }
+
+
 def no_room(rule: BudgetRule, window: LockedWindow, amount: Decimal) -> str:
     """The sentence that a refused caller reads."""
     unit = "US dollars" if rule.metric == "usd" else rule.metric

@@ -5,7 +5,7 @@ from typing import Any
 
 import aiohttp
 
-from gateway.providers.guard import is_public
+from budgets.addresses import is_public
 
 
 def connector(*, allow_private: bool) -> aiohttp.TCPConnector:

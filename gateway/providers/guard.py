@@ -1,14 +1,8 @@
 """Where the gate may connect to: the SSRF guard."""
 
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is on the public internet: not loopback, private, link-local, multicast or reserved."""
-    ip = ip_address(address.split("%")[0])
-    mapped = getattr(ip, "ipv4_mapped", None)
-    return (mapped or ip).is_global and not (mapped or ip).is_multicast
+from budgets.addresses import is_public
 
 
 def check_url(url: str, *, allow_private: bool) -> None:

@@ -6,11 +6,13 @@ from decimal import Decimal
 from typing import Any
 
 from django import template
+from django.template import Context
 from django.urls import reverse
 from django.utils.html import conditional_escape, format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString, mark_safe
 
+from gateway.links import feature_url
 from redaction.vault import PLACEHOLDER
 
 register = template.Library()
@@ -73,6 +75,16 @@ def parts(content: Any) -> list[Any]:
 def calls_with(**exact: str) -> str:
     """The address of the calls of the last 30 days with these values."""
     return f"{reverse('admin:tollhouse_gateway_call_changelist')}?{urlencode({'period': '30d', **exact})}"
+
+
+@register.simple_tag(takes_context=True)
+def feature_link(context: Context, slug: str, window: int | None = None) -> SafeString:
+    """A link to the page of a feature's spend, in a window if one is given; nothing where there is none for the reader."""
+    url = feature_url(slug) if context["request"].user.has_perm("tollhouse_gateway.view_feature") else ""
+    if not url:
+        return SafeString("")
+    query = f"?period=window-{window}" if window else ""
+    return format_html(' · <a href="{}{}" aria-label="Spend of {}">spend</a>', url, query, slug)
 
 
 @register.simple_tag

@@ -65,7 +65,7 @@ def test_a_channel_is_set_up_tried_and_routed_to(visitor, receiver):
     visitor.open("/admin/tollhouse_budgets/alert/", "alerts")
     page.click("#result_list tbody th a")
     visitor.look("alert-page")
-    assert "noted" in page.inner_text("#content") and "Switch the feature off" in page.content()
+    assert "noted" in page.inner_text("#content") and "Switch feature" in page.content()
     page.select_option("select[name=CHANGE_FORM-action]", "acknowledge")
     page.click("button:text-is('Run')")
     visitor.look("alert-acknowledged")

@@ -28,10 +28,15 @@ def parcel(alert, event="trigger", *, count=1, quoted=()):
 def alert():
     start = timezone.now() - timedelta(hours=2)
     budget = Budget.objects.create(feature="support.reply", limit=10)
-    Window.objects.create(budget=budget, starts_at=start, ends_at=start + timedelta(days=1), spent=Decimal("7.25"))
+    window = Window.objects.create(
+        budget=budget, starts_at=start, ends_at=start + timedelta(days=1), spent=Decimal("7.25")
+    )
     return Alert.objects.create(
         kind="budget_threshold", severity="warning", dedup_key="x", summary="70% is spent.",
-        detail={"budget": budget.pk, "window": start.isoformat(), "limit": "10.000000000", "forecast": "$14.20 by 18:00"},
+        detail={
+            "budget": budget.pk, "window": window.pk, "value": "", "metric": "usd", "limit": "10.000000000",
+            "starts_at": start.isoformat(), "link": "/admin/", "forecast": "$14.20 by 18:00",
+        },
     )  # fmt: skip
 
 
@@ -56,7 +61,8 @@ def test_it_says_what_is_spent_and_by_whom(alert):
 @override_settings(TOLLHOUSE=SETTINGS)
 def test_links_are_absolute_and_lead_to_pages(alert):
     found = dict(notice(parcel(alert)).links)
-    assert list(found) == ["Alert", "Calls", "Switch off"]
+    assert list(found) == ["Alert", "Spend", "Calls", "Switch off"]
+    assert found["Spend"].endswith("/admin/tollhouse_gateway/feature/support.reply/spend/")
     assert found["Alert"] == f"https://tollhouse.example/admin/tollhouse_budgets/alert/{alert.pk}/change/"
     assert found["Calls"].endswith("/call/?feature=support.reply&period=24h")
     assert found["Switch off"].endswith(f"/switch/add/?scope=feature&value=support.reply&alert={alert.pk}")

@@ -7,10 +7,11 @@ import pytest
 from django.core.management import CommandError, call_command
 
 import gateway
+from budgets.addresses import is_public
 from gateway import errors, keys, secrets
 from gateway.catalog import load
 from gateway.models import AuditEntry, Call, Key, Payload, Provider
-from gateway.providers.guard import check_url, is_public
+from gateway.providers.guard import check_url
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,7 +75,8 @@ def test_no_other_secret_of_the_process_can_be_sent_to_a_provider(world, provide
     [
         ("8.8.8.8", True), ("2606:4700::1111", True), ("127.0.0.1", False), ("10.1.2.3", False), ("192.168.0.1", False),
         ("172.16.0.1", False), ("169.254.169.254", False), ("100.64.0.1", False), ("0.0.0.0", False), ("224.0.0.1", False),
-        ("::1", False), ("fe80::1%eth0", False), ("fc00::1", False), ("::ffff:127.0.0.1", False),
+        ("::1", False), ("fe80::1%eth0", False), ("fc00::1", False), ("::ffff:127.0.0.1", False), ("64:ff9b::7f00:1", False), ("64:ff9b::808:808", True),
+        ("2002:7f00:1::", False),
     ],
 )  # fmt: skip
 def test_which_addresses_are_public(address, public):
