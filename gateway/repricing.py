@@ -21,10 +21,10 @@ from django.utils import timezone
 
 from budgets.rules import RaiseRule, RateRule, Rules, Scope
 from gateway.ledger import alerts
+from gateway.ledger.link import json_rows
 from gateway.ledger.operations import Row
 from gateway.ledger.partitions import first_id
 from gateway.ledger.reading import budget_rule
-from gateway.ledger.transaction import json_rows
 from gateway.ledger.windows import LockedWindow, locked_window
 from gateway.models import Adjustment, Provider, Target
 from gateway.models.calls import uuid7_time

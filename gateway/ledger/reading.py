@@ -20,6 +20,7 @@ async def load_rules(connection: AsyncConnection[TupleRow], revision: int | None
     async with connection.pipeline():
         budgets = await connection.execute(SQL["budgets"])
         raises = await connection.execute(SQL["raises"])
+        last_raises = await connection.execute(SQL["last_raises"])
         rates = await connection.execute(SQL["rates"])
         switches = await connection.execute(SQL["switches"])
         limits = await connection.execute(SQL["rate_limits"])
@@ -27,6 +28,7 @@ async def load_rules(connection: AsyncConnection[TupleRow], revision: int | None
         revision=revision,
         budgets=[budget_rule(row) async for row in budgets],
         raises=[RaiseRule(*row) async for row in raises],
+        last_raises={(budget, value): id async for budget, value, id in last_raises},
         rates=[RateRule(*row) async for row in rates],
         switches=[switch_rule(row) async for row in switches],
         limits=[

@@ -18,11 +18,11 @@ from budgets.rules import Rules
 from gateway.conf import settings
 from gateway.ledger import alerts, partitions
 from gateway.ledger.database import connection_parameters
-from gateway.ledger.link import Link, Rows
+from gateway.ledger.link import Link, Rows, json_rows
 from gateway.ledger.operations import Grant, Hold, Row, Settle
 from gateway.ledger.spool_file import SUFFIX, SpoolFile, UnknownVersion, frame, put_beside
 from gateway.ledger.spooled import Spooled, latest
-from gateway.ledger.transaction import SQL, STATEMENTS, Memory, Transaction, json_rows
+from gateway.ledger.transaction import SQL, STATEMENTS, Memory, Transaction
 from gateway.ledger.windows import Candidate
 from gateway.ledger.writer import SESSION, one_line
 from gateway.secrets import CannotDecrypt
