@@ -33,7 +33,7 @@ async def run(entry: Entry, gate: Gate) -> AsyncGenerator[Piece]:
         with entry.stage("render"):
             prompt = await render(call, gate.renderer)
         with entry.stage("redact"):
-            safe = record.safe = await redact(prompt, call, gate.executor)
+            safe = record.safe = await redact(prompt, call, gate.executor, gate.sessions)
         entry.row["prompt_version"], entry.row["variant"] = prompt.address, prompt.variant
         if not prompt.address and ask.operation == "chat":
             entry.row["prompt_version"] = observe(call, safe.body, gate.observed)

@@ -12,8 +12,8 @@ MOST_CHARACTERS = 64
 JSON_OBJECT = re.compile(r"\s*\{\s*\"")
 #: The most of a text behind what was passed on that a form looks back at.
 BEFORE = 2
-#: Values that a session remembers; the oldest are forgotten first.
-MOST_REMEMBERED = 2_000
+#: Values that a session remembers, and their characters in all; the oldest are forgotten first.
+MOST_REMEMBERED, MOST_REMEMBERED_CHARACTERS = 2_000, 200_000
 
 
 class Forms:
@@ -70,8 +70,14 @@ class Vault:
 
     def state(self) -> dict[str, Any]:
         """Everything that a session remembers, as JSON; for encryption, and nothing else."""
-        values = [[entity, placeholder, original] for (entity, original), placeholder in self._placeholders.items()]
-        return {"counts": self._counts, "values": values[-MOST_REMEMBERED:]}
+        values: list[list[str]] = []
+        characters = 0
+        for (entity, original), placeholder in reversed(self._placeholders.items()):
+            characters += len(original)
+            if len(values) == MOST_REMEMBERED or characters > MOST_REMEMBERED_CHARACTERS:
+                break
+            values.append([entity, placeholder, original])
+        return {"counts": self._counts, "values": values[::-1]}
 
     def __len__(self) -> int:
         return len(self._originals)
