@@ -63,8 +63,9 @@ class Reading:
         same = (rule.pattern, rule.reach, rule.digits, rule.needs)
         found = self._matched.get(same)
         if found is None:
+            begin = self._begin(rule)
             found = self._matched[same] = [
-                match for start, end in self.windows(rule) for match in self._inside(rule, start, end)
+                match for start, end in self.windows(rule) for match in self._inside(rule.pattern, begin, start, end)
             ]
         return found
 
@@ -93,19 +94,24 @@ class Reading:
         else:
             yield 0, len(self.text)
 
-    def _inside(self, rule: Rule, start: int, end: int) -> Iterator[re.Match[str]]:
-        """What the pattern matches in a range, tried where it can begin."""
-        if not rule.first:
-            yield from rule.pattern.finditer(self.text, start, end)
-            return
+    def _begin(self, rule: Rule) -> list[int] | None:
+        """Where the rule's pattern can begin; None: anywhere."""
         if rule.first == "digits":
-            first = bisect_left(self._numbers, (start, start))
-            places = [at for at, _ in self._numbers[first : bisect_left(self._numbers, (end, end))]]
-        else:
-            places = sorted(at for word in rule.words for at in self._words.get(word, ()) if start <= at < end)
+            return [at for at, _ in self._numbers]
+        if rule.first == "words":
+            return sorted(at for word in rule.words & self._words.keys() for at in self._words[word])
+        return None
+
+    def _inside(
+        self, pattern: re.Pattern[str], begin: list[int] | None, start: int, end: int
+    ) -> Iterator[re.Match[str]]:
+        """What the pattern matches in a range, tried where it can begin."""
+        if begin is None:
+            yield from pattern.finditer(self.text, start, end)
+            return
         over = start
-        for at in places:
-            if at >= over and (match := rule.pattern.match(self.text, at, end)):
+        for at in begin[bisect_left(begin, start) : bisect_left(begin, end)]:
+            if at >= over and (match := pattern.match(self.text, at, end)):
                 yield match
                 over = match.end()
 

@@ -80,7 +80,7 @@ def _labelled(entity: str, label: str, needs: str, score: float = 0.9) -> Rule:
 LABELLED: tuple[Rule, ...] = (
     _labelled("PASSPORT", r"passports?|reisepass|passeport|pasaporte|passaporto", "passport|reisepass|passeport|pasaporte|passaporto"),
     _labelled("US_DRIVER_LICENSE", r"driv(?:er|ing)(?:'?s)?[ -]licen[cs]e|\bdl\b|führerschein|permis de conduire", "driv|dl |dl:|dl#|führer|permis"),
-    _labelled("BANK_ACCOUNT", r"(?:bank|checking|savings?|current|personal|deposit|payroll|credit union)?\s?(?:account|acct|a/c)|kontonummer", "account|acct|a/c|konto"),
+    _labelled("BANK_ACCOUNT", r"(?:bank|checking|savings?|current|personal|deposit|payroll|credit union)?\s?(?:account|acct|a/c|acc(?=\s?n(?:o|um|umber)\b))|kontonummer", "account|acct|accn|acc n|a/c|konto"),
     _labelled("ROUTING_NUMBER", r"routing|\baba\b|\brtn\b", "routing|aba |aba:|rtn"),
     _labelled("BANK_ACCOUNT", r"swift(?:/bic)?|\bbic\b|ifsc", "swift|bic |bic:|ifsc", 0.6),
     _labelled("TAX_ID", r"\btin\b|\bein\b|\bfein\b|tax(?:payer)?(?:[ -]?(?:id(?:entification)?|payer|file|reference))?|\bvat\b|\butr\b|\bust-?id(?:nr)?\b|steuer-?(?:id|nummer)|\btva\b",
