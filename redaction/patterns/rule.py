@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 #: How far from a value its context words may stand, in characters, before and behind it.
 BEFORE, BEHIND = 70, 30
@@ -34,7 +33,7 @@ class Rule:
     check: Callable[[str], bool] | None
     near: re.Pattern[str] | None
     group: str | int
-    first: Literal["", "digits", "words"]
+    first: str
     behind: tuple[str, ...]
     longest: int
 
@@ -49,7 +48,7 @@ def rule(
     reach: tuple[int, int] = (40, 200),
     check: Callable[[str], bool] | None = None,
     near: str = "",
-    first: Literal["", "digits", "words"] = "",
+    first: str = "",
     behind: str = "",
     longest: int = 0,
 ) -> Rule:

@@ -237,5 +237,5 @@ def test_a_pattern_tried_where_it_can_begin_finds_what_it_finds_anywhere(text):
 
 
 def test_an_account_is_told_by_an_abbreviated_label():
-    for text in ("ACCNUM: 77281945", "acc no 77281945", "Acct. number 77281945"):
+    for text in ("ACCNUM: 77281945", "acc no 77281945", "acct number 77281945"):
         assert "BANK_ACCOUNT" in {span.type for span in patterns.find(text, ["BANK_ACCOUNT"])}, text
