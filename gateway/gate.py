@@ -22,6 +22,7 @@ from gateway.prompts.observed import Observed, Observer
 from gateway.prompts.renderer import Renderer
 from gateway.providers.connect import connector
 from gateway.running import Running
+from gateway.session_maps import SessionMaps
 from gateway.trips import Trips
 from redaction import engine
 
@@ -47,6 +48,7 @@ class Gate:
         self.observed = observed
         self.renderer = Renderer()
         self.cache = Cache(store(options.CACHE_URL, connection_parameters()))
+        self.sessions = SessionMaps(connection_parameters())
         self.trips = Trips(connection_parameters())
         # A gate of a test that stands in for this one has no database to tell.
         self.health = Health(options, self.trips.note if watched else lambda *_: None)
@@ -88,6 +90,7 @@ class Gate:
             await asyncio.gather(self._watching, return_exceptions=True)
         await self.observed.close()
         await self.cache.close()
+        await self.sessions.close()
         await self.key_uses.close()
         await self.trips.close()
         await self.ledger.stop()

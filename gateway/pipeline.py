@@ -12,7 +12,7 @@ from gateway.price import price
 from gateway.prompts.observed import observe
 from gateway.redact import redact
 from gateway.render import render
-from gateway.restore import Restorer, wants_usage
+from gateway.restore import Restorer, wants_json, wants_usage
 from gateway.send import send
 from gateway.settle import Record
 from gateway.types import Piece
@@ -33,7 +33,7 @@ async def run(entry: Entry, gate: Gate) -> AsyncGenerator[Piece]:
         with entry.stage("render"):
             prompt = await render(call, gate.renderer)
         with entry.stage("redact"):
-            safe = record.safe = await redact(prompt, call, gate.executor)
+            safe = record.safe = await redact(prompt, call, gate.executor, gate.sessions)
         entry.row["prompt_version"], entry.row["variant"] = prompt.address, prompt.variant
         if not prompt.address and ask.operation == "chat":
             entry.row["prompt_version"] = observe(call, safe.body, gate.observed)
@@ -45,7 +45,8 @@ async def run(entry: Entry, gate: Gate) -> AsyncGenerator[Piece]:
         with entry.stage("hold"):
             held = await hold(call, safe, bids, entry, catalog, gate.ledger, gate.executor)
         sent = record.sent = Sent(held)
-        restorer = Restorer(safe.vault, streamed=ask.stream, usage_asked=wants_usage(ask.body))
+        usage_asked, json_asked = wants_usage(ask.body), wants_json(safe.body)
+        restorer = Restorer(safe.vault, streamed=ask.stream, usage_asked=usage_asked, json_asked=json_asked)
         last = None
         with entry.stage("send"):
             answer = hit.replay(sent, entry) if hit else send(sent, safe, entry, gate.ledger, gate.http, gate.health)

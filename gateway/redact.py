@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 
 from gateway.errors import InvalidRequest, PolicyRefused
 from gateway.identify import Identified
 from gateway.offload import offload
 from gateway.render import Prompt
+from gateway.session_maps import SessionMaps, session_of
 from gateway.types import Json
 from redaction.messages import EntitiesRefused, RedactionFailed, Uninspectable, redact_body
 from redaction.vault import Vault
@@ -23,8 +25,8 @@ class Redacted:
     entities: Mapping[str, int]
 
 
-async def redact(prompt: Prompt, call: Identified, executor: Executor) -> Redacted:
-    """Applies the outbound rule of the feature's policy.
+async def redact(prompt: Prompt, call: Identified, executor: Executor, sessions: SessionMaps) -> Redacted:
+    """Applies the outbound rule of the feature's policy, with the pseudonyms of the call or of its session.
 
     Raises PolicyRefused when the policy refuses what was found, or when the analysis fails or takes longer than the
     route's time (it fails closed), and
@@ -35,7 +37,12 @@ async def redact(prompt: Prompt, call: Identified, executor: Executor) -> Redact
         return Redacted(body=prompt.body, vault=vault, entities={})
     try:
         ends_at = perf_counter() + call.route.timeout_s
-        found = await offload(executor, redact_body, prompt.body, policy, vault, ends_at=ends_at)
+        if session := session_of(call):
+            redact_with = partial(redact_body, prompt.body, policy, ends_at=ends_at)
+            outcome = await sessions.redact(session, redact_with, partial(offload, executor))
+            found, vault = outcome.found, outcome.vault
+        else:
+            found = await offload(executor, redact_body, prompt.body, policy, vault, ends_at=ends_at)
     except EntitiesRefused as error:
         raise PolicyRefused(
             f"The policy {policy.name} refuses calls with {', '.join(error.types)}; remove it from the input.",

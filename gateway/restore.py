@@ -1,6 +1,6 @@
 """Seventh stage: pseudonyms back to originals for the caller, also where a stream splits them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -10,18 +10,22 @@ from gateway.providers.sse import encode
 from gateway.types import Json, Piece
 from redaction.vault import StreamRestorer, Vault
 
+#: Fields of a message that grow as text.
+TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
+
 
 class Restorer:
     """Makes of each piece what the caller may see. One for each call.
 
     Without pseudonyms every piece passes as it came, bytes and all. `usage_asked` says whether the caller asked for a
-    stream's usage event, which the gate always asks for.
+    stream's usage event, which the gate always asks for, `json_asked` whether the reply's text is to be JSON.
     """
 
-    def __init__(self, vault: Vault, *, streamed: bool, usage_asked: bool) -> None:
+    def __init__(self, vault: Vault, *, streamed: bool, usage_asked: bool, json_asked: bool) -> None:
         self._vault = vault
         self._streamed = streamed
         self._usage_asked = usage_asked
+        self._json_asked = json_asked
         self._open: dict[tuple[Any, ...], StreamRestorer] = {}
 
     def restore(self, piece: Piece) -> Piece:
@@ -41,7 +45,9 @@ class Restorer:
         return Piece(b"".join(map(encode, events)), events)
 
     def _whole(self, piece: Piece) -> Piece:
-        events: list[dict[str, Json]] = [self._vault.restore_json(event) for event in piece.events]
+        events: list[dict[str, Json]] = [
+            self._vault.restore_json(event, json_content=self._json_asked) for event in piece.events
+        ]
         return Piece(orjson.dumps(events[0]), events, final=True)
 
     def _restore_event(self, event: dict[str, Json]) -> None:
@@ -51,26 +57,30 @@ class Restorer:
             if delta is None:
                 continue
             index = choice.get("index")
-            for field in ("content", "refusal", "reasoning_content", "reasoning"):
+            for field in TEXTS:
                 if isinstance(delta.get(field), str):
                     delta[field] = self._feed((index, field), delta[field])
                 elif isinstance(delta.get(field), list):
                     delta[field] = self._vault.restore_json(delta[field])
+            if delta.get("tool_calls"):
+                # What was held back of the text comes before the call, as it was said before.
+                self._flush(index, delta, TEXTS)
             for call in delta.get("tool_calls") or ():
                 function = call.get("function") or {}
                 if isinstance(function.get("arguments"), str):
                     function["arguments"] = self._feed((index, "tool", call.get("index")), function["arguments"])
             if choice.get("finish_reason"):
-                self._flush(index, delta)
+                self._flush(index, delta, (*TEXTS, "tool"))
 
     def _feed(self, place: tuple[Any, ...], text: str) -> str:
         restorer = self._open.get(place)
         if restorer is None:
-            restorer = self._open[place] = self._vault.restorer(json_string=place[1] == "tool")
+            json_string = True if place[1] == "tool" else self._json_asked or None if place[1] == "content" else False
+            restorer = self._open[place] = self._vault.restorer(json_string=json_string)
         return restorer.feed(text)
 
-    def _flush(self, index: Json, delta: dict[str, Json]) -> None:
-        for place in [place for place in self._open if place[0] == index]:
+    def _flush(self, index: Json, delta: dict[str, Json], fields: Sequence[str]) -> None:
+        for place in [place for place in self._open if place[0] == index and place[1] in fields]:
             rest = self._open.pop(place).flush()
             if not rest:
                 continue
@@ -85,6 +95,12 @@ def wants_usage(body: Mapping[str, Json]) -> bool:
     """Whether the caller asked for a stream's usage event."""
     options = body.get("stream_options")
     return isinstance(options, dict) and bool(options.get("include_usage"))
+
+
+def wants_json(body: Mapping[str, Json]) -> bool:
+    """Whether the caller asked for a reply in JSON, in which originals have to be escaped."""
+    form = body.get("response_format")
+    return isinstance(form, dict) and form.get("type") in ("json_object", "json_schema")
 
 
 def _only_usage(event: dict[str, Json]) -> bool:

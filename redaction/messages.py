@@ -13,8 +13,9 @@ from typing import Any
 
 from django.conf import settings
 
-from redaction.engine import Span, spans
 from redaction.policies import Policy
+from redaction.remembered import spans
+from redaction.spans import Span
 from redaction.vault import PLACEHOLDER, Vault
 
 logger = logging.getLogger("tollhouse.redaction")

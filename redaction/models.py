@@ -5,7 +5,10 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.db.models import Q
 
-from redaction.policies import DEFAULT, OUTBOUND, STORED, Policy
+from redaction.policies import DEFAULT, OUTBOUND, PSEUDONYMS, SESSION_HOURS, STORED, Policy
+from redaction.sessions import SessionMap
+
+__all__ = ["RedactionPolicy", "SessionMap"]
 
 
 def default_entities() -> list[str]:
@@ -44,6 +47,17 @@ class RedactionPolicy(models.Model):
         validators=[MinValueValidator(0), MaxValueValidator(1)],
         help_text="Least score, 0 to 1, at which a finding counts.",
     )
+    pseudonyms = models.CharField(
+        max_length=20,
+        choices=[(word, word) for word in PSEUDONYMS],
+        default=DEFAULT.pseudonyms,
+        help_text="How long a value keeps its pseudonym: for the `call`, or for its `session`, encrypted in the database.",
+    )
+    session_hours = models.PositiveIntegerField(
+        default=DEFAULT.session_hours,
+        validators=[MinValueValidator(SESSION_HOURS[0]), MaxValueValidator(SESSION_HOURS[1])],
+        help_text="After so many hours without a call a session's pseudonyms are deleted.",
+    )
 
     class Meta:
         db_table = "tollhouse_policy"
@@ -54,6 +68,10 @@ class RedactionPolicy(models.Model):
             models.CheckConstraint(condition=Q(stored__in=STORED), name="tollhouse_policy_stored_known"),
             models.CheckConstraint(
                 condition=Q(threshold__gte=0, threshold__lte=1), name="tollhouse_policy_threshold_0_to_1"
+            ),
+            models.CheckConstraint(condition=Q(pseudonyms__in=PSEUDONYMS), name="tollhouse_policy_pseudonyms_known"),
+            models.CheckConstraint(
+                condition=Q(session_hours__range=SESSION_HOURS), name="tollhouse_policy_session_hours_range"
             ),
         ]
 
@@ -68,6 +86,8 @@ class RedactionPolicy(models.Model):
             stored=self.stored,
             entities=tuple(self.entities),
             threshold=self.threshold,
+            pseudonyms=self.pseudonyms,
+            session_hours=self.session_hours,
         )
 
     def clean(self) -> None:

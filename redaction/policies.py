@@ -5,6 +5,10 @@ from functools import cache
 
 OUTBOUND = ("off", "mask", "pseudonymise", "refuse")
 STORED = ("none", "hash", "redacted", "full")
+#: How long a value keeps its pseudonym.
+PSEUDONYMS = ("call", "session")
+#: How many hours a session's pseudonyms may be kept after its last call.
+SESSION_HOURS = (1, 720)
 
 #: Entities found by the tagger or language model; a policy that asks for none of them needs no analysis by it.
 NER_ENTITIES = ("PERSON", "LOCATION", "NRP", "ORGANIZATION")
@@ -26,6 +30,9 @@ KNOWN_ENTITIES = tuple(sorted(NER_ENTITIES + PATTERN_ENTITIES))
 class Policy:
     """A redaction policy. `threshold` is the least score, 0 to 1, at which a finding counts.
 
+    With `pseudonyms` for a `session`, the same value has the same one in all of its calls, until there was none for
+    `session_hours`.
+
     Raises ValueError for a word that is not known; the message lists those that are.
     """
 
@@ -34,6 +41,8 @@ class Policy:
     stored: str
     entities: tuple[str, ...]
     threshold: float = 0.4
+    pseudonyms: str = "call"
+    session_hours: int = 24
 
     @property
     def scans(self) -> bool:
@@ -53,6 +62,11 @@ class Policy:
     def __post_init__(self) -> None:
         _known("outbound", self.outbound, OUTBOUND)
         _known("stored", self.stored, STORED)
+        _known("pseudonyms", self.pseudonyms, PSEUDONYMS)
+        if not SESSION_HOURS[0] <= self.session_hours <= SESSION_HOURS[1]:
+            raise ValueError(
+                f"session_hours must be from {SESSION_HOURS[0]} to {SESSION_HOURS[1]}, not {self.session_hours}."
+            )
         for entity in self.entities:
             _known("entities", entity, KNOWN_ENTITIES)
         if not 0 <= self.threshold <= 1:

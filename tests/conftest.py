@@ -31,6 +31,7 @@ def provider(mock_provider):
     mock_provider.failed.clear()
     mock_provider.cancelled = mock_provider.most_at_once = 0
     mock_provider.pause_s = 0.0
+    mock_provider.says = ""
     return mock_provider
 
 

@@ -29,6 +29,8 @@ class MockProvider:
         self.serving = self.most_at_once = 0
         self.failed: set[str] = set()
         self.pause_s = 0.0
+        #: What every reply says from now on; empty: what the last message does.
+        self.says = ""
         self.port = 0
 
     @property
@@ -122,7 +124,7 @@ class MockProvider:
             }
         if kind == "json":
             return {"role": "assistant", "content": json.dumps({"name": "Ada", "age": 36})}
-        return {"role": "assistant", "content": detail if kind == "say" else last}
+        return {"role": "assistant", "content": self.says or (detail if kind == "say" else last)}
 
     def _usage(self, kind: str) -> dict[str, Any] | None:
         if kind == "nousage":

@@ -20,7 +20,7 @@ class PolicyForm(forms.ModelForm[RedactionPolicy]):
 
     class Meta:
         model = RedactionPolicy
-        fields = ["name", "outbound", "stored", "entities", "threshold"]
+        fields = ["name", "outbound", "stored", "entities", "threshold", "pseudonyms", "session_hours"]
         labels = {"outbound": "To the provider", "stored": "Kept", "threshold": "Threshold, 0 to 1"}
         help_texts = {
             "outbound": "What is found: pseudonymise replaces it and puts it back into the reply, mask replaces it for good, "
@@ -41,7 +41,7 @@ class RedactionPolicyAdmin(AuditedAdmin[RedactionPolicy]):
     about = "What happens to personal data in calls: on the way to the provider, and in what is kept. Features name their policy."
     form = PolicyForm
     fixed = ("name",)
-    fields = ["name", "outbound", "stored", "entities", "threshold"]
+    fields = ["name", "outbound", "stored", "entities", "threshold", "pseudonyms", "session_hours"]
     list_display = ["name", "outbound", "stored", "shown_entities", "threshold"]
     list_filter = ["outbound", "stored"]
     search_fields = ["name"]

@@ -66,7 +66,10 @@ def _filled(**values: Any) -> dict[str, Any]:
 
 
 def _policy(row: RedactionPolicy) -> dict[str, Any]:
-    return {"outbound": row.outbound, "stored": row.stored, "entities": row.entities, "threshold": row.threshold}
+    return {
+        "outbound": row.outbound, "stored": row.stored, "entities": row.entities, "threshold": row.threshold,
+        "pseudonyms": row.pseudonyms, "session_hours": row.session_hours,
+    }  # fmt: skip
 
 
 def _provider(row: Provider, *, with_secrets: bool) -> dict[str, Any]:

@@ -35,7 +35,16 @@ PRICE_FIELDS = {
     "request_usd": "request",
 }
 SECTIONS = {
-    "policies": Section({"outbound": TEXT, "stored": TEXT, "entities": TEXTS, "threshold": NUMBER}),
+    "policies": Section(
+        {
+            "outbound": TEXT,
+            "stored": TEXT,
+            "entities": TEXTS,
+            "threshold": NUMBER,
+            "pseudonyms": TEXT,
+            "session_hours": WHOLE,
+        }
+    ),
     "providers": Section(
         {
             **dict.fromkeys(("kind", "base_url", "api_key_env", "api_key", "price_provider"), TEXT),

@@ -4,6 +4,7 @@ Embeddings of a word's features are added up, four convolutions look at up to se
 layer gives each word its tag. Weights and training: scripts/ner.
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,112 @@ WEIGHTS = Path(__file__).with_name("weights.npz")
 SPREADS = (1, 1, 2, 3)
 #: What an entity's tags are worth more than none, in log odds: to leave a name standing is worse than to hide a word.
 TOWARDS_ENTITIES = 0.5
+
+#: English articles, pronouns, prepositions, conjunctions, auxiliaries and answers; none that is a name too ("will", "may").
+GRAMMAR = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "this",
+        "that",
+        "these",
+        "those",
+        "i",
+        "you",
+        "he",
+        "she",
+        "it",
+        "we",
+        "they",
+        "me",
+        "him",
+        "her",
+        "us",
+        "them",
+        "my",
+        "your",
+        "his",
+        "its",
+        "our",
+        "their",
+        "of",
+        "in",
+        "on",
+        "at",
+        "by",
+        "to",
+        "from",
+        "with",
+        "without",
+        "for",
+        "about",
+        "into",
+        "over",
+        "under",
+        "after",
+        "before",
+        "between",
+        "and",
+        "or",
+        "but",
+        "if",
+        "because",
+        "so",
+        "than",
+        "as",
+        "not",
+        "no",
+        "nope",
+        "yes",
+        "yeah",
+        "yep",
+        "ok",
+        "okay",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "being",
+        "am",
+        "do",
+        "does",
+        "did",
+        "have",
+        "has",
+        "had",
+        "can",
+        "could",
+        "would",
+        "should",
+        "shall",
+        "must",
+        "what",
+        "who",
+        "whom",
+        "whose",
+        "which",
+        "when",
+        "where",
+        "why",
+        "how",
+        "there",
+        "here",
+        "then",
+        "also",
+        "too",
+        "very",
+        "just",
+        "please",
+        "thanks",
+        "thank",
+        "hello",
+        "hi",
+        "hey",
+    ]
+)
 
 Numbers = NDArray[np.float32]
 
@@ -87,10 +194,15 @@ def _runs(tags: list[int]) -> Iterator[tuple[int, int]]:
 
 
 def _least(value: str) -> float:
-    """How sure a finding has to be: a single word more than several, one in small letters or of digits more still."""
+    """How sure a finding has to be: a single word more than several, one in small letters or of digits more still.
+
+    Words of grammar alone are nobody's name, however sure.
+    """
+    if all(word in GRAMMAR for word in value.lower().split()):
+        return math.inf
     if " " in value or "\n" in value:
         return 0.3
-    return 0.5 if any(char.isupper() for char in value) else 0.65
+    return 0.55 if any(char.isupper() for char in value) else 0.75
 
 
 def _norm(h: Numbers, weight: Numbers, bias: Numbers) -> Numbers:

@@ -56,9 +56,12 @@ _TAIL = (
 )
 
 
-#: What has to be near a number before the forms above are tried.
-_ENDS = "straße|strasse|str.|gasse|gässli|weg|allee|platz|ring|damm|ufer|steig|chaussee|promenade|hof|markt|graben|straat|laan|plein|gracht|kade|dijk|singel|steeg|pad|dreef|gat|väg|gränd|torg|backen|stigen|vej|gade|allé|stræde|vænget|parken|toften|vei|veg|bakken|svingen|tunet|haugen|katu|tie|kuja|polku|kaari|raitti|penger|tori|ranta|utca|tér|körút|köz|sor|ulice|náměstí|třída|nábřeží|cesta|ulica"
-_APARTS = " utca| út| u.| tér| kör| krt| köz| sétány| rakpart| vej| gade| gat| vei| väg| all| pla| str| weg| ring| gasse| damm| laan| ulice| nám| cesta| trg| brygge"
+def _plain(words: str, before: str = "") -> str:
+    """The words of a group, in small letters, as rules name what a number stands behind."""
+    return "|".join(before + word.replace("\\", "").lower() for word in words[3:-1].split("|"))
+
+
+#: Words that have to begin where the forms with them are tried.
 _BEFORES = (
     "rue |avenue |av |boulevard |bd |place |chemin |allée |impasse |quai |cours |route |square |passage |faubourg |via |viale |v |piazza |"
     "piazzale |corso |largo |vicolo |strada |contrada |lungomare |borgo |calle |c |avenida |avda |plaza |paseo |camino |carretera |ronda |"
@@ -73,26 +76,26 @@ def _street(text: str) -> bool:
 
 
 RULES: tuple[Rule, ...] = tuple(
-    rule("STREET_ADDRESS", pattern, score, check=check, needs=needs, digits=digits, reach=reach)
-    for pattern, score, check, needs, digits, reach in (
+    rule("STREET_ADDRESS", pattern, score, check=check, needs=needs, digits=digits, reach=reach, first=first, behind=behind)
+    for pattern, score, check, needs, digits, reach, first, behind in (
         # 12a High Street, Flat 3, London SW1A 2AA; 1600 N. Pennsylvania Ave NW, Washington, DC 20500
-        (rf"\b(?<![.,:/-]){_NUMBER},? (?:\d{{1,5}} )?(?:[NSEW]{{1,2}}\.? )?(?:(?:{_NAME}|\d{{1,3}}(?:st|nd|rd|th)) ){{0,4}}{_SUFFIX}\b\.?(?: (?:[NSEW]{{1,2}}|North|South|East|West)\b)?{_TAIL}", 0.8, _street, "", 1, (8, 150)),
-        (rf"(?i)\b(?<![.,:/-])\d{{1,5}}[a-z]? (?:(?:[^\W\d_]{{2,20}}|\d{{1,3}}(?:st|nd|rd|th)) ){{1,3}}{_PLAIN}\b", 0.6, _street, "street|ave|road|rd|boulevard|blvd|lane|drive|terrace|parkway|crescent|highway", 1, (8, 110)),
+        (rf"\b(?<![.,:/-]){_NUMBER},? (?:\d{{1,5}} )?(?:[NSEW]{{1,2}}\.? )?(?:(?:{_NAME}|\d{{1,3}}(?:st|nd|rd|th)) ){{0,4}}{_SUFFIX}\b\.?(?: (?:[NSEW]{{1,2}}|North|South|East|West)\b)?{_TAIL}", 0.8, _street, "", 1, (8, 150), "digits", ""),
+        (rf"(?i)\b(?<![.,:/-])\d{{1,5}}[a-z]? (?:(?:[^\W\d_]{{2,20}}|\d{{1,3}}(?:st|nd|rd|th)) ){{1,3}}{_PLAIN}\b", 0.6, _street, "street|ave|road|rd|boulevard|blvd|lane|drive|terrace|parkway|crescent|highway", 1, (8, 110), "digits", ""),
         # Hauptstraße 12, 1010 Wien; Kungsgatan 4; Unter den Linden 5
-        (rf"\b(?:\d{{1,5}} )?(?:{_NAME}[ -]){{0,2}}[^\W\d_a-z][^\W\d_]{{1,30}}{_END},? {_NUMBER}\b{_TAIL}", 0.8, None, _ENDS, 1, (100, 120)),
-        (rf"\b(?:\d{{1,5}} )?{_NAME}(?: {_NAME}){{0,2}} {_APART} {_NUMBER}\b\.?{_TAIL}", 0.8, None, _APARTS, 1, (100, 120)),
-        (rf"\b(?<![.,:/-]){_NUMBER},? [^\W\d_a-z][^\W\d_]{{2,30}}{_END}(?:,? \d{{1,4}})?\b{_TAIL}", 0.75, None, _ENDS, 1, (8, 150)),
+        (rf"\b(?:\d{{1,5}} )?(?:{_NAME}[ -]){{0,2}}[^\W\d_a-z][^\W\d_]{{1,30}}{_END},? {_NUMBER}\b{_TAIL}", 0.8, None, "", 1, (100, 120), "", _plain(_END)),
+        (rf"\b(?:\d{{1,5}} )?{_NAME}(?: {_NAME}){{0,2}} {_APART} {_NUMBER}\b\.?{_TAIL}", 0.8, None, "", 1, (100, 120), "", _plain(_APART, " ")),
+        (rf"\b(?<![.,:/-]){_NUMBER},? [^\W\d_a-z][^\W\d_]{{2,30}}{_END}(?:,? \d{{1,4}})?\b{_TAIL}", 0.75, None, "", 1, (8, 150), "digits", ""),
         # 10 rue de la Paix, 75002 Paris; Via Roma 12; Calle Mayor, 5, 3º
-        (rf"\b(?<![.,:/-]){_NUMBER}(?: ?(?:bis|ter|quater))?,? {_BEFORE}(?: (?:de|du|des|del|della|dello|delle|dei|degli|di|da|do|dos|das|la|le|les|el|los|las|l'|d'|den|der)){{0,3}} (?:[ldLD]')?{_NAME}(?:[ -](?:de |du |des |la |le )?{_NAME}){{0,3}}(?: \d{{1,4}}\b)?{_TAIL}", 0.75, None, _BEFORES, 1, (8, 150)),
-        (rf"\b{_BEFORE}(?: (?:de|du|des|del|della|dello|delle|dei|degli|di|da|do|dos|das|la|le|les|el|los|las|den|der)){{0,2}} {_NAME}(?:[ -](?:de |del |di |da |la )?{_NAME}){{0,3}},? (?:n[.º°]? ?)?{_NUMBER}\b{_TAIL}", 0.7, None, _BEFORES, 1, (110, 120)),
+        (rf"\b(?<![.,:/-]){_NUMBER}(?: ?(?:bis|ter|quater))?,? {_BEFORE}(?: (?:de|du|des|del|della|dello|delle|dei|degli|di|da|do|dos|das|la|le|les|el|los|las|l'|d'|den|der)){{0,3}} (?:[ldLD]')?{_NAME}(?:[ -](?:de |du |des |la |le )?{_NAME}){{0,3}}(?: \d{{1,4}}\b)?{_TAIL}", 0.75, None, "", 1, (8, 150), "digits", ""),
+        (rf"\b{_BEFORE}(?: (?:de|du|des|del|della|dello|delle|dei|degli|di|da|do|dos|das|la|le|les|el|los|las|den|der)){{0,2}} {_NAME}(?:[ -](?:de |del |di |da |la )?{_NAME}){{0,3}},? (?:n[.º°]? ?)?{_NUMBER}\b{_TAIL}", 0.7, None, _BEFORES, 1, (110, 120), "words", ""),
         # USPS Publication 28, sections 281 and 285; military mail
-        (r"(?i)\bP\.? ?O\.? ?Box \d{1,6}\b" + _TAIL, 0.85, None, "box", 1, (16, 110)),
-        (r"\b(?:(?:PSC|CMR|Unit|UNIT) \d{1,5},? Box \d{1,5}|US[A-Z]{2} [A-Z]\w{1,20})[\s,]{1,4}(?:APO|FPO|DPO),? (?:AA|AE|AP) \d{5}", 0.95, None, "apo|fpo|dpo", 5, (40, 30)),
+        (r"(?i)\bP\.? ?O\.? ?Box \d{1,6}\b" + _TAIL, 0.85, None, "box", 1, (16, 110), "", ""),
+        (r"\b(?:(?:PSC|CMR|Unit|UNIT) \d{1,5},? Box \d{1,5}|US[A-Z]{2} [A-Z]\w{1,20})[\s,]{1,4}(?:APO|FPO|DPO),? (?:AA|AE|AP) \d{5}", 0.95, None, "apo|fpo|dpo", 5, (40, 30), "", ""),
         # parts that stand alone
-        (r"\b(?:Apt|Apartment|Suite|Ste|Flat)\.? ?#?\d{1,5}[A-Z]?\b", 0.6, None, "apt|apartment|suite|ste|flat", 1, (16, 8)),
-        (rf"\b{_POSTCODE}(?!\w)", 0.7, None, "", 2, (8, 8)),
-        (rf"\b{_CANADIAN}(?!\w)", 0.5, None, "", 3, (8, 8)),
-        (rf"\b{_TOWN},? {_STATE},? {_ZIP}(?![\w-])", 0.7, None, "", 5, (70, 12)),
-        (r"(?i)\b(?:zip(?: ?code)?|postal code|postcode|plz|code postal)\b[\s:is]{1,5}(?P<value>[A-Z0-9]{1,5}[ -]?[A-Z0-9]{2,5})\b", 0.7, lambda t: any(c.isdigit() for c in t), "zip|post|plz|code", 2, (30, 12)),
+        (r"\b(?:Apt|Apartment|Suite|Ste|Flat)\.? ?#?\d{1,5}[A-Z]?\b", 0.6, None, "apt|apartment|suite|ste|flat", 1, (16, 8), "", ""),
+        (rf"\b{_POSTCODE}(?!\w)", 0.7, None, "", 2, (8, 8), "", ""),
+        (rf"\b{_CANADIAN}(?!\w)", 0.5, None, "", 3, (8, 8), "", ""),
+        (rf"\b{_TOWN},? {_STATE},? {_ZIP}(?![\w-])", 0.7, None, "", 5, (70, 12), "", _plain(_STATE, " ")),
+        (r"(?i)\b(?:zip(?: ?code)?|postal code|postcode|plz|code postal)\b[\s:is]{1,5}(?P<value>[A-Z0-9]{1,5}[ -]?[A-Z0-9]{2,5})\b", 0.7, lambda t: any(c.isdigit() for c in t), "zip|post|plz|code", 2, (30, 12), "", ""),
     )
 )  # fmt: skip

@@ -63,7 +63,7 @@ RULES: tuple[Rule, ...] = (
     rule("URL", rf"(?i)\b(?<![@./-])www\.(?:[\w-]{{1,63}}\.){{1,5}}[a-z]{{2,24}}(?:[/?#]{_BODY}{{0,2000}}(?<![.,;:!?)]))?", 0.6, needs="www.", reach=(4, 2_300)),
     rule("URL", rf"\b(?<![@./%-])(?:[A-Za-z0-9][\w-]{{1,62}}\.){{1,4}}{_TLD}\b(?!\.?[\w@(-])(?:[/?#]{_BODY}{{0,2000}}(?<![.,;:!?)]))?", 0.5, needs=_DOTS, reach=(260, 2_100)),
     # RFC 791; RFC 4291 with at least two groups, not times.
-    rule("IP_ADDRESS", r"\b(?<!\.)(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?(?![\w]|\.\d)", 0.9, digits=4, reach=(4, 24), needs=".", check=ipv4),
+    rule("IP_ADDRESS", r"\b(?<!\.)(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?(?![\w]|\.\d)", 0.9, digits=4, reach=(4, 24), needs=".", check=ipv4, first="digits"),
     rule("IP_ADDRESS", r"\b(?<![:.])(?=[0-9A-Fa-f:.]{2,45}(?![\w:]))(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,6}(?![\w:])", 0.8, digits=2, reach=(44, 44), needs=":", check=ipv6),
     rule("IP_ADDRESS", r"\b(?<![:.])(?:[0-9A-Fa-f]{1,4}:){1,6}:(?:[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){0,5})?(?![\w:])", 0.8, needs="::", reach=(44, 44), check=ipv6),
     # IEEE 802: six octets.

@@ -23,7 +23,16 @@ _MONTHS = "jan|feb|mar|mär|apr|avr|may|mai|jun|juin|jul|aug|ao|sep|oct|okt|nov|
 
 RULES: tuple[Rule, ...] = tuple(
     rule(
-        "DATE_TIME", rf"\b(?<![/.-]){form}(?![\w/]|[.-]\d)", 0.3, digits=digits, needs=needs, reach=(24, 30), near=_BORN
+        "DATE_TIME",
+        rf"\b(?<![/.-]){form}(?![\w/]|[.-]\d)",
+        0.3,
+        digits=digits,
+        needs=needs,
+        reach=(24, 30),
+        near=_BORN,
+        first=first,
     )
-    for form, digits, needs in zip(_FORMS, (8, 6, 4, 1, 1), ("-", "/|.", "/|.|-", _MONTHS, _MONTHS), strict=True)
+    for form, digits, needs, first in zip(
+        _FORMS, (8, 6, 4, 1, 1), ("-", "/|.", "/|.|-", _MONTHS, _MONTHS), (*["digits"] * 4, ""), strict=True
+    )
 )

@@ -2,9 +2,11 @@
 
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from time import perf_counter
+from typing import Any
 
 from redaction.patterns import addresses, contacts, dates, identities, names, secrets
 from redaction.patterns.fold import Folded
@@ -34,8 +36,7 @@ def find(text: str, entities: Collection[str], *, ends_at: float = math.inf) -> 
     for rule in _chosen(frozenset(entities)):
         if perf_counter() > ends_at:
             raise TimeoutError("the analysis took too long")
-        for start, end in reading.windows(rule):
-            found += _matches(rule, reading.folded, start, end)
+        found += (span for match in reading.matches(rule) if (span := _span(rule, reading.folded, match)))
     return found
 
 
@@ -49,42 +50,97 @@ class Reading:
         # Some capitals have small forms of two characters.
         self.lower = lower if len(lower) == len(self.text) else "".join(c.lower()[0] for c in self.text)
         self._numbers = [match.span() for match in DIGITS.finditer(self.text)]
-        self._around_digits: dict[tuple[int, int], list[Window]] = {}
-        self._words = frozenset(WORD.findall(self.lower))
+        self._around_digits: dict[tuple[tuple[int, int], tuple[str, ...]], list[Window]] = {}
+        self._words: dict[str, list[int]] = {}
+        for match in WORD.finditer(self.lower):
+            self._words.setdefault(match[0], []).append(match.start())
+        self._longest = max(map(len, self._words), default=0)
         self._known: dict[tuple[str, ...], list[str]] = {}
+        self._matched: dict[tuple[Any, ...], list[re.Match[str]]] = {}
+
+    def matches(self, rule: Rule) -> list[re.Match[str]]:
+        """What the rule's pattern matches; rules that differ in other things only share it."""
+        same = (rule.pattern, rule.reach, rule.digits, rule.needs)
+        found = self._matched.get(same)
+        if found is None:
+            begin = self._begin(rule)
+            found = self._matched[same] = [
+                match for start, end in self.windows(rule) for match in self._inside(rule.pattern, begin, start, end)
+            ]
+        return found
 
     def windows(self, rule: Rule) -> Iterator[tuple[int, int]]:
         """The ranges in which the rule's pattern is to be tried, in order and apart."""
         words: list[str] = []
+        whole: list[str] = []
+        if self._longest < rule.longest:
+            return
         if rule.needs or rule.words:
-            words = self._there(rule)
-            if not words:
+            words = self._there(rule.needs)
+            whole = [word for word in rule.words if word in self._words] if rule.words else []
+            if not words and not whole:
                 return
         if rule.digits:
-            for start, end, digits in self._near_digits(rule.reach):
+            there = [*words, *whole]
+            for start, end, digits in self._near_digits(rule.reach, rule.behind):
                 if digits >= rule.digits and (
-                    not words or any(self.lower.find(word, start, end) >= 0 for word in words)
+                    not there or any(self.lower.find(word, start, end) >= 0 for word in there)
                 ):
                     yield start, end
-        elif words:
-            places = sorted((at, at) for word in words for at in _all(self.lower, word))
-            yield from ((start, end) for start, end, _ in self._apart(places, rule.reach))
+        elif words or whole:
+            places = [at for word in words for at in _all(self.lower, word)]
+            places += [at for word in whole for at in self._words[word]]
+            yield from ((start, end) for start, end, _ in self._apart(((at, at) for at in sorted(places)), rule.reach))
         else:
             yield 0, len(self.text)
 
-    def _there(self, rule: Rule) -> list[str]:
-        """Those of the rule's words that the text has at all."""
-        parts = self._known.get(rule.needs)
+    def _begin(self, rule: Rule) -> list[int] | None:
+        """Where the rule's pattern can begin; None: anywhere."""
+        if rule.first == "digits":
+            return [at for at, _ in self._numbers]
+        if rule.first == "words":
+            return sorted(at for word in rule.words & self._words.keys() for at in self._words[word])
+        return None
+
+    def _inside(
+        self, pattern: re.Pattern[str], begin: list[int] | None, start: int, end: int
+    ) -> Iterator[re.Match[str]]:
+        """What the pattern matches in a range, tried where it can begin."""
+        if begin is None:
+            yield from pattern.finditer(self.text, start, end)
+            return
+        over = start
+        for at in begin[bisect_left(begin, start) : bisect_left(begin, end)]:
+            if at >= over and (match := pattern.match(self.text, at, end)):
+                yield match
+                over = match.end()
+
+    def _there(self, needs: tuple[str, ...]) -> list[str]:
+        """Those of the strings that the text has."""
+        parts = self._known.get(needs)
         if parts is None:
             lower = self.lower
-            parts = self._known[rule.needs] = [word for word in rule.needs if word in lower]
-        return [*parts, *(rule.words & self._words)] if rule.words else parts
+            parts = self._known[needs] = [word for word in needs if word in lower]
+        return parts
 
-    def _near_digits(self, reach: tuple[int, int]) -> list[Window]:
-        found = self._around_digits.get(reach)
+    def _near_digits(self, reach: tuple[int, int], behind: tuple[str, ...]) -> list[Window]:
+        found = self._around_digits.get((reach, behind))
         if found is None:
-            found = self._around_digits[reach] = list(self._apart(self._numbers, reach))
+            numbers = (
+                [number for number in self._numbers if self._stands_behind(number[0], behind)]
+                if behind
+                else self._numbers
+            )
+            found = self._around_digits[reach, behind] = list(self._apart(numbers, reach))
         return found
+
+    def _stands_behind(self, at: int, ends: tuple[str, ...]) -> bool:
+        """Whether the text ends in one of these before `at`, a blank and a comma aside."""
+        if self.lower[at - 1 : at].isspace():
+            at -= 1
+        if self.lower[at - 1 : at] == ",":
+            at -= 1
+        return self.lower.endswith(ends, 0, at)
 
     def _apart(self, anchors: Iterable[tuple[int, int]], reach: tuple[int, int]) -> Iterator[Window]:
         """Windows around anchors, those that meet as one, stretched to the next blank so that none ends within a word."""
@@ -119,16 +175,16 @@ def _chosen(entities: frozenset[str]) -> tuple[Rule, ...]:
     return tuple(rule for rule in RULES if rule.entity in entities)
 
 
-def _matches(rule: Rule, folded: Folded, begin: int, until: int) -> Iterator[Span]:
-    for match in rule.pattern.finditer(folded.text, begin, until):
-        start, end = match.span(rule.group)
-        value = folded.text[start:end]
-        stripped = value.rstrip(".,;: \n\t)")
-        end -= len(value) - len(stripped)
-        if start == end or (rule.check and not rule.check(stripped)):
-            continue
-        score = rule.score
-        if rule.near and rule.near.search(folded.text, max(0, start - BEFORE), end + BEHIND):
-            score = max(score, IN_CONTEXT)
-        first, last = folded.origin(start, end)
-        yield Span(start=first, end=last, type=rule.entity, score=score)
+def _span(rule: Rule, folded: Folded, match: re.Match[str]) -> Span | None:
+    """The finding that a match is; None where it is not real."""
+    start, end = match.span(rule.group)
+    value = folded.text[start:end]
+    stripped = value.rstrip(".,;: \n\t)")
+    end -= len(value) - len(stripped)
+    if start == end or (rule.check and not rule.check(stripped)):
+        return None
+    score = rule.score
+    if rule.near and rule.near.search(folded.text, max(0, start - BEFORE), end + BEHIND):
+        score = max(score, IN_CONTEXT)
+    first, last = folded.origin(start, end)
+    return Span(start=first, end=last, type=rule.entity, score=score)

@@ -16,8 +16,10 @@ class Rule:
 
     The span is the group `value`, or the whole match. The pattern is tried only in windows that reach so many characters
     before and behind an anchor: a group of digits, where `digits` says how many there have to be at least, or else one of
-    the lower-case strings in `needs` or words in `words`; with neither, everywhere. Most texts then cost a few searches. `check` says
-    whether the value is real (a checksum, a range). `near` are context words that lift the score to `IN_CONTEXT`. Every
+    the lower-case strings in `needs` or words in `words`; with neither, everywhere. Most texts then cost a few searches. With
+    `behind`, only digits count that stand directly behind one of these, a comma and a blank aside. `first` says that the
+    pattern begins with digits, or with one of the words, and is tried at these only. `longest` is the least length of the text's
+    longest word. `check` says whether the value is real (a checksum, a range). `near` are context words that lift the score to `IN_CONTEXT`. Every
     repetition in a pattern is bounded, and a run of its characters is entered at its beginning only: time is linear.
     """
 
@@ -31,6 +33,9 @@ class Rule:
     check: Callable[[str], bool] | None
     near: re.Pattern[str] | None
     group: str | int
+    first: str
+    behind: tuple[str, ...]
+    longest: int
 
 
 def rule(
@@ -43,6 +48,9 @@ def rule(
     reach: tuple[int, int] = (40, 200),
     check: Callable[[str], bool] | None = None,
     near: str = "",
+    first: str = "",
+    behind: str = "",
+    longest: int = 0,
 ) -> Rule:
     """A rule, as tables write it, with bars between words.
 
@@ -62,4 +70,7 @@ def rule(
         check=check,
         near=re.compile(rf"\b(?:{near})", re.IGNORECASE) if near else None,
         group="value" if "value" in compiled.groupindex else 0,
+        first=first,
+        behind=tuple(behind.split("|")) if behind else (),
+        longest=longest,
     )

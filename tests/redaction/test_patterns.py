@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from redaction import patterns
 from redaction.engine import spans
 from redaction.messages import redact_body
 from redaction.patterns import checks
-from redaction.patterns.find import RULES, find
+from redaction.patterns.find import RULES, Reading, find
 from redaction.policies import PATTERN_ENTITIES, Policy
 from redaction.spans import without_overlaps
 from redaction.vault import Vault
@@ -222,3 +223,19 @@ def test_patterns_alone_import_neither_presidio_nor_spacy_nor_numpy():
 def test_every_rule_has_something_to_find():
     assert {rule.entity for rule in RULES} <= ALL
     assert {entity for entity in PATTERN_ENTITIES if entity != "US_PASSPORT"} <= {rule.entity for rule in RULES}
+
+
+@given(st.lists(st.sampled_from([
+    "10 rue de la Paix", "Via Roma 12", "12a High Street", "078-05-1120", "4111 1111 1111 1111", "2024-02-30", "3/4/99", "943 476 5919", "1.2.3.4", "in", "am",
+    "an der Alster 4", "x1", "1x", "-", ".", ",", "\n", " ", "7", "12345678901", "850101-1234", "Calle Mayor, 5",
+]), max_size=12).map(" ".join))  # fmt: skip
+def test_a_pattern_tried_where_it_can_begin_finds_what_it_finds_anywhere(text):
+    reading = Reading(text)
+    for rule in (rule for rule in RULES if rule.first):
+        anywhere = [m.span() for start, end in reading.windows(rule) for m in rule.pattern.finditer(text, start, end)]
+        assert [match.span() for match in reading.matches(rule)] == anywhere
+
+
+def test_an_account_is_told_by_an_abbreviated_label():
+    for text in ("ACCNUM: 77281945", "acc no 77281945", "acct number 77281945"):
+        assert "BANK_ACCOUNT" in {span.type for span in patterns.find(text, ["BANK_ACCOUNT"])}, text

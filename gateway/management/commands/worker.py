@@ -18,7 +18,7 @@ from budgets.forecasting import forecast_windows
 from budgets.models import Alert
 from gateway import alerting
 from gateway.conf import settings
-from gateway.jobs import switches
+from gateway.jobs import sessions, switches
 from gateway.ledger import partitions
 from gateway.ledger.buckets import forget_idle
 from gateway.ledger.replay import replay_spools
@@ -124,4 +124,5 @@ JOBS = (
     Job("spools", 60.0, replay_spools),
     Job("forecasts", 60.0, forecast_windows),
     Job("buckets", 60.0, forget_idle),
+    Job("sessions", 60.0, sessions.forget_sessions),
 )
