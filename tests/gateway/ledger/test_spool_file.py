@@ -111,9 +111,12 @@ from gateway.ledger.spool_file import SpoolFile
 file = SpoolFile.create(Path(sys.argv[1]))
 file.append([b"mine"], 10**6)
 if sys.argv[2] == "forks":
+    heard, said = os.pipe()
     child = os.fork()
     if child == 0:
+        os.write(said, b".")
         time.sleep(60)
+    os.read(heard, 1)  # The child is past what it does first.
     print(child, flush=True)
 else:
     print(0, flush=True)
