@@ -35,7 +35,22 @@ PRICE_FIELDS = {
     "request_usd": "request",
 }
 SECTIONS = {
-    "policies": Section({"outbound": TEXT, "stored": TEXT, "entities": TEXTS, "threshold": NUMBER}),
+    "policies": Section(
+        {
+            **dict.fromkeys(("outbound", "stored", "media"), TEXT),
+            "entities": TEXTS,
+            "threshold": NUMBER,
+            **dict.fromkeys(("thresholds", "rules", "parts", "stored_parts"), OBJECT),
+        }
+    ),
+    "redaction_lists": Section(
+        {
+            **dict.fromkeys(("policy", "tenant", "outbound"), TEXT),
+            **dict.fromkeys(("allow", "deny"), TEXTS),
+            "patterns": OBJECT,
+        },
+        listed=True,
+    ),
     "providers": Section(
         {
             **dict.fromkeys(("kind", "base_url", "api_key_env", "api_key", "price_provider"), TEXT),
