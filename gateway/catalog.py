@@ -28,6 +28,7 @@ from gateway.providers import Provider as Adapter
 from gateway.providers import adapter
 from gateway.rollout import Rollout
 from gateway.types import Json
+from redaction.models import RedactionList
 from redaction.policies import Policy
 
 logger = logging.getLogger("tollhouse.catalog")
@@ -230,12 +231,13 @@ def _features(routes: Mapping[str, RouteInfo]) -> dict[str, FeatureInfo]:
             _ = version.template
         except PromptError as error:
             logger.error("catalog: the live prompt %s cannot be rendered: %s", row, error)
+    lists = list(RedactionList.objects.all())
     return {
         row.slug: FeatureInfo(
             slug=row.slug,
             description=row.description,
             route=routes[row.route.name],
-            policy=row.policy.as_policy(),
+            policy=row.policy.as_policy(lists),
             max_output_tokens=row.max_output_tokens,
             unpriced=row.unpriced,
             rollout=Rollout(

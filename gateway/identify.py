@@ -7,6 +7,7 @@ from gateway.catalog import Catalog, FeatureInfo, RouteInfo
 from gateway.errors import FeatureDisabled, InvalidRequest, NotFound
 from gateway.health import Health
 from gateway.types import OUTPUT_LIMITS, Ask
+from redaction.policies import Policy
 
 
 @dataclass(slots=True, kw_only=True)
@@ -19,6 +20,11 @@ class Identified:
     scope: Scope
     max_output_tokens: int
     choices: int
+
+    @property
+    def policy(self) -> Policy:
+        """The feature's policy, with the lists that hold for the call's tenant."""
+        return self.feature.policy.for_tenant(self.ask.caller.tenant)
 
     def diverted(self, route: RouteInfo) -> "Identified":
         """The same call over another route."""

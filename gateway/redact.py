@@ -12,40 +12,50 @@ from gateway.offload import offload
 from gateway.render import Prompt
 from gateway.session_maps import SessionMaps, session_of
 from gateway.types import Json
-from redaction.messages import EntitiesRefused, RedactionFailed, Uninspectable, redact_body
+from redaction.messages import EntitiesRefused, Filled, MediaRefused, RedactionFailed, Uninspectable, redact_body
 from redaction.vault import Vault
 
 
 @dataclass(slots=True, kw_only=True)
 class Redacted:
-    """The body as it may be sent, what undoes its pseudonyms, and the entities found as counts by type."""
+    """The body as it may be sent, what undoes its pseudonyms, and the entities found as counts by type.
+
+    `filled` is the prompt's.
+    """
 
     body: Mapping[str, Json]
     vault: Vault
     entities: Mapping[str, int]
+    filled: Filled
 
 
 async def redact(prompt: Prompt, call: Identified, executor: Executor, sessions: SessionMaps) -> Redacted:
     """Applies the outbound rule of the feature's policy, with the pseudonyms of the call or of its session.
 
-    Raises PolicyRefused when the policy refuses what was found, or when the analysis fails or takes longer than the
+    Raises PolicyRefused when the policy refuses what was found or media, or when the analysis fails or takes longer than the
     route's time (it fails closed), and
     InvalidRequest for input that cannot be inspected.
     """
-    policy, vault = call.feature.policy, Vault()
-    if policy.outbound == "off":
-        return Redacted(body=prompt.body, vault=vault, entities={})
+    policy, vault = call.policy, Vault()
+    if not policy.acts:
+        return Redacted(body=prompt.body, vault=vault, entities={}, filled=prompt.filled)
     try:
         ends_at = perf_counter() + call.route.timeout_s
+        redact_with = partial(redact_body, prompt.body, policy, filled=prompt.filled, ends_at=ends_at)
         if session := session_of(call):
-            redact_with = partial(redact_body, prompt.body, policy, ends_at=ends_at)
             outcome = await sessions.redact(session, redact_with, partial(offload, executor))
             found, vault = outcome.found, outcome.vault
         else:
-            found = await offload(executor, redact_body, prompt.body, policy, vault, ends_at=ends_at)
+            found = await offload(executor, redact_with, vault)
     except EntitiesRefused as error:
         raise PolicyRefused(
             f"The policy {policy.name} refuses calls with {', '.join(error.types)}; remove it from the input.",
+            call_id=call.ask.call_id,
+        ) from None
+    except MediaRefused as error:
+        raise PolicyRefused(
+            f"The policy {policy.name} refuses images, audio and files, as nobody checks them for personal data; leave the "
+            f"{error} out of the input.",
             call_id=call.ask.call_id,
         ) from None
     except RedactionFailed:
@@ -55,4 +65,4 @@ async def redact(prompt: Prompt, call: Identified, executor: Executor, sessions:
         ) from None
     except Uninspectable as error:
         raise InvalidRequest(str(error), param="input") from None
-    return Redacted(body=found.body, vault=vault, entities=found.entities)
+    return Redacted(body=found.body, vault=vault, entities=found.entities, filled=prompt.filled)

@@ -1,7 +1,7 @@
 """Second stage: the live version of the feature's prompt, rendered; or the caller's own messages as they are."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from gateway import json
 from gateway.catalog import LiveVersion
@@ -16,11 +16,16 @@ from gateway.types import OUTPUT_LIMITS, Json
 
 @dataclass(slots=True, kw_only=True)
 class Prompt:
-    """The request body with its messages; `address` and `variant` are empty where the caller brought its own."""
+    """The request body with its messages; `address` and `variant` are empty where the caller brought its own.
+
+    `filled` has the texts that a trusted template made, and the ranges in each that variables gave: the rest is known, and is
+    not looked at for personal data. Drafts are tried out before anybody trusts them.
+    """
 
     body: Mapping[str, Json]
     address: str = ""
     variant: str = ""
+    filled: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
 
 
 async def render(call: Identified, renderer: Renderer) -> Prompt:
@@ -53,10 +58,11 @@ async def render(call: Identified, renderer: Renderer) -> Prompt:
         **_parameters(version, call.max_output_tokens),
         **given,
         **body,
-        "messages": [*rendered, *(messages or ())],
+        "messages": [*rendered.messages, *(messages or ())],
     }
     check(body)
-    return Prompt(body=body, address=version.address, variant=version.name)
+    filled = {} if ask.trial else rendered.filled
+    return Prompt(body=body, address=version.address, variant=version.name, filled=filled)
 
 
 def check(body: Mapping[str, Json]) -> None:

@@ -68,7 +68,7 @@ class Outcome:
 
 def session_of(call: Identified) -> Session | None:
     """The session whose pseudonyms a call uses; None where policy or caller name none."""
-    caller, policy = call.ask.caller, call.feature.policy
+    caller, policy = call.ask.caller, call.policy
     if policy.pseudonyms != "session" or not caller.session_id:
         return None
     whose = [caller.tenant, call.feature.slug, caller.key, caller.user_ref, caller.session_id]

@@ -189,13 +189,22 @@ class Record:
 
     async def _payload(self) -> Mapping[str, Json] | None:
         """What the policy lets be kept of the call. Text that cannot be checked is not kept."""
-        policy = self.call.feature.policy
-        if policy.stored == "none" or self.safe is None or self.call.ask.operation != "chat":
+        policy = self.call.policy
+        if not policy.keeps or self.safe is None or self.call.ask.operation != "chat":
             return None
         messages, reply = self.safe.body.get("messages") or [], self.heard.messages
         try:
             ends_at = perf_counter() + PAYLOAD_TIMEOUT_S
-            return await offload(self.executor, payload, messages, reply, policy, self.safe.vault, ends_at=ends_at)
+            return await offload(
+                self.executor,
+                payload,
+                messages,
+                reply,
+                policy,
+                self.safe.vault,
+                filled=self.safe.filled,
+                ends_at=ends_at,
+            )
         except RedactionFailed:
             self.entry.row["reason"] = self.entry.row["reason"] or "The payload could not be redacted and was not kept."
             return None

@@ -4,13 +4,13 @@ import math
 import re
 import threading
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from time import perf_counter
 from typing import Protocol
 
 from django.conf import settings
 
-from redaction import patterns
+from redaction import lists, patterns
 from redaction.policies import KNOWN_ENTITIES, NER_ENTITIES, Policy
 from redaction.spans import MOST_CHARACTERS, Span, parts, without_overlaps
 
@@ -18,9 +18,6 @@ __all__ = ["BUILT_IN", "MOST_CHARACTERS", "Span", "model", "spans", "warm"]
 
 #: The name of the tagger in this package; any other is that of a spaCy model.
 BUILT_IN = "built-in"
-
-#: What stands for an entity that was found before: `[PERSON_1]`, `<PERSON>`.
-MARK = re.compile(rf"\[(?:{'|'.join(KNOWN_ENTITIES)})_\d+\]|<(?:{'|'.join(KNOWN_ENTITIES)})>")
 
 _lock = threading.Lock()
 
@@ -37,7 +34,7 @@ def spans(text: str, policy: Policy, *, ends_at: float = math.inf) -> list[Span]
     The language model runs only when the policy names an entity that needs it. Raises TimeoutError when it is not done
     at `ends_at`, by `perf_counter`.
     """
-    wanted = policy.finds
+    wanted, own = policy.finds, policy.lists
     if not wanted or not text or text.isspace():
         return []
     names = _names(model()) if model() and not wanted.isdisjoint(NER_ENTITIES) else None
@@ -47,19 +44,28 @@ def spans(text: str, policy: Policy, *, ends_at: float = math.inf) -> list[Span]
             raise TimeoutError("the analysis took too long")
         results = patterns.find(part, wanted, ends_at=ends_at)
         if names is not None:
-            results += _beside_marks(part, (span for span in names.find(part) if span.type in wanted))
+            results += _beside_marks(part, (span for span in names.find(part) if span.type in wanted), policy)
+        if own:
+            results = lists.without_allowed(part, results, own) + lists.find(part, own, ends_at=ends_at)
         found += [
             Span(start=span.start + offset, end=span.end + offset, type=span.type, score=span.score)
             for span in results
-            if span.score >= policy.threshold
+            if span.score >= policy.least(span.type)
         ]
     return without_overlaps(text, found, last=NER_ENTITIES)
 
 
-def _beside_marks(text: str, found: Iterable[Span]) -> list[Span]:
+def _beside_marks(text: str, found: Iterable[Span], policy: Policy) -> list[Span]:
     """The findings that touch no placeholder or mask: to a tagger those read like names."""
-    marks = [mark.span() for mark in MARK.finditer(text)]
+    marks = [mark.span() for mark in _mark(policy.own_entities).finditer(text)]
     return [span for span in found if all(span.end <= start or end <= span.start for start, end in marks)]
+
+
+@lru_cache(maxsize=100)
+def _mark(own: frozenset[str]) -> re.Pattern[str]:
+    """What stands for an entity that was found before: `[PERSON_1]`, `<PERSON>`."""
+    known = "|".join((*KNOWN_ENTITIES, *sorted(own)))
+    return re.compile(rf"\[(?:{known})_\d+\]|<(?:{known})>")
 
 
 def model() -> str:

@@ -9,11 +9,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
+from types import MappingProxyType
 from typing import Any
 
 from django.conf import settings
 
-from redaction.policies import Policy
+from redaction.policies import STORED_PARTS, Policy
 from redaction.remembered import spans
 from redaction.spans import Span
 from redaction.vault import PLACEHOLDER, Vault
@@ -21,13 +23,24 @@ from redaction.vault import PLACEHOLDER, Vault
 logger = logging.getLogger("tollhouse.redaction")
 
 Json = Any
-#: Message fields that hold text; everything else of a message is structure.
-TEXT_FIELDS = ("content", "name", "refusal", "reasoning_content", "reasoning")
+#: A text of a trusted template → the ranges in it that variables gave.
+Filled = Mapping[str, Sequence[tuple[int, int]]]
+#: Fields that are structure where they look like it, and text otherwise; the latter two are a provider's own, and no text.
+STRUCTURE, OPAQUE = ("role", "type", "id", "tool_call_id"), ("signature", "data")
+WORD = re.compile(r"[A-Za-z][\w.:|-]{0,127}")
+#: Whose words a message's are, by its role.
+PART_OF_ROLE = {
+    "system": "system", "developer": "system", "assistant": "replies", "tool": "tool_results", "function": "tool_results",
+}  # fmt: skip
 #: Fields beside the messages in which callers put text about people.
 BODY_TEXTS = ("user", "safety_identifier", "metadata", "prediction")
 #: Parts of a message that are media; their bytes are neither read nor stored.
 MEDIA = ("image_url", "input_audio", "file")
+#: What other dialects call them; refused with them, and read where they pass, as they may hold text.
+OTHER_MEDIA = ("image", "document", "audio", "video", "video_url", "input_image", "input_file")
 
+#: What stands in a payload for a text that is not kept.
+NOT_KEPT = "(not kept)"
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -43,6 +56,10 @@ class EntitiesRefused(Exception):
         self.types = types
 
 
+class MediaRefused(Exception):
+    """The policy refuses images, audio and files. The message says which kind came."""
+
+
 class Uninspectable(Exception):
     """The input is in a form that cannot be checked for personal data; the message says which."""
 
@@ -55,71 +72,141 @@ class RedactedBody:
     entities: dict[str, int]
 
 
-def redact_body(body: Mapping[str, Json], policy: Policy, vault: Vault, *, ends_at: float = math.inf) -> RedactedBody:
-    """A copy of a request body with the policy's outbound rule applied to everything that people wrote.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """What is done with the texts of one part of a call. `within`: in JSON it is done leaf by leaf, so that it stays JSON."""
 
-    That is `messages` (contents, names, tool arguments and results), the `input` of embeddings, and user, metadata and
-    prediction. Raises EntitiesRefused where the policy refuses, Uninspectable for token ids, RedactionFailed when the
-    analysis fails, or is not done at `ends_at` (by `perf_counter`): it holds up all other calls that need one.
+    change: Callable[[str], str]
+    within: bool = True
+
+
+#: Part of a call → what is done with its texts.
+Ways = Callable[[str], _Way]
+
+
+def redact_body(
+    body: Mapping[str, Json],
+    policy: Policy,
+    vault: Vault,
+    *,
+    filled: Filled = MappingProxyType({}),
+    ends_at: float = math.inf,
+) -> RedactedBody:
+    """A copy of a request body with the policy's outbound rules applied to everything that people wrote.
+
+    That is `messages` (all but their structure), the `input` of embeddings, and user, metadata and prediction. `filled` are
+    texts of templates: what is found in their own text alone stays. Raises EntitiesRefused and MediaRefused where the
+    policy refuses, Uninspectable for token ids, RedactionFailed when the analysis fails, or is not done at `ends_at` (by
+    `perf_counter`): it holds up all other calls that need one.
     """
     counts: Counter[str] = Counter()
+    refused: set[str] = set()
+    if policy.media == "refuse":
+        _refuse_media(body.get("messages"))
     for text in _texts(body):
         vault.reserve(text)
-    redact = _redactor(policy, vault, counts, mask=policy.outbound in ("mask", "refuse"), ends_at=ends_at)
+
+    @cache
+    def ways(part: str) -> _Way:
+        if not policy.looks_at(part):
+            return _Way(change=str)
+        actions, otherwise = policy.actions(part), policy.outbound_of(part)
+
+        def replace(entity: str, original: str) -> str:
+            counts[entity] += 1
+            action = actions.get(entity, otherwise)
+            if action == "refuse":
+                refused.add(entity)
+            return original if action == "off" else _replaced(entity, original, action != "pseudonymise", vault)
+
+        return _Way(change=_redactor(policy, vault, replace, filled, ends_at))
+
     redacted = dict(body)
     if isinstance(messages := body.get("messages"), list):
-        redacted["messages"] = [_message(message, redact) for message in messages]
-    if "input" in body:
-        redacted["input"] = _input(body["input"], redact)
+        redacted["messages"] = [_message(message, ways) for message in messages]
+    if "input" in body and policy.looks_at("embeddings"):
+        redacted["input"] = _input(body["input"], ways("embeddings").change)
     for field in BODY_TEXTS:
         if field in body:
-            redacted[field] = _leaves(body[field], redact)
-    if policy.outbound == "refuse" and counts:
-        raise EntitiesRefused(tuple(sorted(counts)))
+            redacted[field] = _leaves(body[field], ways("prompts"))
+    if refused:
+        raise EntitiesRefused(tuple(sorted(refused)))
     return RedactedBody(body=redacted, entities=dict(counts))
 
 
 def payload(
-    messages: Sequence[Json], reply: Sequence[Json], policy: Policy, vault: Vault, *, ends_at: float = math.inf
+    messages: Sequence[Json],
+    reply: Sequence[Json],
+    policy: Policy,
+    vault: Vault,
+    *,
+    filled: Filled = MappingProxyType({}),
+    ends_at: float = math.inf,
 ) -> dict[str, Json] | None:
     """What may be stored of a call: `{"messages", "reply"}` in full or redacted, `{"sha256"}`, or None.
 
-    Both are given as the provider saw and said them. Text that was pseudonymised on its way out keeps its placeholders;
-    nothing is undone. Media are described, never kept. Raises RedactionFailed as `redact_body` does.
+    Both are given as the provider saw and said them. Text that was replaced on its way out keeps its placeholders; nothing
+    is undone. Where parts of a call are kept differently, texts that are not kept say so, and hashed ones are their keyed
+    hash. Media are described, never kept. Raises RedactionFailed as `redact_body` does.
     """
-    if policy.stored == "none":
+    kinds = {policy.stored_of(part) for part in STORED_PARTS}
+    if kinds == {"none"}:
         return None
     content = {"messages": [_without_media(m) for m in messages], "reply": [_without_media(m) for m in reply]}
-    if policy.stored == "hash":
+    if kinds == {"hash"}:
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return {"sha256": hmac.new(_hash_key(), canonical.encode(), hashlib.sha256).hexdigest()}
-    if policy.stored == "full":
+        return {"sha256": _hash(canonical)}
+    if kinds == {"full"}:
         return content
-    checked = policy.outbound in ("mask", "pseudonymise")
-    redact = _redactor(policy, vault, Counter(), mask=policy.outbound == "mask", ends_at=ends_at)
+
+    def ways(part: str, *, sent: bool) -> _Way:
+        match policy.stored_of(part):
+            case "none":
+                return _Way(change=lambda text: NOT_KEPT, within=False)
+            case "hash":
+                return _Way(change=lambda text: f"sha256:{_hash(text)}", within=False)
+            case "full":
+                return _Way(change=str)
+        if sent and policy.changes_all(part):
+            return _Way(change=str)
+        actions, otherwise = policy.actions(part), policy.outbound_of(part)
+
+        def replace(entity: str, original: str) -> str:
+            return _replaced(entity, original, actions.get(entity, otherwise) == "mask", vault)
+
+        return _Way(change=_redactor(policy, vault, replace, filled, ends_at))
+
     return {
-        "messages": content["messages"] if checked else [_message(m, redact) for m in content["messages"]],
-        "reply": [_message(m, redact) for m in content["reply"]],
+        "messages": [_message(m, partial(ways, sent=True)) for m in content["messages"]],
+        "reply": [_message(m, partial(ways, sent=False)) for m in content["reply"]],
     }
 
 
 def _redactor(
-    policy: Policy, vault: Vault, counts: Counter[str], *, mask: bool, ends_at: float
+    policy: Policy, vault: Vault, replace: Callable[[str, str], str], filled: Filled, ends_at: float
 ) -> Callable[[str], str]:
-    """A function that redacts one text and counts what it found."""
+    """A function that redacts one text: `replace` says what stands for an entity and its value."""
 
     def redact(text: str) -> str:
+        variables = filled.get(text)
+        if variables is not None and not variables:
+            return text
         pieces, end = [], 0
         for span in _found(text, policy, ends_at):
+            if variables is not None and not any(span.start < last and first < span.end for first, last in variables):
+                continue
             original = text[span.start : span.end]
             if any(vault.knows(placeholder) for placeholder in PLACEHOLDER.findall(original)):
                 continue
-            counts[span.type] += 1
-            pieces += [text[end : span.start], f"<{span.type}>" if mask else vault.replace(span.type, original)]
+            pieces += [text[end : span.start], replace(span.type, original)]
             end = span.end
         return "".join([*pieces, text[end:]]) if pieces else text
 
     return redact
+
+
+def _replaced(entity: str, original: str, mask: bool, vault: Vault) -> str:
+    return f"<{entity}>" if mask else vault.replace(entity, original)
 
 
 def _found(text: str, policy: Policy, ends_at: float) -> list[Span]:
@@ -131,77 +218,105 @@ def _found(text: str, policy: Policy, ends_at: float) -> list[Span]:
         raise RedactionFailed("The text could not be analysed.") from None
 
 
-def _message(message: Json, redact: Callable[[str], str]) -> Json:
+def _message(message: Json, ways: Ways) -> Json:
     if not isinstance(message, dict):
         return message
-    redacted = dict(message)
-    for field in TEXT_FIELDS:
-        if field in message:
-            redacted[field] = _content(message[field], redact)
-    if isinstance(blocks := message.get("thinking_blocks"), list):
-        redacted["thinking_blocks"] = [_thought(block, redact) for block in blocks]
-    if isinstance(calls := message.get("tool_calls"), list):
-        redacted["tool_calls"] = [_tool_call(call, redact) for call in calls]
-    return redacted
+    part = PART_OF_ROLE.get(message["role"], "prompts") if isinstance(message.get("role"), str) else "prompts"
+    changed = {}
+    for field, value in message.items():
+        if field == "content":
+            changed[field] = _content(value, ways(part))
+        elif field == "thinking_blocks" and isinstance(value, list):
+            changed[field] = [_thought(block, ways(part)) for block in value]
+        elif field == "tool_calls" and isinstance(value, list):
+            changed[field] = [_tool_call(call, ways) for call in value]
+        elif field == "function_call":
+            changed[field] = _function(value, ways("tool_arguments"))
+        else:
+            changed[field] = _leaf(field, value, ways(part))
+    return changed
 
 
-def _content(content: Json, redact: Callable[[str], str]) -> Json:
+def _content(content: Json, way: _Way) -> Json:
     if isinstance(content, str):
-        return _maybe_json(content, redact)
-    if not isinstance(content, list):
-        return content
-    parts = []
-    for part in content:
-        if isinstance(part, dict) and part.get("type") not in MEDIA:
-            part = {k: _content(v, redact) if k in ("text", "refusal", "content") else v for k, v in part.items()}
-        elif isinstance(part, str):
-            part = redact(part)
-        parts.append(part)
-    return parts
+        return _maybe_json(content, way)
+    if isinstance(content, list):
+        return [_content(part, way) for part in content]
+    if isinstance(content, dict) and content.get("type") not in MEDIA:
+        return {k: _content(v, way) if k in ("text", "content") else _leaf(k, v, way) for k, v in content.items()}
+    return content
 
 
-def _thought(block: Json, redact: Callable[[str], str]) -> Json:
+def _thought(block: Json, way: _Way) -> Json:
     # Its signature and what is encrypted stay: they are the provider's own, and no text.
-    if isinstance(block, dict) and isinstance(block.get("thinking"), str):
-        return {**block, "thinking": redact(block["thinking"])}
-    return block
+    if not isinstance(block, dict):
+        return _leaves(block, way)
+    return {key: value if key in OPAQUE else _leaf(key, value, way) for key, value in block.items()}
 
 
-def _tool_call(call: Json, redact: Callable[[str], str]) -> Json:
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict) or not isinstance(function.get("arguments"), str):
-        return call
-    return {**call, "function": {**function, "arguments": _maybe_json(function["arguments"], redact)}}
+def _tool_call(call: Json, ways: Ways) -> Json:
+    way = ways("tool_arguments")
+    if not isinstance(call, dict):
+        return _leaves(call, way)
+    return {k: _function(v, way) if k in ("function", "custom") else _leaf(k, v, way) for k, v in call.items()}
 
 
-def _maybe_json(text: str, redact: Callable[[str], str]) -> str:
+def _function(function: Json, way: _Way) -> Json:
+    if not isinstance(function, dict):
+        return _leaves(function, way)
+    changed = {}
+    for key, value in function.items():
+        if key in ("arguments", "input") and isinstance(value, str):
+            changed[key] = _maybe_json(value, way)
+        else:
+            changed[key] = value if key == "name" and _is_word(value) else _leaf(key, value, way)
+    return changed
+
+
+def _maybe_json(text: str, way: _Way) -> str:
     """Redacts a text; where it is a JSON object or list, its leaves, so that it stays valid JSON."""
-    if text[:1] in ("{", "["):
+    if way.within and text[:1] in ("{", "["):
         try:
             value = json.loads(text)
             if "\\u" in text and SURROGATE.search(json.dumps(value, ensure_ascii=False)):
                 # Half a surrogate pair, which no UTF-8 can hold: it is left as it was written.
-                return redact(text)
-            redacted = _leaves(value, redact)
+                return way.change(text)
+            redacted = _leaves(value, way)
             return text if redacted == value else json.dumps(redacted, ensure_ascii=False)
         except (ValueError, RecursionError):
-            return redact(text)
-    return redact(text)
+            return way.change(text)
+    return way.change(text)
 
 
-def _leaves(value: Json, redact: Callable[[str], str]) -> Json:
+def _leaves(value: Json, way: _Way) -> Json:
     if isinstance(value, str):
-        return redact(value)
+        return way.change(value)
     if isinstance(value, dict):
-        return {key: item if key in ("type", "role") else _leaves(item, redact) for key, item in value.items()}
+        changed: dict[str, Json] = {}
+        for key, item in value.items():
+            name = key if _is_word(key) else way.change(key)
+            while name in changed:
+                # Two keys that came to the same mask.
+                name += "'"
+            changed[name] = _leaf(key, item, way)
+        return changed
     if isinstance(value, list):
-        return [_leaves(item, redact) for item in value]
+        return [_leaves(item, way) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
         # A card or telephone number may come as a number; it then becomes a text.
         text = str(value)
-        redacted = redact(text)
+        redacted = way.change(text)
         return value if redacted == text else redacted
     return value
+
+
+def _leaf(key: str, value: Json, way: _Way) -> Json:
+    return value if key in STRUCTURE and _is_word(value) else _leaves(value, way)
+
+
+def _is_word(value: Json) -> bool:
+    """Whether a value looks like a name that programs give, and like nothing that people write."""
+    return isinstance(value, str) and WORD.fullmatch(value) is not None
 
 
 def _input(value: Json, redact: Callable[[str], str]) -> Json:
@@ -213,6 +328,16 @@ def _input(value: Json, redact: Callable[[str], str]) -> Json:
         "Token ids cannot be checked for personal data, as this feature's policy asks; send texts "
         "(with LangChain's OpenAIEmbeddings: check_embedding_ctx_length=False)."
     )
+
+
+def _refuse_media(value: Json) -> None:
+    if isinstance(value, list):
+        for item in value:
+            _refuse_media(item)
+    elif isinstance(value, dict):
+        if value.get("type") in MEDIA + OTHER_MEDIA:
+            raise MediaRefused(str(value["type"]))
+        _refuse_media(value.get("content"))
 
 
 def _texts(value: Json) -> list[str]:
@@ -239,6 +364,7 @@ def _described(part: Json) -> Json:
     return {"type": part["type"], "kept": False, "bytes": len(json.dumps(part))}
 
 
-def _hash_key() -> bytes:
+def _hash(text: str) -> str:
     secret = getattr(settings, "TOLLHOUSE", {}).get("PEPPER") or settings.SECRET_KEY
-    return hmac.new(secret.encode(), b"tollhouse payload hash", hashlib.sha256).digest()
+    key = hmac.new(secret.encode(), b"tollhouse payload hash", hashlib.sha256).digest()
+    return hmac.new(key, text.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()

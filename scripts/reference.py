@@ -67,6 +67,7 @@ ANSWER_HEADERS = {
 ORDINARY = {"content-type", "content-length", "cache-control", "x-accel-buffering"}
 #: Of fields that are no column by this name, or whose column has no help text.
 FIELDS = {
+    "redaction_lists.policy": "Name of a policy; without it, every policy.",
     "providers.api_key": "The key itself; stored encrypted and bound to the address's host. Not with `api_key_env`.",
     "routes.targets": 'Models in order of fallback, e.g. `["openai/gpt-4o-mini", "anthropic/claude-haiku-4-5"]`.',
     "routes.connect_timeout_s": "For a connection to the provider; seconds.",
@@ -259,12 +260,12 @@ def catalog_page() -> str:
     from budgets.models import AlertRoute, Budget, Channel, Rate, RateLimit, SwitchTrigger
     from gateway.configuration.schema import PRICE_FIELDS, SECTIONS
     from gateway.models import Feature, Provider, Route
-    from redaction.models import RedactionPolicy
+    from redaction.models import RedactionList, RedactionPolicy
 
     models: dict[str, Any] = {
         "policies": RedactionPolicy, "providers": Provider, "routes": Route, "features": Feature, "budgets": Budget,
         "rates": Rate, "rate_limits": RateLimit, "switch_rules": SwitchTrigger, "channels": Channel,
-        "alert_routes": AlertRoute,
+        "alert_routes": AlertRoute, "redaction_lists": RedactionList,
     }  # fmt: skip
     titles = {"features": '[features."SLUG"]', "prompts": '[prompts."SLUG"]'}
     used: set[str] = set()

@@ -2,9 +2,9 @@
 
 `echo` answers with the last message; `say:<text>` with that text; `cached` reports cached tokens; `nousage` reports none;
 `tool` calls a tool with the last message as argument, or repeats the tool's result; `status:<n>` fails, and
-`slow-status:<n>` after the pause; `flaky` fails once for each key; `hang` never answers; `cut` breaks off; `garbage` is
-no JSON; `error-event` fails in mid-stream; `truncated` stops for length. Every request is kept in `requests`;
-`serving` is the number of those under way.
+`slow-status:<n>` after the pause; `quote:<n>` fails and quotes the request; `flaky` fails once for each key; `hang` never
+answers; `cut` breaks off; `garbage` is no JSON; `error-event` fails in mid-stream; `truncated` stops for length. Every
+request is kept in `requests`; `serving` is the number of those under way.
 """
 
 import asyncio
@@ -91,6 +91,13 @@ class MockProvider:
                 status = int(detail) if kind == "status" else 503
                 error = {"message": f"mock {status}", "type": "mock_error", "code": "mock", "param": None}
                 return web.json_response({"error": error}, status=status, headers={"retry-after": "0"})
+            if kind == "quote":
+                error = {
+                    "message": f"bad request: {json.dumps(body, ensure_ascii=False)}",
+                    "type": "mock_error",
+                    "code": "mock",
+                }
+                return web.json_response({"error": error}, status=int(detail))
             if kind == "garbage":
                 return web.Response(body=b"<html>")
             if body.get("stream"):

@@ -102,7 +102,7 @@ class AuditedAdmin[M: models.Model](PageAdmin[M]):
         if found is None or request.method != "POST":
             return found
         # Locked and read again: a form saves all columns, and would undo what somebody else does at the same time.
-        self.model._default_manager.select_for_update().filter(pk=found.pk).first()
+        self.model._default_manager.select_for_update().order_by("pk").filter(pk=found.pk).first()
         return super().get_object(request, object_id, from_field)
 
     def save_model(self, request: HttpRequest, obj: M, form: ModelForm[M], change: bool) -> None:

@@ -36,3 +36,41 @@ class NameField(forms.ChoiceField):
         known = list(self._names())
         gone = [(own, f"{own} (not configured)")] if own and own not in known else []
         return [("", self._empty), *((name, name) for name in known), *gone]
+
+
+class PairsField(forms.CharField):
+    """A table of names and values, `name = value` on each line; with `number` the values are numbers."""
+
+    widget = forms.Textarea(attrs={"rows": 4, "spellcheck": "false"})
+
+    def __init__(self, *, number: bool = False, **options: Any) -> None:
+        self.number = number
+        super().__init__(**{"required": False, "max_length": 50_000, **options})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(f"{name} = {item}" for name, item in value.items()) if isinstance(value, dict) else value
+
+    def to_python(self, value: Any) -> Any:
+        found: dict[str, Any] = {}
+        for line in (super().to_python(value) or "").splitlines():
+            name, equals, item = (part.strip() for part in line.partition("="))
+            if not line.strip():
+                continue
+            if not (name and equals and item):
+                raise forms.ValidationError(f"{line[:60]!r}: write name = value.")
+            if name in found:
+                raise forms.ValidationError(f"{name} is there twice.")
+            try:
+                found[name] = float(item) if self.number else item
+            except ValueError:
+                raise forms.ValidationError(f"{name}: {item[:60]!r} is no number.") from None
+        return found
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(self.to_python(data) != (initial or {}))
+        except forms.ValidationError:
+            return True
+
+    def run_validators(self, value: Any) -> None:
+        super().run_validators(str(self.prepare_value(value)))

@@ -8,11 +8,11 @@ from django.db import transaction
 from gateway.configuration import alerts, prompts
 from gateway.configuration.budgets import apply_budget, apply_rate
 from gateway.configuration.document import Document, Place
+from gateway.configuration.policies import apply_list, apply_policy
 from gateway.configuration.rows import (
     Change,
     Rows,
     apply_feature,
-    apply_policy,
     apply_price,
     apply_provider,
     apply_rate_limit,
@@ -24,6 +24,7 @@ from gateway.models import AuditEntry
 
 APPLY: dict[str, Callable[[Rows, Place, dict[str, Any]], None]] = {
     "policies": apply_policy,
+    "redaction_lists": apply_list,
     "providers": apply_provider,
     "routes": apply_route,
     "features": apply_feature,

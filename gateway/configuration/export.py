@@ -13,6 +13,7 @@ from budgets.rates import RATE_FIELDS
 from gateway import secrets
 from gateway.configuration import alerts
 from gateway.configuration.budgets import export_budget, export_rates, number
+from gateway.configuration.policies import export_lists, export_policy
 from gateway.configuration.rows import overrides
 from gateway.configuration.schema import PRICE_FIELDS
 from gateway.configuration.switch_rules import export_switch_rules
@@ -29,7 +30,8 @@ def export(*, with_secrets: bool) -> str:
     """
     prices = _overrides()
     document = {
-        "policies": {p.name: _policy(p) for p in RedactionPolicy.objects.all()},
+        "policies": {p.name: export_policy(p) for p in RedactionPolicy.objects.all()},
+        "redaction_lists": export_lists(),
         "providers": {p.name: _provider(p, with_secrets=with_secrets) for p in Provider.objects.all()},
         "routes": {r.name: _route(r) for r in Route.objects.prefetch_related("targets__provider")},
         "features": {f.slug: _feature(f) for f in Feature.objects.select_related("route", "policy")},
@@ -63,13 +65,6 @@ def export(*, with_secrets: bool) -> str:
 
 def _filled(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != ""}
-
-
-def _policy(row: RedactionPolicy) -> dict[str, Any]:
-    return {
-        "outbound": row.outbound, "stored": row.stored, "entities": row.entities, "threshold": row.threshold,
-        "pseudonyms": row.pseudonyms, "session_hours": row.session_hours,
-    }  # fmt: skip
 
 
 def _provider(row: Provider, *, with_secrets: bool) -> dict[str, Any]:

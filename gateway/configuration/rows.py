@@ -89,13 +89,6 @@ def _same(old: Any, new: Any) -> bool:
     return bool(Decimal(str(old)) == new) if isinstance(new, Decimal) and old is not None else bool(old == new)
 
 
-def apply_policy(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
-    name = str(place[1])
-    row = RedactionPolicy.objects.filter(name=name).first() or RedactionPolicy(name=name)
-    values = {**entry, "threshold": float(entry["threshold"])} if "threshold" in entry else entry
-    rows.save(place, row, values, f"policy {name}")
-
-
 def apply_provider(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
     name = str(place[1])
     row = Provider.objects.filter(name=name).first() or Provider(name=name)

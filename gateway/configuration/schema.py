@@ -37,13 +37,20 @@ PRICE_FIELDS = {
 SECTIONS = {
     "policies": Section(
         {
-            "outbound": TEXT,
-            "stored": TEXT,
+            **dict.fromkeys(("outbound", "stored", "media", "pseudonyms"), TEXT),
             "entities": TEXTS,
             "threshold": NUMBER,
-            "pseudonyms": TEXT,
             "session_hours": WHOLE,
+            **dict.fromkeys(("thresholds", "rules", "parts", "stored_parts"), OBJECT),
         }
+    ),
+    "redaction_lists": Section(
+        {
+            **dict.fromkeys(("policy", "tenant", "outbound"), TEXT),
+            **dict.fromkeys(("allow", "deny"), TEXTS),
+            "patterns": OBJECT,
+        },
+        listed=True,
     ),
     "providers": Section(
         {

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from gateway.prompts.template import Template
+from gateway.prompts.template import Rendered, Template
 from gateway.types import Json
 
 #: How many features may render large prompts at the same time.
@@ -19,13 +19,13 @@ class Renderer:
         self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="tollhouse-render")
         self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def render(self, feature: str, template: Template, variables: Mapping[str, Json]) -> list[dict[str, Json]]:
-        """The messages of the feature's template. Raises PromptError as `Template.render` does."""
+    async def render(self, feature: str, template: Template, variables: Mapping[str, Json]) -> Rendered:
+        """The messages of the feature's template. Raises PromptError as `Template.fill` does."""
         if template.is_small(variables):
-            return template.render(variables)
+            return template.fill(variables)
         turn, loop = self._turns[feature], asyncio.get_running_loop()
         await turn.acquire()
-        rendering = self._threads.submit(template.render, variables, yielding=True)
+        rendering = self._threads.submit(template.fill, variables, yielding=True)
         # The turn ends with the thread's work and not with the caller, who may go away meanwhile and come again.
         rendering.add_done_callback(lambda _: loop.call_soon_threadsafe(turn.release))
         return await asyncio.wrap_future(rendering)

@@ -1,6 +1,7 @@
 """Templates of prompts: Jinja2 in its immutable sandbox, with strict variables, bounded in time and size."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, wraps
 from json import JSONEncoder
 from threading import local
@@ -41,6 +42,8 @@ EXPLOSIVE_OPERATORS = frozenset({"*", "**", "%", "+"})
 #: Statements that a prompt does not need, and with which a few lines could grow a text without end.
 REFUSED = {nodes.Macro: "macro", nodes.CallBlock: "call", nodes.Concat: "~", nodes.Include: "include", nodes.Import: "import",
            nodes.FromImport: "import", nodes.Extends: "extends", nodes.Block: "block"}  # fmt: skip
+#: Statements whose output is the template's own text, or what an expression came to. Others write what they made of both.
+PLAIN = {nodes.Output, nodes.For, nodes.If, nodes.Assign, nodes.AssignBlock, nodes.With}
 
 
 class _Clock(local):
@@ -157,6 +160,8 @@ def _environment() -> _Sandbox:
     environment.filters = {name: environment.guarded(f) for name, f in filters.items()}
     environment.filters |= {"_each": environment.each, "_bounded": _bounded}
     environment.policies["json.dumps_function"] = _dumps
+    # Called for what expressions come to, and not for the template's own text.
+    environment.finalize = _Filled
     environment.globals.clear()
     environment.globals["range"] = _range
     return environment
@@ -221,6 +226,23 @@ def _bounded(value: Any) -> Any:
     return value
 
 
+class _Filled(str):
+    """What an expression of a template came to, as opposed to the template's own text."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """Rendered messages. `filled` has each of their texts, and the ranges in it that variables gave."""
+
+    messages: list[dict[str, Json]]
+    filled: Mapping[str, tuple[tuple[int, int], ...]]
+
+
 class Template:
     """The messages of a prompt version, compiled. Raises PromptError for a text that is no template."""
 
@@ -273,7 +295,8 @@ class Template:
         except (SyntaxError, RecursionError, ValueError) as error:
             # What Python makes of nesting too deep for it, and of numbers too long.
             raise PromptError(f"The prompt is no valid template: {type(error).__name__}, simplify it.") from None
-        return lambda variables, budget: budget.collect(template.generate(variables))
+        plain = all(type(node) in PLAIN for node in tree.find_all(nodes.Stmt))
+        return lambda variables, budget: budget.collect(template.generate(variables), plain=plain)
 
     def _count(self, tree: nodes.Template) -> None:
         self._expressions += sum(1 for _ in tree.find_all(nodes.Expr))
@@ -299,8 +322,12 @@ class Template:
             found.append(f"The prompt does not use {_listed(unused)}; it uses {_listed(self.variables)}.")
         return found
 
-    def render(self, variables: Mapping[str, Json], *, yielding: bool = False) -> list[dict[str, Json]]:
-        """The messages with the variables in place. Variables are data: nothing in them is evaluated.
+    def render(self, variables: Mapping[str, Json]) -> list[dict[str, Json]]:
+        """The messages of `fill`."""
+        return self.fill(variables).messages
+
+    def fill(self, variables: Mapping[str, Json], *, yielding: bool = False) -> Rendered:
+        """The messages with the variables in place, and where. Variables are data: nothing in them is evaluated.
 
         `yielding` makes way for other threads every millisecond, which costs it about a tenth of its speed.
 
@@ -312,7 +339,8 @@ class Template:
         _clock.start(yielding=yielding)
         budget = _Budget()
         try:
-            return [message(variables, budget) for message in self._messages]
+            messages = [message(variables, budget) for message in self._messages]
+            return Rendered(messages=messages, filled=budget.filled)
         except TemplateError as error:
             raise PromptError(f"The prompt could not be rendered: {error}", param="variables") from None
         except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
@@ -321,19 +349,28 @@ class Template:
 
 
 class _Budget:
-    """Counts the characters of one rendering."""
+    """Counts the characters of one rendering, and notes which of them the template's text did not bring."""
 
     def __init__(self) -> None:
         self._left = MOST_CHARACTERS
+        self.filled: dict[str, tuple[tuple[int, int], ...]] = {}
 
-    def collect(self, pieces: Any) -> str:
-        parts = []
+    def collect(self, pieces: Any, *, plain: bool) -> str:
+        """The text of the pieces; where it is not `plain`, nobody can tell which of them are the template's."""
+        parts, filled, start = [], [], 0
         for piece in pieces:
+            end = start + len(piece)
             self._left -= len(piece)
             if self._left < 0:
                 raise SecurityError(f"the rendered prompt is longer than {MOST_CHARACTERS:,} characters")
             parts.append(piece)
-        return "".join(parts)
+            if isinstance(piece, _Filled) or not plain:
+                filled.append((start, end))
+            start = end
+        text = "".join(parts)
+        # Two templates may come to the same text in different ways.
+        self.filled[text] = (*self.filled.get(text, ()), *filled)
+        return text
 
 
 def _listed(names: Any) -> str:

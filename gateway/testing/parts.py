@@ -18,6 +18,7 @@ from gateway.ledger import Grant, Hold, Refusal, Settle
 from gateway.providers import Provider, Request
 from gateway.providers.sse import DONE, encode
 from gateway.types import Json, Piece
+from redaction.policies import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +129,7 @@ class _Ledger:
 class _Observed:
     """Versions that callers bring have an address, which is not recorded."""
 
-    def address_of(self, feature: str, text: str) -> str:
+    def address_of(self, feature: str, text: str, policy: Policy) -> str:
         return ""
 
     async def close(self) -> None:

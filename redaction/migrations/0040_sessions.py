@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tollhouse_redaction', '0001_initial'),
+        ('tollhouse_redaction', '0030_lists'),
     ]
 
     operations = [

@@ -12,6 +12,7 @@ from gateway import errors, keys, secrets
 from gateway.catalog import load
 from gateway.models import AuditEntry, Call, Key, Payload, Provider
 from gateway.providers.guard import check_url
+from redaction.models import RedactionList
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -188,3 +189,29 @@ def test_what_is_stored_is_what_the_policy_says(world, stored, kept):
     contents = [p.content for p in Payload.objects.all()]
     assert bool(contents) == kept
     assert ("jane" in str(contents)) == (stored == "full")
+
+
+def test_a_template_s_own_text_goes_out_and_what_fills_it_does_not(world, provider):
+    feature = world.feature("f", policy=world.policy("strict"))
+    text = "You answer for help@acme.example. Write to {{ mail }}, card {{ first }} {{ rest }}."
+    world.prompt(feature, {"messages": [{"role": "system", "content": text}]})
+    own = [{"role": "user", "content": "I am help@acme.example"}]
+    gateway.complete("f", {"mail": "jane.doe@example.com", "first": "4111", "rest": "1111 1111 1111"}, messages=own)
+    system, user = (message["content"] for message in provider.requests[0]["messages"])
+    assert system == "You answer for help@acme.example. Write to [EMAIL_ADDRESS_1], card [CREDIT_CARD_1]."
+    assert user == "I am [EMAIL_ADDRESS_2]"
+    assert Payload.objects.get().content["messages"][0]["content"] == system
+
+
+def test_lists_hold_for_the_tenant_of_the_call(world, provider):
+    policy = world.policy("strict", media="refuse", entities=["EMAIL_ADDRESS"])
+    world.feature("f", policy=policy)
+    RedactionList.objects.create(policy=policy, tenant="acme", deny=["Falcon"], outbound="mask")
+    message = [{"role": "user", "content": "All about Falcon"}]
+    for tenant in ("acme", "other"):
+        gateway.complete("f", messages=message, tenant=tenant)
+    assert [r["messages"][0]["content"] for r in provider.requests] == ["All about <DENIED>", "All about Falcon"]
+    image = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]
+    with pytest.raises(errors.PolicyRefused, match="refuses images, audio and files"):
+        gateway.complete("f", messages=[{"role": "user", "content": image}])
+    assert Call.objects.filter(outcome="refused_policy").count() == 1 and len(provider.requests) == 2

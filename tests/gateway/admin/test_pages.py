@@ -46,7 +46,7 @@ from gateway.models import (
     Target,
     Worker,
 )
-from redaction.models import RedactionPolicy
+from redaction.models import RedactionList, RedactionPolicy
 from tests.rows import make_call
 
 pytestmark = pytest.mark.django_db
@@ -84,6 +84,7 @@ def rows(count, start=0):
         for position in range(2):
             Target.objects.create(route=route, position=position, provider=provider, model=f"m{position}")
         policy = RedactionPolicy.objects.create(name=f"policy{n}")
+        RedactionList.objects.create(policy=policy, tenant="acme", deny=["Falcon"])
         Feature.objects.create(slug=f"f{n}", route=route, policy=policy)
         Key.objects.create(name=f"k{n}", prefix="th_abcde", digest=str(n), features=["*"])
         Price.objects.create(provider="p", model=f"m{n}", rates={"input": "1"}, source="catalog")
@@ -204,6 +205,7 @@ def test_whatever_can_be_changed_is_audited():
         Key,
         Provider,
         RateLimit,
+        RedactionList,
         RedactionPolicy,
         Route,
         SwitchTrigger,
@@ -239,6 +241,7 @@ def test_a_change_notes_old_and_new_values_and_rows_within(admin_client):
 def test_deleting_is_audited_from_the_page_and_from_the_list(admin_client):
     rows(3)
     Feature.objects.all().delete()
+    RedactionList.objects.all().delete()
     one, *others = RedactionPolicy.objects.all()
     admin_client.post(address(RedactionPolicy, "delete", one.pk), {"post": "yes"})
     chosen = {"action": "delete_selected", "_selected_action": [row.pk for row in others], "post": "yes"}

@@ -51,7 +51,8 @@ async def test_small_prompts_of_all_features_go_on_while_a_slow_one_renders(rend
     slow = asyncio.create_task(renderer.render("slow", user(SLOW), MANY))
     small, done = user("Hello {{ x }}"), 0
     while not slow.done():
-        assert await renderer.render("slow", small, {"x": "you"}) == [{"role": "user", "content": "Hello you"}]
+        rendered = await renderer.render("slow", small, {"x": "you"})
+        assert rendered.messages == [{"role": "user", "content": "Hello you"}]
         done += 1
         await asyncio.sleep(0.001)
     with pytest.raises(PromptError, match="longer than 1 s"):
@@ -62,7 +63,8 @@ async def test_small_prompts_of_all_features_go_on_while_a_slow_one_renders(rend
 async def test_large_prompts_of_other_features_go_on_too(renderer):
     slow = [asyncio.create_task(renderer.render("slow", user(SLOW), MANY)) for _ in range(2 * THREADS)]
     await asyncio.sleep(0)
-    [message] = await renderer.render("other", user("{% for a in x %}{{ a }}{% endfor %}"), {"x": [1, 2]})
+    rendered = await renderer.render("other", user("{% for a in x %}{{ a }}{% endfor %}"), {"x": [1, 2]})
+    [message] = rendered.messages
     assert message["content"] == "12"
     assert not any(task.done() for task in slow[1:])
     for task in slow:
@@ -76,8 +78,8 @@ async def test_a_caller_who_goes_away_does_not_free_the_turn_of_the_thread(rende
     first.cancel()
     second = asyncio.create_task(renderer.render("slow", user("{% for a in x %}{{ a }}{% endfor %}"), {"x": [1]}))
     other = await renderer.render("other", user("{% for a in x %}{{ a }}{% endfor %}"), {"x": [2]})
-    assert other[0]["content"] == "2" and not second.done()
-    assert (await second)[0]["content"] == "1"
+    assert other.messages[0]["content"] == "2" and not second.done()
+    assert (await second).messages[0]["content"] == "1"
 
 
 async def test_each_rendering_has_a_clock_of_its_own(renderer):

@@ -134,3 +134,29 @@ def test_loops_literals_and_bounded_filters_work_as_ever():
 def test_every_allowed_filter_is_one_of_the_engine():
     assert set(DEFAULT_FILTERS) >= FILTERS
     assert rendered("{{ '  long words  '|trim|truncate(4, true, '…') }}") == "lon…"
+
+
+@pytest.mark.parametrize(
+    "text, variables, given",
+    [
+        ("Dear {{ x }}, hello", {"x": "Ada"}, ["Ada"]),
+        ("Always the same{{ ' as ever' }}", {}, []),
+        ("{% for a in x %}- {{ a }}\n{% endfor %}", {"x": ["b", "c"]}, ["b", "c"]),
+        ("{% set y = x %}{% if y %}is {{ y | upper }}{% endif %}", {"x": "b"}, ["B"]),
+        ("{% set y %}<{{ x }}>{% endset %}{{ y }}.", {"x": "b"}, ["<b>"]),
+        ("{% with y = x %}{{ y }}{% endwith %}{{ 3 }}", {"x": 5}, ["5"]),
+        # What such a statement writes is made of both.
+        ("a {% filter upper %}dear {{ x }}{% endfilter %}", {"x": "b"}, ["a ", "DEAR B"]),
+    ],
+)
+def test_what_variables_gave_is_told_from_the_template_s_own_text(text, variables, given):
+    rendered = user(text).fill(variables)
+    [content] = [message["content"] for message in rendered.messages]
+    assert [content[start:end] for start, end in rendered.filled[content]] == given
+    assert type(content) is str
+
+
+def test_two_texts_that_come_out_the_same_are_looked_at_where_either_was_given():
+    template = Template([{"role": "system", "content": "Ada {{ x }}"}, {"role": "user", "content": "{{ y }} Lovelace"}])
+    rendered = template.fill({"x": "Lovelace", "y": "Ada"})
+    assert rendered.filled["Ada Lovelace"] == ((4, 12), (0, 3))
