@@ -1,10 +1,10 @@
 """Forecasts in words, as pages, alerts and messages show them."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from budgets.models import Forecast, Window
+from budgets.models import USD, Forecast, Window
 
 
 def short(value: Decimal, metric: str) -> str:
@@ -19,10 +19,22 @@ def short(value: Decimal, metric: str) -> str:
     return f"${rounded.normalize():f}"
 
 
-def shown_limit(limit: Decimal, metric: str) -> str:
-    """The limit with its unit, exact but for trailing zeros."""
-    text = f"{limit.normalize():,f}"
-    return f"${text}" if metric == "usd" else f"{text} {metric}"
+def shown_limit(window: Window) -> str:
+    """The limit with its unit and raises, exact but for trailing zeros; of another currency in US dollars as well."""
+    budget = window.budget
+    if budget.unit == budget.currency != USD:
+        own = budget.limit + getattr(window, "raised", Decimal(0))
+        return f"{own.normalize():,f} {budget.unit} ({short(window.limit, budget.metric)})"
+    text = f"{window.limit.normalize():,f}"
+    return f"${text}" if budget.metric == "usd" else f"{text} {budget.metric}"
+
+
+def shown_budget(window: Window) -> str:
+    """Which budget it is, and of which value: `The day's budget for tenant acme`."""
+    budget = window.budget
+    if budget.starts_on is None:
+        return f"The {budget.period}'s budget for {window.scope}"
+    return f"The budget from {budget.starts_on} to {budget.ends_on} for {window.scope}"
 
 
 def shown_spend(row: Forecast, metric: str) -> str:
@@ -49,6 +61,9 @@ def in_words(row: Forecast, window: Window, zone: ZoneInfo) -> str:
     by = "midnight" if window.budget.period == "day" else _moment(window.ends_at, window, zone)
     if window.budget.period in ("week", "month"):
         by = f"the end of the {window.budget.period}"
+    elif window.budget.period == "range":
+        last = (window.ends_at - timedelta(microseconds=1)).astimezone(zone)
+        by = f"the end of {last:%a} {last.day} {last:%b}"
     return f"expected {shown_spend(row, window.budget.metric)} by {by}{shown_run_out(row, window, zone)}"
 
 

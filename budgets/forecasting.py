@@ -15,10 +15,11 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import BigIntegerField, Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Cast, Now, Substr
 
 from budgets.forecast import Clock, Curve, Estimate, curve, forecast, weekday_weights
-from budgets.forecast_words import shown_limit, shown_run_out, shown_spend
+from budgets.forecast_words import shown_budget, shown_limit, shown_run_out, shown_spend
 from budgets.models import Alert, Budget, Forecast, Window, WindowSample
 from budgets.outbox import open_alert, resolve_alert
 
@@ -27,7 +28,8 @@ SAMPLES = 48
 #: How many forecasts one run makes at most; one that is left waits for the next run.
 MOST_A_RUN = 2000
 CHUNK = 250
-#: For how many days samples are kept, and of how many earlier windows a forecast is made; hours are told by their pace alone.
+#: For how many days samples are kept, and of how many earlier windows a forecast is made. Hours are told by their pace
+#: alone, and so are fixed dates, which come once.
 KEPT_DAYS = {"hour": 1, "day": 36, "week": 64, "month": 190}
 EARLIER = {"hour": 0, "day": 4, "week": 6, "month": 5}
 #: A warning is over when the expected end has fallen below this share of the limit.
@@ -42,19 +44,23 @@ SAMPLE, DUE = (
 )
 
 
-def limit_of(window: Window) -> Decimal:
-    """What the window may spend, in the metric of its budget."""
-    return window.budget.limit
+#: Budget and value: windows of the same series are compared with each other.
+Series = tuple[int, str]
 
 
-def series_of(window: Window) -> int:
-    """Windows of the same series are compared with each other: those of one budget."""
-    return window.budget_id
+def series_of(window: Window) -> Series:
+    return window.budget_id, window.value
+
+
+def own(window: Window) -> Decimal:
+    """What was spent in it since it was made. What it took over came at once, and says nothing about its pace."""
+    return max(window.spent - window.carried, Decimal(0))
 
 
 def is_soft_crossed(window: Window) -> bool:
-    """Whether people know already, as the window's first warning is behind it."""
-    return window.spent * 100 >= limit_of(window) * window.budget.soft_percent
+    """Whether people know already, as the window's first warning is behind it; never without thresholds."""
+    percents = window.budget.soft_percent
+    return bool(percents) and window.spent * 100 >= window.limit * min(percents)
 
 
 def forecast_windows() -> None:
@@ -69,6 +75,7 @@ def forecast_windows() -> None:
         due = list(_due())
         for first in range(0, len(due), CHUNK):
             _renew(due[first : first + CHUNK], now)
+        _end_warnings(now)
         _prune(now)
 
 
@@ -77,12 +84,12 @@ def _due() -> QuerySet[Window]:
     with connection.cursor() as cursor:
         cursor.execute(DUE, [SAMPLES, MOST_A_RUN])
         ids = [id for (id,) in cursor.fetchall()]
-    return Window.objects.filter(id__in=ids).select_related("budget").order_by("id")
+    return Window.objects.with_limit().filter(id__in=ids).select_related("budget").order_by("id")
 
 
 @dataclass(frozen=True)
 class Past:
-    """A window with its samples in order of time."""
+    """A window with its samples in order of time: what it had spent itself."""
 
     window: Window
     samples: Sequence[tuple[datetime, Decimal]]
@@ -90,17 +97,17 @@ class Past:
     @cached_property
     def stretches(self) -> list[tuple[datetime, datetime, float]]:
         """What was spent from each sample to the next, and to the window's end."""
-        points = [(self.window.starts_at, Decimal(0)), *self.samples, (self.window.ends_at, self.window.spent)]
+        points = [(self.window.starts_at, Decimal(0)), *self.samples, (self.window.ends_at, own(self.window))]
         return [(a, b, float(after - before)) for (a, before), (b, after) in pairwise(points) if a < b]
 
     def curve(self, clock: Clock) -> Curve | None:
-        return curve([(clock.elapsed(at), float(spent)) for at, spent in self.samples], float(self.window.spent))
+        return curve([(clock.elapsed(at), float(spent)) for at, spent in self.samples], float(own(self.window)))
 
 
 def _renew(windows: Sequence[Window], now: datetime) -> None:
     """Makes the forecasts of these windows, with a fixed number of queries."""
     past = _past(windows, now)
-    samples = _samples([w.id for w in windows])
+    samples = _samples(windows)
     keys = [_key(window) for window in windows]
     written = dict(Alert.objects.filter(dedup_key__in=keys).values_list("dedup_key", "resolved_at"))
     rows = []
@@ -116,28 +123,32 @@ def _renew(windows: Sequence[Window], now: datetime) -> None:
     )
 
 
-def _past(windows: Sequence[Window], now: datetime) -> Mapping[int, list[Past]]:
+def _past(windows: Sequence[Window], now: datetime) -> Mapping[Series, list[Past]]:
     """Earlier windows of the same series that a forecast can be made of, the latest first."""
     wanted = [w for w in windows if EARLIER[_period(w.budget)]]
-    of: dict[str, set[int]] = defaultdict(set)
-    for window in wanted:
-        of[_period(window.budget)].add(window.budget_id)
-    recent = Q(pk=None)
-    for period, budgets in of.items():
-        recent |= Q(budget__in=budgets, ends_at__gt=now - timedelta(days=KEPT_DAYS[period]))
-    found = Window.objects.filter(recent, ends_at__lte=now, spent__gt=0).select_related("budget")
-    series: dict[int, list[Window]] = defaultdict(list)
-    for window in found.order_by("-starts_at"):
-        series[series_of(window)].append(window)
-    chosen = {key: _like(listed) for key, listed in series.items()}
     today = {series_of(w): _weekday(w) for w in wanted}
-    kept = {key: _same_weekday(listed, today.get(key)) for key, listed in chosen.items()}
-    samples = _samples([w.id for listed in kept.values() for w in listed])
+    of: dict[str, set[Series]] = defaultdict(set)
+    for window in wanted:
+        of[_period(window.budget)].add(series_of(window))
+    recent = Q(pk=None)
+    for period, keys in of.items():
+        # Of each value that any of these budgets has here: a few more than are wanted, and none of a thousand others.
+        some = Q(budget__in={budget for budget, _ in keys}, value__in={value for _, value in keys})
+        recent |= some & Q(ends_at__gt=now - timedelta(days=KEPT_DAYS[period]))
+    found = Window.objects.filter(recent, ends_at__lte=now, spent__gt=F("carried")).select_related("budget")
+    series: dict[Series, list[Window]] = defaultdict(list)
+    for window in found.order_by("-starts_at"):
+        if series_of(window) in today:
+            series[series_of(window)].append(window)
+    chosen = {key: _like(listed) for key, listed in series.items()}
+    kept = {key: _same_weekday(listed, today[key]) for key, listed in chosen.items()}
+    samples = _samples([w for listed in kept.values() for w in listed])
     return {key: [Past(w, samples[w.id]) for w in listed if w.id in samples] for key, listed in kept.items()}
 
 
 def _like(windows: list[Window]) -> list[Window]:
-    """Those that are as long as a window of the budget is now: its period may have been another one once."""
+    """Those that are as long as a window of the budget is now: its calendar may have been another one once, and the last
+    window of that one ended early."""
     period = _period(windows[0].budget)
     least, most = {"day": (23, 25), "week": (167, 169), "month": (671, 745)}.get(period, (0, 0))
     hours = [(w.ends_at - w.starts_at) / timedelta(hours=1) for w in windows]
@@ -172,11 +183,13 @@ def _zone(budget: Budget) -> ZoneInfo:
     return ZoneInfo(budget.timezone)
 
 
-def _samples(window_ids: Iterable[int]) -> dict[int, list[tuple[datetime, Decimal]]]:
+def _samples(windows: Iterable[Window]) -> dict[int, list[tuple[datetime, Decimal]]]:
+    """What these windows had spent themselves, by their ids."""
+    carried = {window.id: window.carried for window in windows}
     found: dict[int, list[tuple[datetime, Decimal]]] = defaultdict(list)
-    rows = WindowSample.objects.filter(window__in=list(window_ids)).order_by("window", "at")
+    rows = WindowSample.objects.filter(window__in=list(carried)).order_by("window", "at")
     for id, at, spent in rows.values_list("window_id", "at", "spent").iterator(chunk_size=5000):
-        found[id].append((at, spent))
+        found[id].append((at, max(spent - carried[id], Decimal(0))))
     return found
 
 
@@ -192,10 +205,10 @@ def _estimate(
     curves = [c for p, clock in zip(past, clocks, strict=True) if (c := p.curve(clock))]
     clock = Clock(window.starts_at, window.ends_at, zone, weights)
     made = forecast(
-        spent=float(window.spent),
+        spent=float(own(window)),
         elapsed=clock.elapsed(now),
         steps=len(samples),
-        limit=float(limit_of(window)),
+        limit=float(window.limit - window.carried),
         earlier=curves,
     )
     return (made, clock) if made else None, len(curves)
@@ -211,14 +224,14 @@ def _row(window: Window, made: tuple[Estimate, Clock] | None, earlier: int, now:
     else:
         note = "From the pace so far."
     runs_out = None if estimate.runs_out is None else max(now, clock.moment(estimate.runs_out))
-    if runs_out is not None and window.spent >= limit_of(window):
+    if runs_out is not None and window.spent >= window.limit:
         runs_out = now
     return Forecast(
         window=window,
         made_at=now,
-        expected=max(window.spent, _exact(estimate.expected)),
-        low=max(window.spent, _exact(estimate.low)),
-        high=max(window.spent, _exact(estimate.high)),
+        expected=max(window.spent, window.carried + _exact(estimate.expected)),
+        low=max(window.spent, window.carried + _exact(estimate.low)),
+        high=max(window.spent, window.carried + _exact(estimate.high)),
         runs_out_at=runs_out,
         note=note,
     )
@@ -237,22 +250,23 @@ def _warn(window: Window, row: Forecast, written: Mapping[str, datetime | None])
 
     `written` has the warnings that there are, with when they ended.
     """
-    limit, key = limit_of(window), _key(window)
+    limit, key = window.limit, _key(window)
     if row.expected is None or row.low is None or row.high is None:
         return
     if row.expected > limit and key not in written and not is_soft_crossed(window):
         budget = window.budget
-        zone = _zone(budget)
         open_alert(
             "forecast",
             Alert.Severity.WARNING,
             key,
-            f"The {budget.period}'s budget for {budget.scope} is expected to come to "
-            f"{shown_spend(row, budget.metric)} of {shown_limit(limit, budget.metric)}"
-            f"{shown_run_out(row, window, zone)}.",
+            f"{shown_budget(window)[:350]} is expected to come to {shown_spend(row, budget.metric)} of "
+            f"{shown_limit(window)}{shown_run_out(row, window, _zone(budget))}.",
             detail={
                 "budget": window.budget_id,
-                "window": window.starts_at.isoformat(),
+                "window": window.id,
+                "value": window.value,
+                "starts_at": window.starts_at.isoformat(),
+                "ends_at": window.ends_at.isoformat(),
                 "spent": str(window.spent),
                 "limit": str(limit),
                 "metric": budget.metric,
@@ -262,12 +276,22 @@ def _warn(window: Window, row: Forecast, written: Mapping[str, datetime | None])
                 "runs_out_at": row.runs_out_at.astimezone(UTC).isoformat() if row.runs_out_at else None,
                 "note": row.note,
             },
-            feature=budget.feature,
-            tenant=budget.tenant,
+            feature=window.named("feature")[:100],
+            tenant=window.named("tenant")[:200],
             ends_at=window.ends_at,
         )
     elif row.expected < limit * CALM and key in written and written[key] is None:
         resolve_alert(key, "It is now expected to stay within the limit.")
+
+
+def _end_warnings(now: datetime) -> None:
+    """Ends warnings of windows that ended early, as their budget has another calendar, and of budgets out of force."""
+    of_key = Cast(Substr("dedup_key", len("forecast:") + 1), BigIntegerField())
+    live = Window.objects.filter(pk=OuterRef("window"), ends_at__gt=now, budget__active=True)
+    told = Alert.objects.filter(kind="forecast", resolved_at=None, ends_at__gt=now).annotate(window=of_key)
+    told.filter(~Exists(live)).update(
+        resolved_at=Now(), resolution="Its budget is paused, was deleted, or has other periods now."
+    )
 
 
 def _prune(now: datetime) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import groupby
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -172,6 +173,7 @@ class Rules:
         budgets: Iterable[BudgetRule],
         switches: Iterable[SwitchRule],
         raises: Iterable[RaiseRule] = (),
+        last_raises: Mapping[tuple[int, str], int] = MappingProxyType({}),
         rates: Iterable[RateRule] = (),
         limits: Iterable[LimitRule] = (),
     ) -> None:
@@ -193,6 +195,7 @@ class Rules:
         self._raises: dict[tuple[int, str], list[RaiseRule]] = {}
         for found in raises:
             self._raises.setdefault((found.budget, found.value), []).append(found)
+        self._last_raises = last_raises
         self._rates: dict[str, list[RateRule]] = {}
         for rate in rates:
             self._rates.setdefault(rate.currency, []).append(rate)
@@ -220,6 +223,10 @@ class Rules:
         """What a window of the budget may hold and spend, raises included; in US dollars, tokens or calls."""
         raises = self._raises.get((rule.id, value), ())
         return converted(rule.limit + sum(found.amount for found in raises if now < found.expires_at), rate)
+
+    def last_raise(self, rule: BudgetRule, value: str) -> int:
+        """The id of the last raise that was given, in force or not; 0 before the first."""
+        return self._last_raises.get((rule.id, value), 0)
 
     def rate(self, rule: BudgetRule, starts_at: datetime) -> Decimal | None:
         """The rate that a window of the budget is made with; None for US dollars, tokens and calls, and where there is none.

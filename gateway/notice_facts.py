@@ -1,15 +1,13 @@
 """The figures that a channel tells of an alert: what is spent of which limit, until when, the forecast, and who spent most."""
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import OperationalError, connection, transaction
-from django.utils.dateparse import parse_datetime
 
 from budgets.forecast_words import in_words, short
 from budgets.models import SCOPE_FIELDS, Alert, Budget, Window
@@ -126,21 +124,8 @@ def _budget(alert: Alert) -> Budget | None:
 
 
 def _window(alert: Alert) -> Window | None:
-    """The window that an alert names: by its id, or by its budget and the time when it began, where that is of one window."""
-    windows = Window.objects.select_related("budget", "forecast")
-    budget, named = (_detail(alert).get(name) for name in ("budget", "window"))
-    if isinstance(named, int):
-        return windows.filter(pk=named).first()
-    start = _moment(named)
-    found = windows.filter(budget=budget, starts_at=start)[:2] if start and isinstance(budget, int) else []
-    return found[0] if len(found) == 1 else None
-
-
-def _moment(value: Any) -> datetime | None:
-    with contextlib.suppress(ValueError):
-        found = parse_datetime(value) if isinstance(value, str) else None
-        return found if found is None or found.tzinfo else None
-    return None
+    id = _detail(alert).get("window")
+    return Window.objects.select_related("budget", "forecast").filter(pk=id).first() if isinstance(id, int) else None
 
 
 def _decimal(value: Any) -> Decimal | None:

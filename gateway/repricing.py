@@ -3,8 +3,9 @@
 Each batch is a transaction that compares what its calls count by now with what the price book says and books the
 difference. So a run that was killed goes on where it stopped, and a second run finds nothing to do.
 
-Windows: an adjustment counts in every window that is still open, that its call counted in (the budget's scope is the
-call's, and the window was made before it), and leaves windows that are over alone: what was refused then is not undone.
+Windows: an adjustment counts in every window that is still open, that its call counted in (the budget's scope and the
+window's value are the call's, and the window was made before it, or took one over that was), and leaves windows that are
+over alone: what was refused then is not undone.
 """
 
 from collections import defaultdict
@@ -14,16 +15,17 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
 from django.utils import timezone
 
-from budgets.models import Alert
-from budgets.outbox import open_alert
-from budgets.rules import BudgetRule, Scope
+from budgets.rules import RaiseRule, RateRule, Rules, Scope
 from gateway.ledger import alerts
+from gateway.ledger.link import json_rows
+from gateway.ledger.operations import Row
 from gateway.ledger.partitions import first_id
+from gateway.ledger.reading import budget_rule
+from gateway.ledger.windows import LockedWindow, locked_window
 from gateway.models import Adjustment, Provider, Target
 from gateway.models.calls import uuid7_time
 from gateway.prices.book import PriceBook
@@ -31,7 +33,7 @@ from gateway.prices.reprice import NewCost, Priced, new_cost
 from gateway.sql import queries
 from gateway.types import TOKEN_PARTS, ZERO, Usage
 
-SQL = queries("reprice.sql")
+SQL, LEDGER = queries("reprice.sql"), queries("ledger.sql")
 BATCH = 1000
 #: A lost call's owner may still be alive and settle it; until then its cost is left alone.
 LATE = timedelta(days=1)
@@ -175,9 +177,10 @@ def _corrections(
 def _book(corrections: list[Correction], reason: str, actor: str) -> None:
     """One transaction: locks the windows that move, looks again at what corrects the calls, books the rest."""
     with transaction.atomic(), connection.cursor() as cursor:
-        counted = _windows(corrections, cursor)
-        cursor.execute(SQL["lock"], [sorted({id for ids in counted.values() for id in ids})])
-        locked = {row[0]: row for row in cursor.fetchall()}
+        rules = _rules(cursor)
+        counted = _windows(corrections, rules, cursor)
+        cursor.execute(LEDGER["lock_windows"], [sorted({id for ids in counted.values() for id in ids})])
+        rows = cursor.fetchall()
         cursor.execute(SQL["repriced"], [[c.row["id"] for c in corrections]])
         repriced = dict(cursor.fetchall())
         moves: dict[int, Decimal] = defaultdict(Decimal)
@@ -199,43 +202,77 @@ def _book(corrections: list[Correction], reason: str, actor: str) -> None:
             for window in counted.get(id, ()):
                 moves[window] += change
         Adjustment.objects.bulk_create(made)
-        for window, change in sorted(moves.items()):
-            if change and window in locked and locked[window][3]:
-                cursor.execute(SQL["move"], [change, window])
-                _warn(locked[window], change)
+        cursor.execute("SELECT now()")
+        [(now,)] = cursor.fetchall()
+        locked = [locked_window(row, rules, now) for row in rows]
+        _move([window for window in locked if window.ends_at > now], moves, cursor)
 
 
-def _windows(corrections: list[Correction], cursor: Any) -> dict[UUID, list[int]]:
+def _rules(cursor: Any) -> Rules:
+    """The budgets that are in force, with their raises and rates."""
+
+    def rows(name: str) -> list[tuple[Any, ...]]:
+        cursor.execute(LEDGER[name])
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
+
+    return Rules(
+        revision=None,
+        budgets=map(budget_rule, rows("budgets")),
+        switches=(),
+        raises=[RaiseRule(*row) for row in rows("raises")],
+        rates=[RateRule(*row) for row in rows("rates")],
+    )
+
+
+class Stretch(NamedTuple):
+    """From when to when calls counted in an open window: its own time, or that of an earlier one that it took over."""
+
+    window: int
+    starts_at: datetime
+    ends_at: datetime
+    made_at: datetime | None
+
+    def has(self, at: datetime) -> bool:
+        return self.starts_at <= at < self.ends_at and (self.made_at is None or at >= self.made_at - FIRST_CALL)
+
+
+def _windows(corrections: list[Correction], rules: Rules, cursor: Any) -> dict[UUID, set[int]]:
     """The open windows that each of these calls counted in. Calls that were never held count in none."""
     cursor.execute(SQL["windows"])
-    open_now = cursor.fetchall()
-    counted: dict[UUID, list[int]] = {}
+    stretches: dict[tuple[int, str], list[Stretch]] = defaultdict(list)
+    for budget, value, *stretch in cursor.fetchall():
+        stretches[budget, value].append(Stretch(*stretch))
+    counted: dict[UUID, set[int]] = {}
     for row, new, _ in corrections:
         if row["held_usd"] is None:
             continue
-        at, models = uuid7_time(row["id"]), {row["model_served"], new.model}
+        at, found = uuid7_time(row["id"]), dict[int, set[int]]()
         own = (row["feature"], row["tenant"], row["key"], row["user_ref"], row["cohort"])
-        counted[row["id"]] = [
-            id
-            for id, starts_at, made_at, *scope, model, provider, on_hard in open_now
-            if at >= starts_at
-            and (made_at is None or at >= made_at - FIRST_CALL)
-            and all(wanted in ("", is_) for wanted, is_ in zip(scope, own, strict=True))
-            and model in ("", *models)
-            and provider in ("", row["provider"])
-            and on_hard != f"route:{row['route']}"  # diverted there, a call leaves the budget alone
-        ]
+        # The row has what was served, the window what was asked for: of a budget of each model it is one of the two.
+        for model in (new.model, row["model_served"]):
+            scope = Scope(*own, model=model, provider=row["provider"])
+            for rule in rules.budgets_for(scope):
+                # Diverted there, a call leaves the budget alone.
+                if rule.on_hard != f"route:{row['route']}" and not found.get(rule.id):
+                    of_value = stretches.get((rule.id, rule.value(scope)), ())
+                    found[rule.id] = {stretch.window for stretch in of_value if stretch.has(at)}
+        counted[row["id"]] = set().union(*found.values())
     return counted
 
 
-def _warn(window: tuple[Any, ...], change: Decimal) -> None:
-    """The alert that the ledger writes when spending crosses the soft threshold: it will not see this crossing."""
-    _, spent, starts_at, _, id, *scope, metric, period, zone, limit, soft_percent, on_hard = window
-    rule = BudgetRule(
-        id=id, scope=Scope(*scope), metric=metric, period=period, zone=ZoneInfo(zone), limit=limit,
-        soft_percent=soft_percent, on_hard=on_hard,
-    )  # fmt: skip
-    if alerts.crossed(rule, spent, spent + change):
-        row = alerts.threshold(rule, starts_at, spent + change)
-        detail: dict[str, object] = {name: str(value) for name, value in row["detail"].items()}
-        open_alert(row["kind"], Alert.Severity.WARNING, row["dedup_key"], row["summary"], detail=detail)
+def _move(windows: list[LockedWindow], moves: Mapping[int, Decimal], cursor: Any) -> None:
+    """Books the changes in these windows, and tells of thresholds that they cross: the ledger will not see the crossing.
+
+    What a window carries from an earlier one stays as it is noted, as that one, which is over, is left alone.
+    """
+    told: list[Row] = []
+    for window in windows:
+        if change := moves.get(window.id):
+            window.change(spent=max(change, -window.spent))
+            if crossed := alerts.crossed(window):
+                told += [alerts.threshold(window, percent) for percent in crossed]
+                window.alerted = crossed[-1]
+            cursor.execute(SQL["move"], [window.spent, window.alerted, window.id])
+    if told:
+        cursor.execute(LEDGER["insert_alerts"], [json_rows(told)])

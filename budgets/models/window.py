@@ -1,7 +1,7 @@
 """Windows of budgets, and what raises them for a time."""
 
 from decimal import Decimal
-from typing import Self
+from typing import Literal, Self
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -9,8 +9,8 @@ from django.db.models import Q
 from django.db.models.functions import Coalesce, Now
 
 from budgets.limits import converted
-from budgets.models.budget import AMOUNT_DIGITS, Budget
-from budgets.scopes import in_words
+from budgets.models.budget import AMOUNT_DIGITS, SCOPE_FIELDS, Budget
+from budgets.scopes import in_words, split_value
 
 
 class WindowQuerySet(models.QuerySet["Window"]):
@@ -71,6 +71,19 @@ class Window(models.Model):
     def value_in_words(self) -> str:
         """E.g. `tenant acme` or `no tenant`; empty under a budget that is not divided."""
         return in_words(self.budget.each, self.value)
+
+    @property
+    def scope(self) -> str:
+        """What counts in it, in words, e.g. `feature support.reply, tenant acme`; `everything` when nothing is left out."""
+        fixed = [f"{name} {getattr(self.budget, name)}" for name in SCOPE_FIELDS if getattr(self.budget, name)]
+        return ", ".join([*fixed, *([self.value_in_words] if self.budget.each else [])]) or "everything"
+
+    def named(self, field: Literal["feature", "tenant"]) -> str:
+        """The feature or tenant that it is of; empty where it is of any."""
+        if field in self.budget.each:
+            fields: list[str] = self.budget.each
+            return split_value(fields, self.value)[fields.index(field)]
+        return self.budget.feature if field == "feature" else self.budget.tenant
 
     @property
     def limit(self) -> Decimal:

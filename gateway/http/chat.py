@@ -19,7 +19,7 @@ async def completions(request: Request) -> None:
     """Answers a chat completion in the OpenAI shape; `variables` in the body renders the feature's live prompt."""
     gate = engine.current()
     ask = await asked(request, gate, "chat")
-    async with request.watched():
+    async with request.watched(at_once=ask.stream):
         if ask.stream:
             await streamed(request, Entry(ask), gate)
         else:

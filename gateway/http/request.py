@@ -77,9 +77,12 @@ class Request:
             raise InvalidRequest("The body must be a JSON object.")
         return body
 
-    def watched(self) -> "Watched":
-        """A block that is cancelled when the client goes away; ClientGone is raised in its place."""
-        return Watched(self._receive)
+    def watched(self, *, at_once: bool = False) -> "Watched":
+        """A block that is cancelled when the client goes away; ClientGone is raised in its place.
+
+        Unless `at_once`, the client is listened to only when the answer takes longer than LISTEN_AFTER_S.
+        """
+        return Watched(self._receive, 0.0 if at_once else LISTEN_AFTER_S)
 
     async def answer(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """The whole answer, as JSON bytes."""
@@ -114,10 +117,11 @@ LISTEN_AFTER_S = 0.05
 class Watched:
     """The block of `Request.watched`. No generator, as every call passes through."""
 
-    __slots__ = ("_gone", "_receive", "_task", "_timer", "_watcher")
+    __slots__ = ("_after_s", "_gone", "_receive", "_task", "_timer", "_watcher")
 
-    def __init__(self, receive: Callable[[], Awaitable[Mapping[str, Any]]]) -> None:
+    def __init__(self, receive: Callable[[], Awaitable[Mapping[str, Any]]], after_s: float) -> None:
         self._receive = receive
+        self._after_s = after_s
         self._gone = False
 
     async def __aenter__(self) -> None:
@@ -125,7 +129,7 @@ class Watched:
         assert task is not None
         self._task = task
         self._watcher: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(LISTEN_AFTER_S, self._listen)
+        self._timer = asyncio.get_running_loop().call_later(self._after_s, self._listen)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -40,15 +40,31 @@ def threshold(window: LockedWindow, percent: int) -> Row:
     }
 
 
-def exhausted(window: LockedWindow) -> Row:
-    """A call was refused for want of room; told again where the limit was moved and is reached again."""
+def exhausted(window: LockedWindow, last_raise: int) -> Row:
+    """A call was refused for want of room; told again where the limit was moved and is reached again.
+
+    Each raise (`last_raise` is the id of the last one, 0 before the first) ends what was told before, so the limit that is
+    left when it is over is told too.
+    """
     rule = _rule(window)
     asks = " A raise is asked for." if rule.on_hard == "ask" else ""
     return {
         "kind": "budget_exhausted",
         "severity": "critical",
-        "dedup_key": f"budget:{rule.id}:{window.id}:exhausted:{window.limit.normalize():f}",
+        "dedup_key": f"budget:{rule.id}:{window.id}:exhausted:{window.limit.normalize():f}:{last_raise}",
         "summary": f"A call no longer fitted {rule.describe(window.value)[:440]}.{asks}",
+        **_about(window, percent=100),
+    }
+
+
+def overspent(window: LockedWindow) -> Row:
+    """Calls that passed while the database was away took more than there was, which the ledger learns afterwards."""
+    rule = _rule(window)
+    return {
+        "kind": "budget_exhausted",
+        "severity": "critical",
+        "dedup_key": f"budget:{rule.id}:{window.id}:spooled",
+        "summary": f"Calls that passed while the database was away took {rule.describe(window.value)[:400]} over its limit.",
         **_about(window, percent=100),
     }
 

@@ -1,9 +1,11 @@
 """The ledger's connection: prepared statements, any number of them in one round trip."""
 
 import asyncio
+import re
 from collections.abc import Iterable
 from typing import Any, Self
 
+import orjson
 from psycopg import AsyncConnection, OperationalError
 from psycopg.adapt import Transformer
 from psycopg.errors import FeatureNotSupported, InvalidSqlStatementName, error_from_result
@@ -12,6 +14,8 @@ from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 
 Rows = list[tuple[Any, ...]]
+#: An escaped NUL, behind any number of escaped backslashes.
+NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 class Link:
@@ -109,6 +113,17 @@ def is_stale(error: Exception) -> bool:
 def array(values: Iterable[object]) -> str:
     """Numbers, ids or moments as a PostgreSQL array; texts would need quotes."""
     return "{" + ",".join(map(str, values)) + "}"
+
+
+def json_rows(rows: list[dict[str, Any]]) -> str:
+    """Rows as a JSON array for PostgreSQL, which reads a decimal from a string exactly.
+
+    It has no NUL in any text, so that one is written as U+FFFD.
+    """
+    written = orjson.dumps(rows, default=str)
+    if b"\\u0000" in written:
+        written = NUL.sub(rb"\1\\ufffd", written)
+    return written.decode()
 
 
 def _numbered(text: str) -> str:

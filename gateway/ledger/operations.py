@@ -1,7 +1,7 @@
 """What can be asked of the ledger, and what it answers. Amounts are US dollars, tokens and calls."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -214,6 +214,11 @@ class Settle:
 
 
 Operation = Hold | Settle
+
+
+def one_of_each(settles: Iterable[Settle]) -> list[Settle]:
+    """One settlement for each call: where its hold expired while its own settlement waited, that, and not the sweep's."""
+    return list({op.call_id: op for op in sorted(settles, key=lambda op: not op.swept)}.values())
 
 
 class Ledger(Protocol):

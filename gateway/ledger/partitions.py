@@ -54,8 +54,8 @@ def missing(times: Iterable[datetime], existing: set[str]) -> list[sql.Composed]
 EXISTING = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = ANY(%s::regclass[])"
 
 
-async def make_for(connection: AsyncConnection[Any], call_ids: Iterable[UUID]) -> bool:
-    """Makes the partitions that these calls need; True when it made any. Several processes may try at once."""
+async def make_for(connection: AsyncConnection[Any], call_ids: Iterable[UUID]) -> None:
+    """Makes the partitions that these calls need and that are missing. Several processes may try at once."""
     found = await connection.execute(EXISTING, [list(SPANS)])
     statements = missing(map(uuid7_time, call_ids), {name async for (name,) in found})
     for statement in statements:
@@ -64,7 +64,6 @@ async def make_for(connection: AsyncConnection[Any], call_ids: Iterable[UUID]) -
                 await connection.execute(statement)
         except (psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation):
             continue
-    return bool(statements)
 
 
 def make_ahead(days: int) -> tuple[int, datetime]:

@@ -8,8 +8,9 @@ from psycopg import AsyncConnection
 
 from gateway.clock import Clock, counter
 from gateway.conf import TollhouseSettings
+from gateway.ledger.link import json_rows
 from gateway.ledger.operations import Row
-from gateway.ledger.transaction import SQL, json_rows
+from gateway.ledger.transaction import SQL
 
 logger = logging.getLogger("tollhouse.ledger")
 

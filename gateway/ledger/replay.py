@@ -16,13 +16,14 @@ from uuid_utils.compat import uuid7
 
 from budgets.rules import Rules
 from gateway.conf import settings
-from gateway.ledger import partitions
+from gateway.ledger import alerts, partitions
 from gateway.ledger.database import connection_parameters
-from gateway.ledger.link import Link, Rows
+from gateway.ledger.link import Link, Rows, json_rows
 from gateway.ledger.operations import Grant, Hold, Row, Settle
 from gateway.ledger.spool_file import SUFFIX, SpoolFile, UnknownVersion, frame, put_beside
 from gateway.ledger.spooled import Spooled, latest
-from gateway.ledger.transaction import SQL, STATEMENTS, Candidate, Memory, Transaction, json_rows
+from gateway.ledger.transaction import SQL, STATEMENTS, Memory, Transaction
+from gateway.ledger.windows import Candidate
 from gateway.ledger.writer import SESSION, one_line
 from gateway.secrets import CannotDecrypt
 
@@ -68,27 +69,23 @@ class Replay(Transaction):
         for settle in self._settles:
             assert settle.grant is not None
             windows = found.get(settle.call_id, settle.grant.windows)
-            # Those of a budget that was deleted meanwhile are gone.
+            # One that somebody deleted by hand meanwhile is gone.
             settle.grant = Grant(bid=settle.grant.bid, windows=tuple(id for id in windows if id in self._locked))
         return []
+
+    async def _settle(self, settles: list[Settle]) -> None:
+        before = {window.id: window.spent for window in self._locked.values()}
+        await super()._settle(settles)
+        self._writes["insert_alerts"] += [
+            alerts.overspent(window)
+            for window in self._locked.values()
+            if window.rule and before[window.id] <= window.limit < window.spent
+        ]
 
     def _adjust(self, op: Settle, outcome: str, *found: Any) -> None:
         # That a call began says nothing about one that has its row.
         if op.row["outcome"] != "lost":
             super()._adjust(op, outcome, *found)
-
-    async def _write_and_commit(self) -> None:
-        for window in self._locked.values():
-            rule = self.memory.rules.by_id.get(window.budget_id)
-            if rule and window.spent_before <= rule.limit < window.spent:
-                self._writes["insert_alerts"].append({
-                    "kind": "budget_exhausted",
-                    "severity": "critical",
-                    "dedup_key": f"spooled:{rule.id}:{window.starts_at.isoformat()}",
-                    "summary": f"Calls that passed while the database was away took {rule} over its limit.",
-                    "detail": {"budget": rule.id, "window": window.starts_at, "spent": window.spent, "limit": rule.limit},
-                })  # fmt: skip
-        await super()._write_and_commit()
 
 
 @dataclass(slots=True)

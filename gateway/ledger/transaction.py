@@ -1,25 +1,23 @@
 """One transaction of the ledger: everything that is waiting, admitted, settled and written together."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
 from uuid import UUID
 
-import orjson
 import psycopg
 
 from budgets.rules import Place, Rules
 from gateway.ledger import alerts
 from gateway.ledger.buckets import BucketKey, Buckets, lack, rates
-from gateway.ledger.link import Link, Rows, array
-from gateway.ledger.operations import Grant, Hold, Operation, Refusal, Row, Settle
+from gateway.ledger.link import Link, Rows, array, json_rows
+from gateway.ledger.operations import BLANK, Grant, Hold, Operation, Refusal, Row, Settle, one_of_each
 from gateway.ledger.reading import load_rules
 from gateway.ledger.windows import (
     Candidate,
     LockedWindow,
+    TakenHold,
     WindowKey,
     carry,
     locked_window,
@@ -48,21 +46,6 @@ STATEMENTS = {
 MOST_BUCKETS = 20_000
 
 
-class TakenHold(NamedTuple):
-    """A hold that this transaction has deleted: its windows' ids, the amount held in each, the target that it was for;
-    its draft row if it moves; its buckets' ids and the tokens that it took of each, None under no rate limit.
-    """
-
-    windows: list[int]
-    amounts: list[Decimal]
-    provider: str
-    model: str
-    price_id: int | None
-    draft: Row | None
-    buckets: list[int] | None
-    bucket_tokens: int | None
-
-
 @dataclass(slots=True)
 class Memory:
     """What a writer knows from earlier transactions; only what was committed enters it.
@@ -75,21 +58,6 @@ class Memory:
     now: datetime | None = None
     windows: dict[WindowKey, int] = field(default_factory=dict)
     buckets: dict[BucketKey, int] = field(default_factory=dict)
-
-
-#: An escaped NUL, behind any number of escaped backslashes.
-NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
-
-
-def json_rows(rows: list[Row]) -> str:
-    """Rows as a JSON array for PostgreSQL, which reads a decimal from a string exactly.
-
-    It has no NUL in any text, so that one is written as U+FFFD.
-    """
-    written = orjson.dumps(rows, default=str)
-    if b"\\u0000" in written:
-        written = NUL.sub(rb"\1\\ufffd", written)
-    return written.decode()
 
 
 class Transaction:
@@ -106,6 +74,7 @@ class Transaction:
         self.answers: list[tuple[Operation, Grant | Refusal | None]] = []
         self._new_windows: dict[WindowKey, int] = {}
         self._overlapped: list[tuple[int, int]] = []
+        self._asked: set[int] = set()
         self._locked: dict[int, LockedWindow] = {}
         self._taken: dict[UUID, TakenHold] = {}
         self._buckets = Buckets(link, memory.buckets)
@@ -120,6 +89,7 @@ class Transaction:
         settles = [op for op in batch if isinstance(op, Settle)]
         moving = [h.call_id for h in holds if h.moves or self.repeat]
         taking = [s.call_id for s in settles] + moving
+        moving += [s.call_id for s in settles if s.swept]
         granted = {id for s in settles if s.grant for id in s.grant.windows}
         self._buckets.expect(settles)
         candidates = None
@@ -222,6 +192,8 @@ class Transaction:
             fresh = {id for (id,) in made}
             self._overlapped = [(new, old) for pairs in overlapped for new, old in pairs if new in fresh]
         known = self.memory.windows | self._new_windows if unknown else self.memory.windows
+        if not known.keys() >= places.keys():
+            raise psycopg.errors.SerializationFailure("a budget has another calendar")
         return {key: known[key] for key in places}
 
     def _locking(
@@ -230,6 +202,7 @@ class Transaction:
         """Locks every window that this batch may touch, by id, then every bucket, then takes the holds that it settles or
         moves.
         """
+        self._asked = ids
         windows, holds = ("lock_windows", array(sorted(ids))), ("take_holds", array(taking), array(moving))
         return windows, *self._buckets.locking(), holds
 
@@ -239,41 +212,58 @@ class Transaction:
         return all((id := known[place.key]) in locked and locked[id].ends_at == place.ends_at for place in places)
 
     def _lock(self, locked: Rows, buckets: list[Rows], took: Rows, now: datetime) -> bool:
-        """Notes what was locked and taken. False when a hold counts in a window or bucket that is not locked."""
+        """Notes what was locked and taken. False when a hold counts in a window or bucket that nobody locked."""
         self._buckets.lock(self.memory.rules.limits, buckets)
         for row in locked:
             self._locked[row[0]] = locked_window(row, self.memory.rules, now)
         for call_id, *values in took:
-            hold = self._taken[call_id] = TakenHold(*values)
-            if not self._locked.keys() >= set(hold.windows):
+            hold = TakenHold(*values)
+            if not self._asked.issuperset(hold.windows):
                 return False
+            self._taken[call_id] = hold.within(self._locked)
         return self._buckets.cover(self._taken.values())
 
     async def _settle(self, settles: list[Settle]) -> None:
-        late = [s for s in settles if s.call_id not in self._taken and s.grant]
+        self.answers += [(op, None) for op in settles]
+        ops = one_of_each(settles)
         calls = {}
-        if late:
-            [found] = await self.link.burst(("find_calls", array(s.call_id for s in late)))
+        if known := [op.call_id for op in ops if (op.swept if op.call_id in self._taken else op.grant)]:
+            [found] = await self.link.burst(("find_calls", array(known)))
             calls = {row[0]: row[1:] for row in found}
-        for op in settles:
-            self.answers.append((op, None))
-            if hold := self._taken.get(op.call_id):
+        for op in ops:
+            # It is nobody's any more: a move in the same batch finds its call settled.
+            hold = self._taken.pop(op.call_id, None)
+            if hold and op.call_id in calls:
+                # The server committed it after its process had given it up and settled the call without it.
                 self._free(hold)
-                for id, held in zip(hold.windows, hold.amounts, strict=True):
-                    window = self._locked[id]
-                    window.change(spent=held if op.swept else op.amount(window.metric))
-                self._buckets.settle(hold, None if op.swept else int(op.amount("tokens")))
-                if op.grant and not op.grant.is_for(hold.provider, hold.model):
-                    # The hold moved and its call never heard of it, as its caller left or the connection broke. The
-                    # amounts count in the windows of the new target, so the row names that one.
-                    op.row |= {"provider": hold.provider, "model_served": hold.model, "price_id": hold.price_id}
-                self._write_call(op)
+                self._buckets.settle(hold, 0)
+            elif hold:
+                self._settle_hold(op, hold)
             elif op.call_id in calls:
                 self._adjust(op, *calls[op.call_id])
             elif not op.swept:
-                for id in op.grant.windows if op.grant else ():
-                    self._locked[id].change(spent=op.amount(self._locked[id].metric))
+                for window in self._granted(op):
+                    window.change(spent=op.amount(window.metric))
                 self._write_call(op)
+
+    def _settle_hold(self, op: Settle, hold: TakenHold) -> None:
+        self._free(hold)
+        for id, held in zip(hold.windows, hold.amounts, strict=True):
+            window = self._locked[id]
+            window.change(spent=held if op.swept else op.amount(window.metric))
+        self._buckets.settle(hold, None if op.swept else int(op.amount("tokens")))
+        if op.swept and hold.draft is not None:
+            # As it stands now: the hold may have moved since somebody saw that it was dead.
+            op.row |= {**BLANK, **hold.draft, "id": op.call_id}
+        if op.grant and not op.grant.is_for(hold.provider, hold.model):
+            # The hold moved and its call never heard of it, as its caller left or the connection broke. The
+            # amounts count in the windows of the new target, so the row names that one.
+            op.row |= {"provider": hold.provider, "model_served": hold.model, "price_id": hold.price_id}
+        self._write_call(op)
+
+    def _granted(self, op: Settle) -> list[LockedWindow]:
+        """The windows that the call was granted in, as far as they still exist."""
+        return [self._locked[id] for id in (op.grant.windows if op.grant else ()) if id in self._locked]
 
     def _free(self, hold: TakenHold) -> None:
         """Nothing is held any more for a hold that was taken."""
@@ -295,8 +285,8 @@ class Transaction:
         if outcome != "lost" or adjusted or not op.grant.is_for(provider, model):
             return
         change = {"usd": op.usd - (cost_usd or ZERO), "tokens": Decimal(op.tokens - tokens), "calls": ZERO}
-        for id in op.grant.windows:
-            self._locked[id].change(spent=change[self._locked[id].metric])
+        for window in self._granted(op):
+            window.change(spent=change[window.metric])
         self._writes["insert_adjustments"].append({
             "call_id": op.call_id,
             "cost_usd": change["usd"],
@@ -327,8 +317,10 @@ class Transaction:
             )
         elif earlier:
             self._buckets.undo(earlier)
-        if refusal.window:
-            self._writes["insert_alerts"].append(alerts.exhausted(self._locked[refusal.window]))
+        if refusal.window and refusal.budget:
+            window = self._locked[refusal.window]
+            alert = alerts.exhausted(window, rules.last_raise(refusal.budget, window.value))
+            self._writes["insert_alerts"].append(alert)
         self.answers.append((hold, refusal))
 
     def _judge(self, hold: Hold, candidate: Candidate, rules: Rules) -> Grant | Refusal:

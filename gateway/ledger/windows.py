@@ -1,11 +1,11 @@
 """Windows in a transaction of the ledger: which ones a call counts in, how they are made, and what locked ones hold."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from budgets.rules import BudgetRule, Metric, Place, Rules
 from gateway.ledger.operations import Bid, Row
@@ -53,6 +53,28 @@ class LockedWindow:
     def room(self) -> Decimal:
         """What is left to be held."""
         return max(self.limit - self.spent - self.held, ZERO)
+
+
+class TakenHold(NamedTuple):
+    """A hold that this transaction has deleted: its windows' ids, the amount held in each, the target that it was for;
+    its draft row if it moves; its buckets' ids and the tokens that it took of each, None under no rate limit.
+    """
+
+    windows: list[int]
+    amounts: list[Decimal]
+    provider: str
+    model: str
+    price_id: int | None
+    draft: Row | None
+    buckets: list[int] | None
+    bucket_tokens: int | None
+
+    def within(self, locked: Container[int]) -> Self:
+        """The hold without windows that are not locked, as somebody deleted them."""
+        if all(id in locked for id in self.windows):
+            return self
+        found = [(id, held) for id, held in zip(self.windows, self.amounts, strict=True) if id in locked]
+        return self._replace(windows=[id for id, _ in found], amounts=[held for _, held in found])
 
 
 @dataclass(slots=True)

@@ -18,10 +18,10 @@ from gateway.clock import Clock, clock, counter
 from gateway.conf import TollhouseSettings
 from gateway.errors import LedgerUnavailable
 from gateway.ledger import alerts, partitions
-from gateway.ledger.link import Link, is_stale
+from gateway.ledger.link import Link, is_stale, json_rows
 from gateway.ledger.operations import BLANK, Grant, Hold, Operation, Refusal, Settle
 from gateway.ledger.pulse import Pulse
-from gateway.ledger.transaction import SQL, STATEMENTS, Memory, Transaction, json_rows
+from gateway.ledger.transaction import SQL, STATEMENTS, Memory, Transaction
 
 logger = logging.getLogger("tollhouse.ledger")
 
@@ -174,8 +174,11 @@ class Writer:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 2.0)
 
-    async def _attempt(self, link: Link, batch: Sequence[Operation], *, repeat: bool) -> None:
-        """Runs the batch; where one operation spoils it, halves it until that one is alone and gets the error."""
+    async def _attempt(self, link: Link, batch: Sequence[Operation], *, repeat: bool, divided: bool = False) -> None:
+        """Runs the batch; where one operation spoils it, halves it until that one is alone and gets the error.
+
+        With `divided` its calls were given their partitions before.
+        """
         transaction = Transaction(link, self._memory, repeat=repeat)
         try:
             async with asyncio.timeout(2 * self._settings.LEDGER_TIMEOUT_S):
@@ -187,12 +190,11 @@ class Writer:
             raise
         except psycopg.errors.CheckViolation as error:
             await link.connection.execute("ROLLBACK")
-            if error.diag.constraint_name or not await partitions.make_for(
-                link.connection, [op.call_id for op in batch]
-            ):
+            if error.diag.constraint_name or divided:
                 await self._halve(link, batch, error)
             else:
-                await self._attempt(link, batch, repeat=repeat)
+                await partitions.make_for(link.connection, [op.call_id for op in batch])
+                await self._attempt(link, batch, repeat=repeat, divided=True)
         except Exception as error:
             # Whatever spoils a batch, only its culprit may suffer.
             if is_stale(error):

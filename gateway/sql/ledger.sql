@@ -1,5 +1,5 @@
--- The ledger's queries. Lock order, for everyone who touches a window: new windows by (budget, value, start), then
--- new buckets by (limit, value), then existing windows by id, then existing buckets by id, then everything else. Only the
+-- The ledger's queries. Lock order, for everyone who touches a window: budgets and their new windows by (budget, value, start),
+-- then new buckets by (limit, value), then existing windows by id, then existing buckets by id, then everything else. Only the
 -- ledger's transaction and admin edits lock windows; the worker, which deletes idle buckets, waits for none.
 
 -- name: begin
@@ -23,6 +23,10 @@ FROM tollhouse_budget WHERE active AND deleted_at IS NULL
 -- name: raises
 SELECT budget_id, value, amount, expires_at FROM tollhouse_budget_raise WHERE withdrawn_at IS NULL AND expires_at > now()
 
+-- name: last_raises
+-- The last raise of each value, whether it is in force or not.
+SELECT budget_id, value, max(id) FROM tollhouse_budget_raise GROUP BY budget_id, value
+
 -- name: rates
 SELECT currency, effective_from, per_usd FROM tollhouse_rate
 WHERE currency IN (SELECT currency FROM tollhouse_budget WHERE active) ORDER BY currency, effective_from, id
@@ -42,11 +46,13 @@ SELECT id, feature, tenant, key, "user", cohort, "each", requests_per_minute, to
 FROM tollhouse_rate_limit WHERE active
 
 -- name: make_windows
--- Windows that nobody needed before; in one order everywhere, so that two processes cannot wait for each other.
+-- Windows that nobody needed before; in one order everywhere, so that two processes cannot wait for each other. The calendar
+-- of their budgets stays until the commit: who changes it must find them, to end them, and later windows to take them over.
 INSERT INTO tollhouse_window (budget_id, value, calendar, starts_at, ends_at, rate)
-SELECT budget_id, value, calendar, starts_at, ends_at, rate FROM json_to_recordset(%s) AS new
+SELECT budget_id, value, new.calendar, new.starts_at, new.ends_at, rate FROM json_to_recordset(%s) AS new
     (budget_id bigint, value text, calendar int, starts_at timestamptz, ends_at timestamptz, rate numeric)
-ORDER BY budget_id, value, starts_at
+JOIN tollhouse_budget b ON b.id = new.budget_id AND b.calendar = new.calendar
+ORDER BY budget_id, value, starts_at FOR SHARE OF b
 ON CONFLICT (budget_id, value, calendar, starts_at) DO NOTHING
 RETURNING id
 
@@ -157,9 +163,11 @@ SELECT call_id, now(), cost_usd, tokens, outcome, reason, actor
 FROM json_populate_recordset(NULL::tollhouse_adjustment, %s)
 
 -- name: insert_alerts
+-- In one order everywhere: two processes may have the first calls of an hour for the same reasons.
 INSERT INTO tollhouse_alert (kind, severity, dedup_key, summary, detail, feature, tenant, ends_at)
 SELECT kind, severity, dedup_key, summary, detail, coalesce(feature, ''), coalesce(tenant, ''), ends_at
 FROM json_populate_recordset(NULL::tollhouse_alert, %s)
+ORDER BY dedup_key
 ON CONFLICT (dedup_key) DO NOTHING
 
 -- name: beat

@@ -1,5 +1,5 @@
--- Calls whose cost may have to be corrected, and the booking of corrections. Lock order as in ledger.sql: windows by id,
--- then everything else.
+-- Calls whose cost may have to be corrected, and the booking of corrections. Windows are locked as in ledger.sql, by id, before
+-- everything else.
 
 -- name: calls
 -- The next calls after an id, with what corrects them so far. Calls without a price row that have a cost are refusals and
@@ -18,19 +18,17 @@ WHERE c.id > %s AND c.id < %s AND (c.price_id IS NOT NULL OR c.cost_usd IS NULL)
 ORDER BY c.id LIMIT %s
 
 -- name: windows
--- Windows of money that are still open, of budgets that are active, with the budget's scope.
-SELECT w.id, w.starts_at, w.made_at, b.feature, b.tenant, b.key, b."user", b.cohort, b.model, b.provider, b.on_hard
+-- Windows of money that are still open, of budgets that are active, each with the times in which calls counted in it: its own,
+-- and those of windows of earlier calendars, which it took over when it was made.
+SELECT w.budget_id, w.value, w.id, own.starts_at, own.ends_at, own.made_at
 FROM tollhouse_window w JOIN tollhouse_budget b ON b.id = w.budget_id
-WHERE w.ends_at > now() AND b.active AND b.metric = 'usd'
-
--- name: lock
-SELECT w.id, w.spent, w.starts_at, w.ends_at > now() AS open, b.id, b.feature, b.tenant, b.key, b."user", b.cohort, b.model,
-       b.provider, b.metric, b.period, b.timezone, b."limit", b.soft_percent, b.on_hard
-FROM tollhouse_window w JOIN tollhouse_budget b ON b.id = w.budget_id WHERE w.id = ANY(%s) ORDER BY w.id FOR UPDATE OF w
+JOIN tollhouse_window own ON own.budget_id = w.budget_id AND own.value = w.value
+    AND (own.id = w.id OR own.calendar < w.calendar AND own.starts_at < w.ends_at AND own.ends_at > w.starts_at)
+WHERE w.ends_at > now() AND w.calendar = b.calendar AND b.active AND b.metric = 'usd'
 
 -- name: repriced
 -- What corrects these calls by now, read after the locks are held.
 SELECT call_id, sum(cost_usd) FROM tollhouse_adjustment WHERE call_id = ANY(%s) AND price_id IS NOT NULL GROUP BY call_id
 
 -- name: move
-UPDATE tollhouse_window SET spent = greatest(0, spent + %s) WHERE id = %s
+UPDATE tollhouse_window SET spent = %s, alerted = %s WHERE id = %s

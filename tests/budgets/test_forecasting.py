@@ -14,14 +14,16 @@ from django.utils import timezone
 
 from budgets import forecasting
 from budgets.forecasting import LOCK, forecast_windows
-from budgets.models import Alert, Budget, Forecast, Window, WindowSample
+from budgets.models import Alert, Budget, BudgetRaise, Forecast, Rate, Window, WindowSample
 
 pytestmark = pytest.mark.django_db
 
 
-def window_of(budget, *, elapsed=0.5, spent="5", days_ago=0, length=timedelta(days=1)):
+def window_of(budget, *, elapsed=0.5, spent="5", days_ago=0, length=timedelta(days=1), **values):
     starts = timezone.now() - length * elapsed - timedelta(days=days_ago)
-    return Window.objects.create(budget=budget, starts_at=starts, ends_at=starts + length, spent=Decimal(spent))
+    return Window.objects.create(
+        budget=budget, starts_at=starts, ends_at=starts + length, spent=Decimal(spent), **values
+    )
 
 
 def sample(window, *points):
@@ -73,6 +75,116 @@ def test_whoever_has_crossed_the_soft_threshold_is_not_warned_of_what_is_known()
     evenly(window_of(Budget.objects.create(limit=8), spent="6"))
     forecast_windows()
     assert Forecast.objects.get().expected > 8 and not Alert.objects.exists()
+
+
+def forecast_again():
+    Forecast.objects.update(made_at=timezone.now() - timedelta(days=100))
+    forecast_windows()
+
+
+def test_the_lowest_of_several_thresholds_counts_and_without_any_everybody_is_warned():
+    several, none = (
+        Budget.objects.create(limit=8, feature=f"f{n}", soft_percent=p) for n, p in enumerate(([90, 50], []))
+    )
+    evenly(window_of(several, spent="5"))
+    evenly(window_of(none, spent="7.5"))
+    forecast_windows()
+    assert Alert.objects.get().feature == "f1"
+
+
+def test_each_value_is_compared_with_its_own_days_and_named():
+    budget = Budget.objects.create(limit=30, each=["tenant"])
+    for weeks in (1, 2, 3):
+        sample(window_of(budget, days_ago=7 * weeks, spent="100", value="acme"), (0.25, 2), (0.5, 10), (0.75, 60))
+        sample(window_of(budget, days_ago=7 * weeks, spent="11", value="umbrella"), (0.25, 5), (0.5, 10), (0.75, 10.5))
+    windows = {value: window_of(budget, spent="10", value=value) for value in ("acme", "umbrella", "new")}
+    for window in windows.values():
+        evenly(window, steps=20)
+    forecast_windows()
+    made = {value: Forecast.objects.get(window=window) for value, window in windows.items()}
+    assert made["acme"].expected > 50 and made["umbrella"].expected < 14
+    assert made["new"].note == "From the pace so far."
+    alert = Alert.objects.get()
+    assert (alert.tenant, alert.feature, alert.detail["value"]) == ("acme", "", "acme")
+    assert alert.summary.startswith("The day's budget for tenant acme is expected to come to $")
+
+
+def test_of_two_fields_the_warning_names_both():
+    budget = Budget.objects.create(limit=8, each=["tenant", "feature"], model="m")
+    evenly(window_of(budget, value='["support.reply","acme"]'))
+    forecast_windows()
+    alert = Alert.objects.get()
+    assert (alert.tenant, alert.feature) == ("acme", "support.reply")
+    assert "for model m, feature support.reply, tenant acme is expected" in alert.summary
+
+
+def test_a_raise_is_room_for_its_value_alone():
+    budget = Budget.objects.create(limit=8, each=["tenant"])
+    for value in ("acme", "umbrella"):
+        evenly(window_of(budget, value=value))
+    BudgetRaise.objects.create(
+        budget=budget, value="acme", amount=4, reason="r", by="ada", expires_at=timezone.now() + timedelta(hours=1)
+    )
+    forecast_windows()
+    assert Alert.objects.get().tenant == "umbrella"
+    assert {f.window.value for f in Forecast.objects.exclude(runs_out_at=None)} == {"umbrella"}
+
+
+def test_a_foreign_limit_is_compared_in_us_dollars_and_told_in_both():
+    Rate.objects.create(currency="EUR", per_usd=Decimal("0.5"), effective_from="2000-01-01", source="a test")
+    for limit in (4, 6):
+        budget = Budget.objects.create(limit=limit, currency="EUR", feature=f"f{limit}")
+        evenly(window_of(budget, rate=Decimal("0.5")))
+    forecast_windows()
+    alert = Alert.objects.get()
+    assert " of 4 EUR ($8); runs out about " in alert.summary and alert.detail["limit"] == "8.000000000"
+
+
+def test_fixed_dates_are_told_by_their_pace_and_end_with_their_last_day(admin_client):
+    today = timezone.now().date()
+    first, last = today - timedelta(days=6), today + timedelta(days=6)
+    budget = Budget.objects.create(limit=8, period="range", starts_on=first, ends_on=last)
+    starts, ends = budget.window_at(timezone.now())
+    window = Window.objects.create(budget=budget, starts_at=starts, ends_at=ends, spent=5)
+    evenly(window, until=(timezone.now() - starts) / (ends - starts))
+    forecast_windows()
+    made = Forecast.objects.get()
+    assert made.note == "From the pace so far." and made.expected > 8
+    assert f"The budget from {first} to {last} for everything is expected to come to $" in Alert.objects.get().summary
+    page = admin_client.get(reverse("admin:tollhouse_budgets_window_changelist")).content.decode()
+    assert f"by the end of {last:%a} {last.day} {last:%b}; runs out about " in page
+
+
+def test_what_was_taken_over_from_another_calendar_is_no_pace():
+    window = window_of(Budget.objects.create(limit=100), spent="65", carried=60)
+    sample(window, *((share, 60 + share * 10) for share in (0.1, 0.2, 0.3, 0.4)))
+    forecast_windows()
+    assert 69 < Forecast.objects.get().expected < 71 and not Alert.objects.exists()
+
+
+def test_earlier_windows_that_only_took_over_tell_nothing():
+    budget = Budget.objects.create(limit=100)
+    for weeks in (1, 2, 3):
+        sample(window_of(budget, days_ago=7 * weeks, spent="60", carried=60), (0.5, 60))
+    evenly(window_of(budget))
+    forecast_windows()
+    assert Forecast.objects.get().note == "From the pace so far."
+
+
+@pytest.mark.parametrize("values", [{"period": "month"}, {"timezone": "Asia/Tokyo"}, {"active": False}, None])
+def test_a_warning_ends_with_its_calendar_its_pause_or_its_budget(values):
+    budget, other = Budget.objects.create(limit=8), Budget.objects.create(limit=8, feature="f")
+    for one in (budget, other):
+        evenly(window_of(one))
+    forecast_windows()
+    if values:
+        Budget.objects.filter(pk=budget.pk).update(**values)
+    else:
+        budget.retire()
+    forecast_again()
+    resolved = {a.feature: a.resolved_at is not None for a in Alert.objects.all()}
+    assert resolved == {"": True, "f": False}
+    assert Forecast.objects.filter(made_at__gt=timezone.now() - timedelta(days=1)).get().window.budget == other
 
 
 def test_too_little_is_too_early_to_say_and_nobody_is_warned():
@@ -191,6 +303,25 @@ def test_ten_thousand_windows_cost_a_bounded_number_of_queries_and_rows_a_run():
     for _ in range(4):
         forecast_windows()
     assert Forecast.objects.count() == 10_000
+
+
+def test_ten_thousand_values_of_one_budget_are_compared_without_reading_those_of_others():
+    now = timezone.now()
+    budget = Budget.objects.create(limit=100, each=["tenant"])
+    for days in (0, 7, 14):
+        starts = now - timedelta(hours=12, days=days)
+        Window.objects.bulk_create(
+            Window(budget=budget, value=f"t{n}", starts_at=starts, ends_at=starts + timedelta(days=1), spent=5)
+            for n in range(10_000)
+        )
+    WindowSample.objects.bulk_create(
+        WindowSample(window_id=id, at=now - timedelta(hours=6, days=7), spent=2)
+        for id in Window.objects.filter(ends_at__lt=now).values_list("id", flat=True)
+    )
+    with CaptureQueriesContext(connection) as captured:
+        forecast_windows()
+    assert Forecast.objects.filter(note__contains="2 same weekday's windows").count() == forecasting.MOST_A_RUN
+    assert len(captured) < 12 + 6 * forecasting.MOST_A_RUN / forecasting.CHUNK
 
 
 def test_a_window_that_is_full_says_so(admin_client):

@@ -83,6 +83,11 @@ def test_without_a_correction_nothing_changes_and_without_a_price_nothing_is_sai
 
 @pytest.fixture
 def world(db):
+    return an_old_price()
+
+
+def an_old_price():
+    """The price that calls were made at, with its provider and a route there."""
     provider = Provider.objects.create(
         name="openai-eu", kind="openai", base_url="https://x.example.com/v1", price_provider="openai"
     )

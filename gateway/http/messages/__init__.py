@@ -26,7 +26,7 @@ async def messages(request: Request) -> None:
     gate = engine.current()
     ask = await asked(request, gate, "chat", translate=chat_body)
     entry = Entry(ask)
-    async with request.watched():
+    async with request.watched(at_once=ask.stream):
         if ask.stream:
             await streamed(request, entry, gate, Events(entry))
         else:

@@ -27,7 +27,7 @@ async def responses(request: Request) -> None:
 
     ask = await asked(request, gate, "chat", translate=translate)
     entry = Entry(ask)
-    async with request.watched():
+    async with request.watched(at_once=ask.stream):
         if ask.stream:
             events = Events(entry, given)
             request.errors = StreamErrors(events)

@@ -71,8 +71,9 @@ class Command(BaseCommand):
 def _repeat(job: Job, stopped: threading.Event) -> None:
     while True:
         _run(job)
+        # Or each thread would keep a session of the database for the little that it does.
+        connection.close()
         if stopped.wait(job.period_s):
-            connection.close()
             return
 
 

@@ -164,6 +164,25 @@ async def test_asking_refuses_and_tells_where_to_raise_again_after_each_raise():
     assert [a.detail["limit"] for a in await rows(Alert.objects.order_by("id"))] == ["1.000000000", "1.500000000"]
 
 
+@pytest.mark.parametrize("times", [1, 2])
+async def test_what_is_used_up_when_a_raise_is_over_is_told_again(times):
+    """The raise had ended the alert that asked for it."""
+    budget = await a_budget(on_hard="ask", soft_percent=[])
+    async with a_writer() as ledger:
+        await spend(ledger, "1")
+        await spend(ledger, "0.5")
+        for _ in range(times):
+            until = timezone.now() + timedelta(hours=1)
+            half = {"amount": Decimal("0.5"), "reason": "a test", "expires_at": until, "by": "ada"}
+            given = await sync_to_async(raises.give)(budget, "", **half)
+            assert not await Alert.objects.filter(resolved_at=None).aexists()
+            await sync_to_async(raises.withdraw)([given], by="bob")
+            for _ in range(2):
+                assert isinstance(await spend(ledger, "0.5"), Refusal)
+            assert await Alert.objects.filter(resolved_at=None).acount() == 1
+    assert await Alert.objects.acount() == 1 + times
+
+
 async def test_a_foreign_limit_is_converted_at_the_rate_of_the_window_s_start_and_stays():
     await a_rate(Decimal("0.5"), "2000-01-01")
     await a_budget(currency="EUR", limit=1)

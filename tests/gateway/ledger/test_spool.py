@@ -78,15 +78,15 @@ def settled(hold, grant, usd, **values):
     return settle
 
 
-def a_call(usd="0.25", *, at=None, windows=None, done=True, **values) -> Spooled:
+def a_call(usd="0.25", *, at=None, windows=None, done=True, tenant="", **values) -> Spooled:
     """A spooled call as its record would say it."""
     call_id = uuid7()
     if at is not None:
         call_id = UUID(int=first_id(at).int | (7 << 76) | (2 << 62) | (call_id.int & (1 << 62) - 1))
     cost = {"cost_usd": Decimal(usd), "held_usd": Decimal(usd), "provider": "p", "model_served": "m"}
-    row = row_of(call_id, spooled=True, outcome="ok" if done else "lost", **cost, **values)
+    row = row_of(call_id, spooled=True, outcome="ok" if done else "lost", tenant=tenant, **cost, **values)
     return Spooled(
-        call_id=call_id, scope=Scope("f", "", "", "", "", "m", "p"), bid=bid_of(usd), row=row, settled=done,
+        call_id=call_id, scope=Scope("f", tenant, "", "", "", "m", "p"), bid=bid_of(usd), row=row, settled=done,
         payload={"messages": []} if done else None, windows=windows,
     )  # fmt: skip
 
