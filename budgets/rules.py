@@ -57,7 +57,7 @@ class BudgetRule:
 
     def describe(self, value: str | None = None) -> str:
         """The budget in words, for one of the values that it gives its limit to; None for all of them."""
-        unit = self.currency if self.is_foreign else self.metric
+        unit = self.currency if self.metric == "usd" else self.metric
         when = f"the {self.period}'s budget" if self.starts_on is None else "the budget"
         dates = "" if self.starts_on is None else f" from {self.starts_on} to {self.ends_on}"
         named = [f"{name} {part}" for name, part in self.scope._asdict().items() if part]

@@ -62,7 +62,7 @@ def _worker_missing() -> str:
     """For how long no worker has run, in words, where that is too long; empty where one runs."""
     silent = silent_s()
     if silent is None:
-        return "ever"
+        return "yet"
     return f"for {silent / 60:.0f} minutes" if silent > settings().WORKER_SILENT_AFTER_S else ""
 
 

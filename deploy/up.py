@@ -97,6 +97,7 @@ def main() -> int:
     supervisor = Supervisor()
     try:
         port = port_to_serve_on(default=8000, command="make up")
+        os.environ.setdefault("TOLLHOUSE_PUBLIC_URL", f"http://127.0.0.1:{port}")
         prepare()
         login = _login()
         local = _start_local_model(supervisor)

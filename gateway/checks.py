@@ -147,7 +147,7 @@ def worker_runs() -> Iterator[CheckMessage]:
     if silent is None and not Call.objects.exists():
         return
     if silent is None or silent > may_be:
-        since = "ever" if silent is None else f"for {silent / 60:.0f} minutes"
+        since = "yet" if silent is None else f"for {silent / 60:.0f} minutes"
         yield Warning(
             f"No worker has run {since}: alerts wait, partitions run short, what is past its time stays.",
             hint="Keep `manage.py worker` running; docs/degradation.md says what waits for it.",

@@ -77,7 +77,7 @@ class AlertAdmin(ReadOnlyAdmin[Alert]):
         "What a person should know, written once, in the transaction that found it. Routes say which channels tell it; an "
         "alert ends with its window, or when its reason is gone."
     )
-    list_display = ["created_at", "shown_severity", "shown_state", "summary", "kind", "feature", "tenant"]
+    list_display = ["summary", "shown_severity", "shown_state", "created_at", "kind", "feature", "tenant"]
     list_filter = [StateFilter, "severity", "kind"]
     search_fields = ["summary", "feature", "tenant"]
     search_help_text = "Summary, feature or tenant"

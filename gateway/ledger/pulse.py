@@ -39,7 +39,7 @@ class Pulse:
         if abs(self._clock.skew_s) > self._bound_s:
             warnings.append(f"The clock of this process differs from the database's by {self._clock.skew_s:+.1f} s.")
         if self._worker_silent_s is None or self._worker_silent_s > self._worker_may_be_silent_s:
-            since = "ever" if self._worker_silent_s is None else f"for {self._worker_silent_s / 60:.0f} minutes"
+            since = "yet" if self._worker_silent_s is None else f"for {self._worker_silent_s / 60:.0f} minutes"
             warnings.append(f"No worker has run {since}.")
         return {
             "clock_skew_s": round(self._clock.skew_s, 3), "worker_silent_s": self._worker_silent_s, "warnings": warnings,

@@ -47,9 +47,13 @@ class Visitor:
 
     def open(self, path: str, name: str = "") -> None:
         """Opens a page; it must not complain, nor be wider than the window."""
-        answer = self.page.goto(f"{self.url}{path}")
-        assert answer.ok, f"{path}: {answer.status}"
-        self.look(name or path.strip("/").replace("/", "-") or "index")
+        self.follow(f"{self.url}{path}", name or path.strip("/").replace("/", "-") or "index")
+
+    def follow(self, link: str, name: str) -> None:
+        """Opens a link that came from elsewhere; as for `open`."""
+        answer = self.page.goto(link)
+        assert answer.ok, f"{link}: {answer.status}"
+        self.look(name)
 
     def look(self, name: str) -> None:
         if SCREENSHOTS:

@@ -115,9 +115,9 @@ def test_without_a_worker_calls_pass_and_everybody_is_told(world, server, admin_
     key = world.key()
     server.catch_up()
     assert ask(server, key, "f")[0] == 200
-    until(lambda: "No worker has run ever." in ready(server)[1]["warnings"])
+    until(lambda: "No worker has run yet." in ready(server)[1]["warnings"])
     assert ready(server)[0] == 200
-    assert "No worker has run ever" in admin_client.get("/admin/").content.decode()
+    assert "No worker has run yet" in admin_client.get("/admin/").content.decode()
     assert "tollhouse.W009" in checks(capsys)
     call_command("worker", once=True)
     until(lambda: not any("worker" in warning for warning in ready(server)[1]["warnings"]))

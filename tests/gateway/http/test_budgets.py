@@ -27,6 +27,6 @@ def test_a_refusal_says_when_the_budget_resets(world, server, path):
     assert datetime.fromisoformat(told) == window.ends_at
     assert answer.headers["x-should-retry"] == "false"
     message = answer.json()["error"]["message"]
-    assert "the hour's budget of 0 usd for tenant acme" in message and f"{window.ends_at:%Y-%m-%d %H:%M} UTC" in message
+    assert "the hour's budget of 0 USD for tenant acme" in message and f"{window.ends_at:%Y-%m-%d %H:%M} UTC" in message
     if path == "/v1/chat/completions":
         assert answer.json()["error"]["resets_at"] == told

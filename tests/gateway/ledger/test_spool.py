@@ -324,7 +324,7 @@ async def test_what_does_not_fit_counts_in_full_and_is_told(proxy, tmp_path):
     await replayed(tmp_path)
     assert await spent() == Decimal("1.2")
     exhausted = await Alert.objects.aget(kind="budget_exhausted")
-    assert "took the day's budget of 0.5 usd" in exhausted.summary and exhausted.severity == "critical"
+    assert "took the day's budget of 0.5 USD" in exhausted.summary and exhausted.severity == "critical"
 
 
 async def test_a_torn_tail_is_left_out_loudly(proxy, tmp_path):
