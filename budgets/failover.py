@@ -42,7 +42,8 @@ def failed(channel: Channel, receipt: Receipt, ids: list[int], wait: timedelta) 
     if channel.dead_since is not None or dies:
         _fall_over(channel, rows)
     left = rows.filter(state=State.PENDING)
-    if receipt.permanent:
+    if receipt.permanent and receipt.status is not None:
+        # Without an answer it is this side's set-up that is wrong, which says nothing of the message.
         left.update(state=State.FAILED)
     left.filter(created_at__lt=Now() - GIVE_UP_AFTER).update(state=State.FAILED)
 

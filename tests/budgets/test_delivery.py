@@ -437,7 +437,13 @@ def test_what_cannot_be_decrypted_is_said_and_not_sent(receiver):
     alert = raise_alert()
     alerting.deliver()
     delivery = alert.deliveries.get()
-    assert delivery.state == "failed" and "enter it again" in delivery.answer and not receiver.got
+    assert delivery.state == "pending" and "enter it again" in delivery.answer and not receiver.got
+    assert Channel.objects.get().dead_since and Alert.objects.filter(kind="channel_dead").exists()
+    # Nobody refused the message, so it waits until the set-up is right.
+    Channel.objects.update(config={"url": receiver.url})
+    later()
+    alerting.deliver()
+    assert receiver.told == [("triggered", alert.pk)]
 
 
 def test_secrets_are_in_no_answer_and_no_log(receiver, caplog):

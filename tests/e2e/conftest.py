@@ -56,6 +56,8 @@ class Visitor:
         self.look(name)
 
     def look(self, name: str) -> None:
+        # A click that leads to another page may return when that one has only begun.
+        self.page.wait_for_load_state()
         if SCREENSHOTS:
             Path(SCREENSHOTS).mkdir(parents=True, exist_ok=True)
             self.page.screenshot(path=f"{SCREENSHOTS}/{name}-{self.width}-{self.scheme}.png", full_page=True)
