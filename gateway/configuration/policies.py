@@ -6,6 +6,7 @@ from gateway.configuration.document import Place
 from gateway.configuration.rows import Rows
 from gateway.configuration.toml import plain
 from redaction.models import RedactionList, RedactionPolicy
+from redaction.policies import DEFAULT
 
 #: Fields of a policy that a file says only where they say something.
 TABLES = ("thresholds", "rules", "parts", "stored_parts")
@@ -35,10 +36,10 @@ def export_policy(row: RedactionPolicy) -> dict[str, Any]:
     """A policy as `catalog apply` takes it."""
     found: dict[str, Any] = {
         "outbound": row.outbound, "stored": row.stored, "entities": row.entities, "threshold": row.threshold,
-        "pseudonyms": row.pseudonyms, "session_hours": row.session_hours,
     }  # fmt: skip
     found |= {field: value for field in TABLES if (value := getattr(row, field))}
-    return found | ({} if row.media == "pass" else {"media": row.media})
+    usual = {"media": DEFAULT.media, "pseudonyms": DEFAULT.pseudonyms, "session_hours": DEFAULT.session_hours}
+    return found | {field: value for field in usual if (value := getattr(row, field)) != usual[field]}
 
 
 def export_lists() -> list[dict[str, Any]]:

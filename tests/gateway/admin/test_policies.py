@@ -33,6 +33,8 @@ FORM = {
     "entities": ["EMAIL_ADDRESS", "CREDIT_CARD"],
     "threshold": "0.4",
     "media": "pass",
+    "pseudonyms": "call",
+    "session_hours": "24",
 }
 
 

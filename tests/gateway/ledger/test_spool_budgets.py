@@ -33,7 +33,7 @@ async def test_each_value_counts_for_itself_and_its_own_overspend_is_told(tmp_pa
     window = await Window.objects.aget(value="acme")
     assert (told.tenant, told.feature, told.ends_at) == ("acme", "f", window.ends_at)
     assert {"budget": budget.pk, "window": window.pk, "value": "acme"}.items() <= told.detail.items()
-    assert "took the day's budget of 1 usd for feature f, tenant acme over its limit" in told.summary
+    assert "took the day's budget of 1 USD for feature f, tenant acme over its limit" in told.summary
 
 
 async def test_thresholds_that_are_crossed_so_are_told_once(tmp_path):
