@@ -16,6 +16,9 @@ MOST_FAILURES = 8
 DEAD_AFTER = timedelta(minutes=10)
 #: What nobody can stand in for is tried for so long.
 GIVE_UP_AFTER = timedelta(days=3)
+#: Permanent refusals that are the message's fault: it will never be taken. Any other one (an address or key that is no
+#: longer good, no answer at all) says nothing of the message, which waits.
+OF_THE_MESSAGE = frozenset({400, 413, 422})
 #: Answers that ask for patience are no sign of death.
 PATIENCE = 429
 
@@ -42,8 +45,7 @@ def failed(channel: Channel, receipt: Receipt, ids: list[int], wait: timedelta) 
     if channel.dead_since is not None or dies:
         _fall_over(channel, rows)
     left = rows.filter(state=State.PENDING)
-    if receipt.permanent and receipt.status is not None:
-        # Without an answer it is this side's set-up that is wrong, which says nothing of the message.
+    if receipt.permanent and receipt.status in OF_THE_MESSAGE:
         left.update(state=State.FAILED)
     left.filter(created_at__lt=Now() - GIVE_UP_AFTER).update(state=State.FAILED)
 

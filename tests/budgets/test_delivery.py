@@ -269,7 +269,19 @@ def test_two_channels_that_fail_hand_nothing_in_circles(receiver, other):
     for _ in range(4):
         alerting.deliver()
         later()
-    assert states(alert) == {"ops": "failed", "second": "failed"}
+    assert states(alert) == {"ops": "failed", "second": "pending"}
+
+
+def test_what_a_lone_channel_with_a_bad_address_cannot_take_waits_until_it_is_mended(receiver):
+    make_route(make_channel(receiver))
+    receiver.usual = 404
+    alert = raise_alert()
+    alerting.deliver()
+    assert Channel.objects.get().dead_since and states(alert) == {"ops": "pending"}
+    receiver.usual = 200
+    later()
+    alerting.deliver()
+    assert states(alert) == {"ops": "sent"} and ("triggered", alert.pk) in receiver.told
 
 
 def test_an_inactive_channel_hands_over_what_waits(receiver, other):
