@@ -274,7 +274,7 @@ def test_two_channels_that_fail_hand_nothing_in_circles(receiver, other):
 
 def test_what_a_lone_channel_with_a_bad_address_cannot_take_waits_until_it_is_mended(receiver):
     make_route(make_channel(receiver))
-    receiver.usual = 404
+    receiver.usual = 410
     alert = raise_alert()
     alerting.deliver()
     assert Channel.objects.get().dead_since and states(alert) == {"ops": "pending"}
