@@ -115,7 +115,6 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": os.environ.get("DJANGO_LOG_LEVEL", "INFO")},
-    "loggers": {"presidio-analyzer": {"level": "ERROR"}},
 }
 
 # Without DATABASE_URL everything is on this machine, and models of one's own are too.
