@@ -9,7 +9,7 @@ from opentelemetry import trace as otel
 
 from budgets.rates import Rates
 from gateway.errors import GatewayError, ProviderError
-from gateway.ledger.operations import BLANK, Row
+from gateway.ledger.operations import BLANK, Row, empties
 from gateway.types import Ask
 
 #: Trace and span id of a W3C `traceparent`: of all versions but ff, and neither id all zeros.
@@ -33,6 +33,7 @@ class Entry:
         trace_id, parent_span_id = trace_context(caller.traceparent)
         self.row: Row = {
             **BLANK,
+            **empties(),
             "id": ask.call_id,
             "feature": ask.feature,
             "tenant": caller.tenant,
@@ -47,8 +48,6 @@ class Entry:
             "model_asked": ask.model,
             "trace_id": trace_id,
             "span_id": parent_span_id,
-            "entities": {},
-            "trace": {},
         }
 
     @property

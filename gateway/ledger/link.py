@@ -1,11 +1,13 @@
 """The ledger's connection: prepared statements, any number of them in one round trip."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Iterable
 from typing import Any, Self
 
 import orjson
+import psycopg
 from psycopg import AsyncConnection, OperationalError
 from psycopg.adapt import Transformer
 from psycopg.errors import FeatureNotSupported, InvalidSqlStatementName, error_from_result
@@ -27,6 +29,7 @@ class Link:
 
     def __init__(self, connection: AsyncConnection[TupleRow]) -> None:
         self.connection = connection
+        self._sent = False
 
     @classmethod
     async def open(cls, parameters: dict[str, Any], statements: dict[str, str]) -> Self:
@@ -50,11 +53,26 @@ class Link:
         Raises the first error, after which none of the others was run. A burst that was broken off (cancelled, or by a
         lost connection) leaves the connection of no use.
         """
+        self.send(*statements)
+        return (await self._answers())[-len(statements) :]
+
+    def send(self, *statements: tuple[str, *tuple[str, ...]]) -> None:
+        """Hands statements to the server, which begins with them while we go on. Whether they went well is known with the
+        next burst, which is due in any case, as one of a transaction's is; or else `rollback`.
+        """
         pgconn = self.connection.pgconn
         pgconn.enter_pipeline_mode()
         for name, *parameters in statements:
             pgconn.send_query_prepared(name.encode(), [parameter.encode() for parameter in parameters])
-        return await self._answers()
+        pgconn.flush()
+        self._sent = True
+
+    async def rollback(self) -> None:
+        """Undoes the transaction, whatever was sent of it. Raises psycopg.Error."""
+        if self._sent:
+            with contextlib.suppress(psycopg.Error):
+                await self._answers()
+        await self.connection.execute("ROLLBACK")
 
     async def _answers(self) -> list[Rows]:
         pgconn = self.connection.pgconn
@@ -77,6 +95,7 @@ class Link:
             else:
                 results.append(result)
         pgconn.exit_pipeline_mode()
+        self._sent = False
         return [self._rows(result) for result in results]
 
     async def _ready(self, *, writing: bool = False) -> None:
@@ -115,8 +134,8 @@ def array(values: Iterable[object]) -> str:
     return "{" + ",".join(map(str, values)) + "}"
 
 
-def json_rows(rows: list[dict[str, Any]]) -> str:
-    """Rows as a JSON array for PostgreSQL, which reads a decimal from a string exactly.
+def json_rows(rows: list[dict[str, Any]] | dict[str, Any]) -> str:
+    """Rows, or one, as JSON for PostgreSQL, which reads a decimal from a string exactly.
 
     It has no NUL in any text, so that one is written as U+FFFD.
     """

@@ -14,8 +14,10 @@ from gateway.types import TOKEN_PARTS, ZERO
 
 Row = dict[str, Any]
 
-#: A row that says nothing yet, as far as that is the same for every call.
+#: A row that says nothing yet, but for its dicts, which each row has of its own.
 BLANK: Row = {
+    "tenant": "", "user_ref": "", "cohort": "", "session_id": "", "key": "", "trace_id": "", "span_id": "",
+    "streamed": False,
     "prompt_version": "", "variant": "", "route": "", "provider": "", "model_asked": "", "model_served": "",
     "attempts": 0, "fallback_from": "", "cache_hit": False, "spooled": False, "parent": None,
     **dict.fromkeys(TOKEN_PARTS, 0),
@@ -25,6 +27,34 @@ BLANK: Row = {
     "tool_calls": 0, "outcome": "ok", "error_class": "", "reason": "", "http_status": None, "finish_reason": "",
     "policy": "",
 }  # fmt: skip
+
+
+EMPTY: Row = {}
+
+
+def empties() -> Row:
+    """What is still empty of a row besides BLANK."""
+    return {"labels": {}, "entities": {}, "trace": {}}
+
+
+def beyond_blank(row: Row) -> Row:
+    """What the row says besides BLANK and `empties`. It began as BLANK, so what was left alone is the same object."""
+    blank = BLANK.get
+    return {name: value for name, value in row.items() if value is not blank(name) and value != EMPTY}
+
+
+def lost_row(call_id: UUID, draft: Row) -> Row:
+    """The row of a call whose process died, from what its hold knew: all that was held counts as spent, as an estimate."""
+    return {
+        **BLANK,
+        **empties(),
+        **draft,
+        "id": call_id,
+        "outcome": "lost",
+        "reason": "The process that made this call ended before it was settled; all that was held counts as spent.",
+        "held_usd": draft.get("cost_usd"),
+        "usage_estimated": True,
+    }
 
 
 @dataclass(slots=True, kw_only=True)
@@ -155,19 +185,15 @@ class Hold:
         return None if bid.usd is None else bid.usd + self.spent_usd
 
     def draft_for(self, bid: Bid) -> Row:
-        """The `lost` row as far as it is not BLANK: all that was held counts as spent, and as an estimate."""
+        """What the hold keeps for `lost_row`; the less, the better: the database reads it as a document."""
         return {
-            **{name: value for name, value in self.draft.items() if name not in BLANK or value != BLANK[name]},
-            "outcome": "lost",
-            "reason": "The process that made this call ended before it was settled; all that was held counts as spent.",
+            **beyond_blank(self.draft),
             "provider": bid.provider,
             "model_served": bid.model,
             "price_id": bid.price_id,
             "cost_usd": None if bid.usd is None else bid.usd + self.spent_usd,
-            "held_usd": None if bid.usd is None else bid.usd + self.spent_usd,
             "input_tokens": bid.input_tokens + self.spent_tokens,
             "output_tokens": bid.output_tokens,
-            "usage_estimated": True,
         }
 
 

@@ -11,7 +11,7 @@ import orjson
 
 from budgets.rules import Scope
 from gateway import secrets
-from gateway.ledger.operations import BLANK, Bid, Grant, Row, Settle
+from gateway.ledger.operations import BLANK, Bid, Grant, Row, Settle, empties
 from gateway.models.calls import uuid7_time
 
 MONEY = ("cost_usd", "held_usd", "overrun_usd")
@@ -40,7 +40,7 @@ class Spooled:
     def settlement(self) -> Settle:
         """What the ledger is asked to do with it."""
         grant = Grant(bid=self.bid, windows=self.windows or ())
-        row = {**BLANK, **self.row, "id": self.call_id}
+        row = {**BLANK, **empties(), **self.row, "id": self.call_id}
         return Settle(call_id=self.call_id, row=row, payload=self.payload, grant=grant)
 
     def record(self) -> bytes:

@@ -15,7 +15,7 @@ from gateway.clock import clock
 from gateway.conf import TollhouseSettings
 from gateway.errors import LedgerUnavailable
 from gateway.ledger.keeper import Keeper
-from gateway.ledger.operations import Bid, Grant, Hold, Refusal, Row, Settle
+from gateway.ledger.operations import Bid, Grant, Hold, Refusal, Row, Settle, lost_row
 from gateway.ledger.spool import Spool
 from gateway.ledger.spool_file import SpoolFull
 from gateway.ledger.spooled import Spooled
@@ -104,7 +104,7 @@ class SpoolingLedger:
         else:
             assert refusal is not None
             return refusal
-        row = {**op.draft_for(bid), "spooled": True}
+        row = {**lost_row(op.call_id, op.draft_for(bid)), "spooled": True}
         call = Spooled(call_id=op.call_id, scope=op.at(bid), bid=bid, row=row, settled=False)
         # Before it is written, as whoever calls may leave meanwhile.
         self._count(op.scope.feature, answer - earlier)

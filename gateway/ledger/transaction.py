@@ -12,7 +12,19 @@ from budgets.rules import Place, Rules
 from gateway.ledger import alerts
 from gateway.ledger.buckets import BucketKey, Buckets, lack, rates
 from gateway.ledger.link import Link, Rows, array, json_rows
-from gateway.ledger.operations import BLANK, Grant, Hold, Operation, Refusal, Row, Settle, one_of_each
+from gateway.ledger.operations import (
+    BLANK,
+    Grant,
+    Hold,
+    Operation,
+    Refusal,
+    Row,
+    Settle,
+    beyond_blank,
+    empties,
+    lost_row,
+    one_of_each,
+)
 from gateway.ledger.reading import load_rules
 from gateway.ledger.windows import (
     Candidate,
@@ -29,7 +41,9 @@ from gateway.sql import queries
 from gateway.types import ZERO
 
 SQL = queries("ledger.sql")
-SQL["insert_calls"] = SQL["insert_calls"].format(columns=", ".join(str(f.column) for f in Call._meta.concrete_fields))
+SQL["insert_calls"] = SQL["insert_calls"].format(
+    columns=", ".join(str(f.column) for f in Call._meta.concrete_fields), blank=json_rows({**BLANK, **empties()})
+)
 
 #: What a transaction is made of; the writer's connection has it prepared.
 STATEMENTS = {
@@ -100,6 +114,8 @@ class Transaction:
         rules = self.memory.rules
         carry(self._overlapped, self._locked)
         await self._settle(settles)
+        # The server writes these while we decide on the holds.
+        self.link.send(*self._inserts("insert_calls", "insert_payloads", "insert_adjustments"))
         for hold, listed in zip(holds, candidates, strict=True):
             self._admit(hold, listed, rules)
         for window in self._locked.values():
@@ -254,7 +270,7 @@ class Transaction:
         self._buckets.settle(hold, None if op.swept else int(op.amount("tokens")))
         if op.swept and hold.draft is not None:
             # As it stands now: the hold may have moved since somebody saw that it was dead.
-            op.row |= {**BLANK, **hold.draft, "id": op.call_id}
+            op.row |= lost_row(op.call_id, hold.draft)
         if op.grant and not op.grant.is_for(hold.provider, hold.model):
             # The hold moved and its call never heard of it, as its caller left or the connection broke. The
             # amounts count in the windows of the new target, so the row names that one.
@@ -271,7 +287,7 @@ class Transaction:
             self._locked[id].change(held=-amount)
 
     def _write_call(self, op: Settle) -> None:
-        self._writes["insert_calls"].append(op.row)
+        self._writes["insert_calls"].append(beyond_blank(op.row))
         if op.payload is not None:
             self._writes["insert_payloads"].append({"id": op.call_id, "content": op.payload})
         self._writes["insert_alerts"] += alerts.of_call(op.row)
@@ -392,5 +408,9 @@ class Transaction:
         if begun := [{"id": w.id, "carried": w.carried, "rate": w.rate} for w in self._locked.values() if w.begun]:
             statements.append(("begin_windows", json_rows(begun)))
         statements += self._buckets.writing()
-        statements += [(name, json_rows(rows)) for name, rows in self._writes.items() if rows]
+        statements += self._inserts("insert_holds", "insert_alerts")
         await self.link.burst(*statements, ("commit",))
+
+    def _inserts(self, *names: str) -> list[tuple[str, str]]:
+        """The statements that insert what has been gathered for them."""
+        return [(name, json_rows(rows)) for name in names if (rows := self._writes[name])]

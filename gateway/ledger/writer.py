@@ -19,7 +19,7 @@ from gateway.conf import TollhouseSettings
 from gateway.errors import LedgerUnavailable
 from gateway.ledger import alerts, partitions
 from gateway.ledger.link import Link, is_stale, json_rows
-from gateway.ledger.operations import BLANK, Grant, Hold, Operation, Refusal, Settle
+from gateway.ledger.operations import Grant, Hold, Operation, Refusal, Settle, lost_row
 from gateway.ledger.pulse import Pulse
 from gateway.ledger.transaction import SQL, STATEMENTS, Memory, Transaction
 
@@ -189,7 +189,7 @@ class Writer:
             # Somebody between us and the server (a pooler's DISCARD) dropped what was prepared; a new connection has it.
             raise
         except psycopg.errors.CheckViolation as error:
-            await link.connection.execute("ROLLBACK")
+            await link.rollback()
             if error.diag.constraint_name or divided:
                 await self._halve(link, batch, error)
             else:
@@ -199,7 +199,7 @@ class Writer:
             # Whatever spoils a batch, only its culprit may suffer.
             if is_stale(error):
                 raise
-            await link.connection.execute("ROLLBACK")
+            await link.rollback()
             await self._halve(link, batch, error)
         else:
             for op, answer in transaction.answers:
@@ -258,7 +258,7 @@ class Writer:
                 if self._pulse.may_sweep:
                     dead = await connection.execute(SQL["dead_holds"], [self._settings.OWNER_DEAD_AFTER_S] * 2)
                     async for call_id, draft in dead:
-                        self._queue.append(Settle(call_id=call_id, row={**BLANK, **draft, "id": call_id}, swept=True))
+                        self._queue.append(Settle(call_id=call_id, row=lost_row(call_id, draft), swept=True))
                 if self._unrecorded:
                     alert = alerts.unrecorded(self._unrecorded, self.owner)
                     await connection.execute(SQL["insert_alerts"], [json_rows([alert])])

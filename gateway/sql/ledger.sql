@@ -150,8 +150,10 @@ ON CONFLICT (call_id) DO UPDATE SET
     buckets = excluded.buckets, bucket_tokens = excluded.bucket_tokens
 
 -- name: insert_calls
+-- What a row does not say is as in a blank one.
 INSERT INTO tollhouse_call ({columns})
-SELECT {columns} FROM json_populate_recordset(NULL::tollhouse_call, %s) ON CONFLICT (id) DO NOTHING
+SELECT {columns} FROM json_populate_recordset(json_populate_record(NULL::tollhouse_call, '{blank}'), %s)
+ON CONFLICT (id) DO NOTHING
 
 -- name: insert_payloads
 INSERT INTO tollhouse_payload (id, content)

@@ -10,6 +10,7 @@ from budgets.models import Bucket, Budget, RateLimit, Switch, Window
 from budgets.rates import PARTS
 from gateway.ledger import Grant, Refusal, partitions
 from gateway.ledger.buckets import forget_idle
+from gateway.ledger.link import Link
 from gateway.ledger.transaction import Transaction
 from gateway.models import Call, Hold
 from tests.gateway.ledger.calls import a_writer, bid_of, hold_of, settle_of
@@ -212,19 +213,17 @@ def _age():
 async def test_without_limits_there_is_no_statement_for_them(link, memory):  # noqa: F811
     seen = []
 
-    class Watched:
-        connection = link.connection
-
-        async def burst(self, *statements):
+    class Watched(Link):
+        def send(self, *statements):
             seen.extend(name for name, *_ in statements)
-            return await link.burst(*statements)
+            super().send(*statements)
 
     await Budget.objects.acreate(feature="f", limit=1)
     hold = hold_of("0.1")
-    [grant] = await run(Watched(), memory, hold)
+    [grant] = await run(Watched(link.connection), memory, hold)
     seen.clear()
-    [second] = await run(Watched(), memory, hold_of("0.1"))
-    await run(Watched(), memory, settle_of(hold, grant, "0.1"))
+    [second] = await run(Watched(link.connection), memory, hold_of("0.1"))
+    await run(Watched(link.connection), memory, settle_of(hold, grant, "0.1"))
     assert isinstance(second, Grant) and not [name for name in seen if "bucket" in name]
 
 

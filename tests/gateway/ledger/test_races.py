@@ -12,10 +12,10 @@ from budgets.models import Alert, Budget, RateLimit, Window
 from gateway.ledger import Grant, Refusal, Settle, partitions
 from gateway.ledger.database import connection_parameters
 from gateway.ledger.link import json_rows
-from gateway.ledger.operations import BLANK
+from gateway.ledger.operations import lost_row
 from gateway.ledger.transaction import SQL, Transaction
 from gateway.models import Adjustment, Call, Hold
-from tests.gateway.ledger.calls import a_writer, bid_of, hold_of, row_of, settle_of
+from tests.gateway.ledger.calls import a_writer, bid_of, hold_of, settle_of
 from tests.gateway.ledger.test_buckets import FEW, levels
 from tests.gateway.ledger.test_transaction import link, memory  # noqa: F401  (fixtures)
 from tests.gateway.ledger.test_writer import drop_partitions, execute, silence, until
@@ -36,7 +36,7 @@ async def run(link, memory, *operations, repeat=False):  # noqa: F811
 
 def swept(hold):
     """The settlement of a hold that expired, as the sweep of the hold's own process asks for it."""
-    row = {**BLANK, **row_of(hold.call_id), **hold.draft_for(hold.bids[0])}
+    row = lost_row(hold.call_id, hold.draft_for(hold.bids[0]))
     return Settle(call_id=hold.call_id, row=row, swept=True)
 
 

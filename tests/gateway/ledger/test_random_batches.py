@@ -9,10 +9,10 @@ from asgiref.sync import sync_to_async
 
 from budgets.models import Bucket, Budget, RateLimit, Window
 from gateway.ledger import Grant, Settle, partitions
-from gateway.ledger.operations import BLANK
+from gateway.ledger.operations import lost_row
 from gateway.ledger.transaction import Transaction
 from gateway.models import Adjustment, Call, Hold
-from tests.gateway.ledger.calls import bid_of, hold_of, row_of, settle_of
+from tests.gateway.ledger.calls import bid_of, hold_of, settle_of
 from tests.gateway.ledger.test_transaction import link, memory  # noqa: F401  (fixtures)
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -96,7 +96,7 @@ class Storm:
         if not self.open:
             return None
         hold, grant = self.dice.choice(list(self.open.values()))
-        row = {**BLANK, **row_of(hold.call_id), **hold.draft_for(grant.bid)}
+        row = lost_row(hold.call_id, hold.draft_for(grant.bid))
         return Settle(call_id=hold.call_id, row=row, swept=True)
 
     def told(self, answers, *, heard):
