@@ -33,12 +33,14 @@ def partition(table: str, at: datetime) -> tuple[str, datetime, datetime]:
 def missing(times: Iterable[datetime], existing: set[str]) -> list[sql.Composed]:
     """SQL that makes each partition for rows made at these times, as far as it is not among the existing ones.
 
-    Made apart and then attached, so that readers of the parent table are not kept waiting.
+    Made apart and then attached, so that readers of the parent table are not kept waiting. Only the parent shows rows, those
+    that have not expired: read by its own name a partition is empty, as it has row security and no policy.
     """
     wanted = {(table, *partition(table, at)) for at in times for table in SPANS}
     return [
         sql.SQL(
             "CREATE TABLE {name} (LIKE {table} INCLUDING ALL);"
+            "ALTER TABLE {name} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;"
             "ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end})"
         ).format(
             name=sql.Identifier(name),
