@@ -68,7 +68,8 @@ def verify(known: Head | None = None) -> Head:
         row = cursor.fetchone()
     head = Head(*row) if row else Head(0, "")
     if head != Head(place, last):
-        raise Broken(f"The head says {head.entries} entries, and {place} are there: some were taken off the end, or it was changed.")
+        told = f"The head says {head.entries} entries, and {place} are there"
+        raise Broken(f"{told}: some were taken off the end, or it was changed.")
     if known and known.entries > place:
         raise Broken(f"The head that was noted says {known.entries} entries, and only {place} are there.")
     return head

@@ -51,7 +51,7 @@ def export(user_ref: str, *, actor: str, reason: str = "") -> dict[str, Any]:
             found[name] = _rows(_sql[f"read_{name}"], [list(person.calls)])
         for table in REGISTERED.values():
             if where := _where(table):
-                query = f"SELECT row_to_json(t) FROM {table.table} t WHERE {where} ORDER BY t.{table.at}"
+                query = f"SELECT row_to_json(t) FROM {table.table} t WHERE {where} ORDER BY t.{table.at}"  # noqa: S608 (checked names)
                 found[table.kind] = _rows(query, _values(person))
         counts = {name: len(rows) for name, rows in found.items() if isinstance(rows, list)}
         _audit("export", user_ref, actor, reason, counts)
@@ -62,9 +62,9 @@ def export(user_ref: str, *, actor: str, reason: str = "") -> dict[str, Any]:
 def erase(user_ref: str, *, actor: str, reason: str) -> dict[str, int]:
     """Erases the person: payloads and consumers' rows are deleted, calls lose reference, session, labels and trace.
 
-    Returns how many rows that were, by kind; a second time, nothing is left to erase. Calls that are under way at this moment write
-    their rows afterwards: do it again when they have ended. Raises CannotErase under a legal hold, and ValueError without a
-    reference or a reason.
+    Returns how many rows that were, by kind; a second time, nothing is left to erase. Calls that are under way at this moment
+    write their rows afterwards: do it again when they have ended. Raises CannotErase under a legal hold, and ValueError
+    without a reference or a reason.
     """
     _refuse_nobody(user_ref)
     if not reason.strip():
@@ -74,12 +74,13 @@ def erase(user_ref: str, *, actor: str, reason: str) -> dict[str, int]:
         person = _find(user_ref)
         if held := legal.in_force(user_ref, person.tenants):
             # Not the reference itself: messages end up in logs.
-            names = ", ".join(f"{hold.pk} ({f'tenant {hold.tenant}' if hold.tenant else 'the user'}: {hold.reason})" for hold in held)
+            of = [f"tenant {hold.tenant}" if hold.tenant else "the user" for hold in held]
+            names = ", ".join(f"{hold.pk} ({who}: {hold.reason})" for hold, who in zip(held, of, strict=True))
             raise CannotErase(f"Nothing was erased, as a legal hold is in force: {names}. Lift it first, in the admin.")
         counts = {}
         for table in REGISTERED.values():
             if where := _where(table):
-                cursor.execute(f"DELETE FROM {table.table} t WHERE {where}", _values(person))
+                cursor.execute(f"DELETE FROM {table.table} t WHERE {where}", _values(person))  # noqa: S608 (checked names)
                 counts[table.kind] = cursor.rowcount
         for name in ("payloads", "calls"):
             cursor.execute(_sql[f"erase_{name}"], [list(person.calls)])

@@ -67,7 +67,9 @@ class LegalHold(models.Model):
     user_ref = models.CharField(
         "user reference", max_length=200, blank=True, help_text="As the user's calls show it; a keyed hash by default."
     )
-    reason = models.CharField(max_length=500, help_text="Which matter, or who asked. Shown to whoever is refused by it.")
+    reason = models.CharField(
+        max_length=500, help_text="Which matter, or who asked. Shown to whoever is refused by it."
+    )
     set_at = models.DateTimeField(db_default=Now(), editable=False)
     set_by = models.CharField(max_length=150, editable=False)
     lifted_at = models.DateTimeField(null=True, blank=True, editable=False)

@@ -24,9 +24,7 @@ def lift(holds: Iterable[LegalHold], *, actor: str, reason: str) -> list[LegalHo
     if not reason.strip():
         raise ValidationError("Say why it is lifted; the reason goes into the audit log.")
     with transaction.atomic():
-        found = list(
-            LegalHold.objects.select_for_update().filter(pk__in=[hold.pk for hold in holds], lifted_at=None)
-        )
+        found = list(LegalHold.objects.select_for_update().filter(pk__in=[hold.pk for hold in holds], lifted_at=None))
         LegalHold.objects.filter(pk__in=[hold.pk for hold in found]).update(
             lifted_at=Now(), lifted_by=actor, lift_reason=reason
         )

@@ -72,8 +72,12 @@ def plan() -> list[Step]:
             for rows, held in [_count(kind, start, end)]
         ]
         for table in REGISTERED.values():
-            rows, held = _one(_of(table, "SELECT count(*) FILTER (WHERE NOT ({held})), count(*) FILTER (WHERE {held}) {found}"))
-            steps.append(Step(kind=table.kind, name=table.table, start=None, end=None, fate="delete", rows=rows, held=held))
+            rows, held = _one(
+                _of(table, "SELECT count(*) FILTER (WHERE NOT ({held})), count(*) FILTER (WHERE {held}) {found}")
+            )
+            steps.append(
+                Step(kind=table.kind, name=table.table, start=None, end=None, fate="delete", rows=rows, held=held)
+            )
     return [step for step in steps if step.rows or step.held or step.fate == "drop"]
 
 
@@ -157,9 +161,10 @@ def _drop(kind: str, name: str, start: datetime, end: datetime) -> int | None:
 def _remove_rows(table: KeptTable) -> dict[str, int]:
     done = 0
     query = "WITH gone AS (DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT t.ctid {found} AND NOT ({held}) LIMIT {batch}))"
+    query += " RETURNING 1) SELECT count(*) FROM gone"
     while True:
         with seeing_expired(lock=True):
-            count = _one(_of(table, f"{query} RETURNING 1) SELECT count(*) FROM gone"))[0]
+            count = _one(_of(table, query))[0]
         done += count
         if count < BATCH:
             return {"rows": done}
@@ -172,9 +177,7 @@ def _of(table: KeptTable, query: str) -> str:
     same = [f"h.{mine} <> '' AND h.{mine} = t.{theirs}"
             for mine, theirs in (("tenant", table.tenant), ("user_ref", table.user_ref)) if theirs]  # fmt: skip
     held = f"EXISTS (SELECT FROM tollhouse_legal_hold h WHERE h.lifted_at IS NULL AND ({' OR '.join(same) or 'false'}))"
-    found = (
-        f"FROM {table.table} t WHERE t.{table.at} <= now() - coalesce({own}{days} ->> '', '36500')::int * interval '24 hours'"
-    )
+    found = f"FROM {table.table} t WHERE t.{table.at} <= now() - coalesce({own}{days} ->> '', '36500')::int * interval '24 hours'"
     return query.format(table=table.table, found=found, held=held, batch=BATCH)
 
 
@@ -232,4 +235,3 @@ def seeing_expired(*, lock: bool = False) -> Iterator[None]:
         yield
         # In a test's transaction, which goes on, it must not stay.
         cursor.execute("SET LOCAL tollhouse.sees_expired = 'off'")
-

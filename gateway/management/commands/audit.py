@@ -21,7 +21,9 @@ class Command(BaseCommand):
             help="Read the whole chain; end with 1 and say where, if it is broken. Prints its head, alone on the last line.",
         )
         verify.add_argument(
-            "--head", type=_head, help="A head that was noted earlier: what it stood for must still be there, unchanged."
+            "--head",
+            type=_head,
+            help="A head that was noted earlier: what it stood for must still be there, unchanged.",
         )
 
     def handle(self, *args: Any, verb: str, head: Head | None, **options: Any) -> None:

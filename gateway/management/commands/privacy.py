@@ -19,7 +19,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
         export = verbs.add_parser("export", help="Write it as JSON.")
-        export.add_argument("--output", metavar="FILE", help="A new file, readable by you alone, in place of the terminal.")
+        export.add_argument(
+            "--output", metavar="FILE", help="A new file, readable by you alone, in place of the terminal."
+        )
         export.add_argument("--reason", default="", help="Goes into the audit log.")
         erase = verbs.add_parser("erase", help="Erase it, for good. Refused under a legal hold.")
         erase.add_argument("--reason", required=True, help="Goes into the audit log, e.g. the number of the request.")
@@ -27,10 +29,14 @@ class Command(BaseCommand):
             who = verb.add_mutually_exclusive_group(required=True)
             who.add_argument("--user-ref", metavar="REF", help="The user reference, as calls have it.")
             who.add_argument(
-                "--user", metavar="ID", help="The id that the application passes, from which the reference is made; - reads it."
+                "--user",
+                metavar="ID",
+                help="The id that the application passes, from which the reference is made; - reads it.",
             )
 
-    def handle(self, *args: Any, verb: str, user_ref: str | None, user: str | None, reason: str, **options: Any) -> None:
+    def handle(
+        self, *args: Any, verb: str, user_ref: str | None, user: str | None, reason: str, **options: Any
+    ) -> None:
         if user == "-":
             # A command line is seen by others on the machine and stays in the shell's history.
             user = sys.stdin.readline().strip()

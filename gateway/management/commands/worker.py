@@ -44,7 +44,8 @@ class Command(BaseCommand):
     help = (
         "Run the periodic jobs: alerts delivered, switches lifted in time and set by rule, forecasts of what budgets come to, "
         "spooled calls replayed, partitions made ahead, with an alarm when they run short, cached replies forgotten in time, "
-        "and buckets of rate limits that are full again, expired rows removed, and the audit log's head logged. Any number of workers may run."
+        "and buckets of rate limits that are full again, expired rows removed, and the audit log's head logged. Any number of "
+        "workers may run."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -19,7 +19,11 @@ class Command(flush.Command):
             try:
                 return super().handle(**options)
             except (CommandError, OperationalError) as error:
-                cause = error.__cause__ if isinstance(error, OperationalError) else getattr(error.__cause__, "__cause__", None)
+                cause = (
+                    error.__cause__
+                    if isinstance(error, OperationalError)
+                    else getattr(error.__cause__, "__cause__", None)
+                )
                 if not isinstance(cause, DeadlockDetected):
                     raise
         raise CommandError("The database could not be emptied: ten deadlocks in a row.")
