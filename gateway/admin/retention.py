@@ -4,8 +4,10 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.postgres.expressions import ArraySubquery
 from django.core.exceptions import PermissionDenied
 from django.db import models
+from django.db.models.functions import Cast, Concat
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -26,16 +28,26 @@ class RetentionKindAdmin(ReadOnlyAdmin[RetentionKind]):
         "Rows are invisible from the moment they expire, and the worker removes them every few minutes. The times are from the "
         "settings; a feature can have its own, as a retention rule. `manage.py retention run --dry-run` says what would go."
     )
-    list_display = ["kind", "kept", "shown_ran", "shown_removed", "shown_next"]
-    fields = ["kind", "kept", "shown_ran", "shown_removed", "shown_next"]
+    list_display = ["kind", "kept", "shown_ran", "shown_removed"]
+    fields = ["kind", "kept", "shown_ran", "shown_removed"]
+    search_fields = ["kind"]
+    search_help_text = "Kind"
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[RetentionKind]:
-        self._next = remove.next_removal()
-        return super().get_queryset(request)
+        text = models.TextField()
+        rules = RetentionRule.objects.filter(kind=models.OuterRef("kind")).order_by("feature")
+        words = Concat("feature", models.Value(": "), Cast("keep_days", text), output_field=text)
+        own = ArraySubquery(rules.values(words=words))
+        return super().get_queryset(request).annotate(own=own)
 
-    @admin.display(description="Kept")
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        found = "; ".join(f"{kind}: {moment(at)}" for kind, at in remove.next_removal().items())
+        about = f"{self.about} Next whole partitions that go: {found}." if found else self.about
+        return super().changelist_view(request, {"about": about, **(extra_context or {})})
+
+    @admin.display(description="Kept, days")
     def kept(self, row: RetentionKind) -> str:
-        return remove.kept_for(row.kind)
+        return "; ".join([str(row.keep_days), *getattr(row, "own", ())])
 
     @admin.display(description="Ran last", ordering="ran_at")
     def shown_ran(self, row: RetentionKind) -> str:
@@ -46,11 +58,6 @@ class RetentionKindAdmin(ReadOnlyAdmin[RetentionKind]):
         if not row.removed_at:
             return None
         return f"{moment(row.removed_at)}: {', '.join(f'{count} {what}' for what, count in row.removed.items())}"
-
-    @admin.display(description="Next whole partition goes", empty_value="–")
-    def shown_next(self, row: RetentionKind) -> str | None:
-        at = self._next.get(row.kind)
-        return moment(at) if at else None
 
 
 class RuleForm(forms.ModelForm[RetentionRule]):
@@ -77,6 +84,15 @@ class RetentionRuleAdmin(AuditedAdmin[RetentionRule]):
     search_help_text = "Feature"
 
 
+class HoldForm(forms.ModelForm[LegalHold]):
+    def clean(self) -> dict[str, Any]:
+        found = super().clean() or {}
+        whom = {name: found.get(name, "") for name in ("tenant", "user_ref")}
+        if LegalHold.objects.filter(**whom, lifted_at=None).exists():
+            raise forms.ValidationError("There is a legal hold in force for that already.")
+        return found
+
+
 class LiftHoldForm(forms.Form):
     """Why a legal hold is lifted."""
 
@@ -94,12 +110,13 @@ class LegalHoldAdmin(PageAdmin[LegalHold]):
         "While a legal hold is in force, nothing of the tenant or user is removed or erased: calls, payloads, rows of "
         "other apps. What has expired stays invisible; whoever may export a person's data gets it with that."
     )
+    form = HoldForm
     list_display = ["__str__", "state", "reason", "shown_set", "shown_lifted"]
     search_fields = ["tenant", "user_ref", "reason"]
     search_help_text = "Tenant, user reference or reason"
     ordering = [models.F("lifted_at").desc(nulls_first=True), "-id"]
 
-    def get_fields(self, request: HttpRequest, obj: LegalHold | None = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: LegalHold | None = None) -> Any:
         told = ["state", "set_by", "set_at", "lifted_by", "lifted_at", "lift_reason"] if obj else []
         return ["tenant", "user_ref", "reason", *told]
 
@@ -157,6 +174,8 @@ class CallSumAdmin(ReadOnlyAdmin[CallSum]):
     about = "What removed calls have cost, by day (UTC), with their adjustments. Nothing of any person is in it."
     list_display = ["day", "feature", "tenant", "provider", "model_served", "outcome", "calls", "tokens", "cost"]
     list_filter = ["feature", "provider"]
+    search_fields = ["feature", "tenant", "model_served"]
+    search_help_text = "Feature, tenant or model"
     date_hierarchy = "day"
 
     @admin.display(description="Cost", ordering="cost_usd")

@@ -91,7 +91,7 @@ def kept_for(kind: str) -> str:
 def next_removal() -> dict[str, datetime]:
     """When the next partition of calls and of payloads will have expired as a whole, by kind."""
     found = {}
-    for kind in TABLES:
+    for kind in (PAYLOAD, CALL):
         now, days = _kept(kind)
         ends = (ends_at(end, days) for _, _, end, _ in _partitions(kind))
         if later := [at for at in ends if at > now]:
@@ -133,7 +133,8 @@ def _remove_partitions(kind: str) -> dict[str, int]:
 def _delete(kind: str, start: datetime, end: datetime) -> int:
     with seeing_expired(lock=True):
         values = {"first": first_id(start), "last": first_id(end), "batch": BATCH}
-        return _one(_query(f"delete_{kind}", source="gone"), values)[0]
+        count: int = _one(_query(f"delete_{kind}", source="gone"), values)[0]
+    return count
 
 
 def _drop(kind: str, name: str, start: datetime, end: datetime) -> int | None:

@@ -40,38 +40,32 @@ CREATE FUNCTION tollhouse_sees_expired_v1() RETURNS boolean LANGUAGE sql STABLE 
         AND pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = 'tollhouse_call'::regclass), 'USAGE')
 $$;
 
-CREATE POLICY tollhouse_unexpired ON tollhouse_call FOR SELECT USING (
-    id >= (SELECT tollhouse_last_horizon_v1('call'))
-    OR tollhouse_visible_v1(id, feature, (SELECT tollhouse_horizons_v1('call')))
-    OR (SELECT tollhouse_sees_expired_v1())
-);
--- A payload goes with its call at the latest. That subquery is under the policy above.
-CREATE POLICY tollhouse_unexpired ON tollhouse_payload FOR SELECT USING (
-    (SELECT tollhouse_sees_expired_v1())
-    OR EXISTS (
-        SELECT FROM tollhouse_call c WHERE c.id = tollhouse_payload.id
-            AND tollhouse_visible_v1(c.id, c.feature, (SELECT tollhouse_horizons_v1('payload')))
-    )
-);
-
--- Writing is not restricted by policies, and FORCE has them hold for the owner of the tables, too. Read by its own name, a
--- partition shows nothing at all: row security without a policy.
-DO $$
-DECLARE name text;
+-- Puts a table of calls or payloads, or a partition of one, under the policy that hides what has expired. Partitions have it
+-- as well, as the parent's does not hold for who reads one by its name, as pg_dump does. Writing is not restricted, and FORCE
+-- has the policies hold for the owner of the tables, too. A payload goes with its call at the latest: the subquery is under the
+-- policy of calls.
+CREATE FUNCTION tollhouse_guard_v1(guarded regclass, of_kind text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    visible text := CASE of_kind
+        WHEN 'call' THEN
+            'id >= (SELECT tollhouse_last_horizon_v1(''call''))'
+            ' OR tollhouse_visible_v1(id, feature, (SELECT tollhouse_horizons_v1(''call'')))'
+        WHEN 'payload' THEN
+            format('EXISTS (SELECT FROM tollhouse_call c WHERE c.id = %s.id'
+                   ' AND tollhouse_visible_v1(c.id, c.feature, (SELECT tollhouse_horizons_v1(''payload''))))', guarded)
+        END;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['tollhouse_call', 'tollhouse_payload'] LOOP
-        EXECUTE format('CREATE POLICY tollhouse_insert ON %I FOR INSERT WITH CHECK (true)', name);
-        EXECUTE format('CREATE POLICY tollhouse_update ON %I FOR UPDATE USING (true) WITH CHECK (true)', name);
-        EXECUTE format('CREATE POLICY tollhouse_delete ON %I FOR DELETE USING (true)', name);
-    END LOOP;
-    FOR name IN
-        SELECT 'tollhouse_call' UNION SELECT 'tollhouse_payload'
-        UNION SELECT inhrelid::regclass::text FROM pg_inherits
-        WHERE inhparent IN ('tollhouse_call'::regclass, 'tollhouse_payload'::regclass)
-    LOOP
-        EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
-    END LOOP;
+    EXECUTE format('CREATE POLICY tollhouse_unexpired ON %s FOR SELECT USING ((SELECT tollhouse_sees_expired_v1()) OR %s)',
+                   guarded, visible);
+    EXECUTE format('CREATE POLICY tollhouse_insert ON %s FOR INSERT WITH CHECK (true)', guarded);
+    EXECUTE format('CREATE POLICY tollhouse_update ON %s FOR UPDATE USING (true) WITH CHECK (true)', guarded);
+    EXECUTE format('CREATE POLICY tollhouse_delete ON %s FOR DELETE USING (true)', guarded);
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', guarded);
 END $$;
+
+SELECT tollhouse_guard_v1('tollhouse_call', 'call'), tollhouse_guard_v1('tollhouse_payload', 'payload');
+SELECT tollhouse_guard_v1(inhrelid, split_part(inhparent::regclass::text, '_', 2)) FROM pg_inherits
+WHERE inhparent IN ('tollhouse_call'::regclass, 'tollhouse_payload'::regclass);
 
 -- What calls that have expired and are not removed yet have cost, in the form of tollhouse_call_sum: the money of a call does
 -- not disappear with it. No person's data comes out of it.

@@ -3,20 +3,19 @@ DROP FUNCTION tollhouse_expired_cost_v1();
 DO $$
 DECLARE name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['tollhouse_call', 'tollhouse_payload'] LOOP
-        EXECUTE format('DROP POLICY tollhouse_unexpired ON %I', name);
-        EXECUTE format('DROP POLICY tollhouse_insert ON %I', name);
-        EXECUTE format('DROP POLICY tollhouse_update ON %I', name);
-        EXECUTE format('DROP POLICY tollhouse_delete ON %I', name);
-    END LOOP;
     FOR name IN
         SELECT 'tollhouse_call' UNION SELECT 'tollhouse_payload'
         UNION SELECT inhrelid::regclass::text FROM pg_inherits
         WHERE inhparent IN ('tollhouse_call'::regclass, 'tollhouse_payload'::regclass)
     LOOP
+        EXECUTE format('DROP POLICY tollhouse_unexpired ON %s', name);
+        EXECUTE format('DROP POLICY tollhouse_insert ON %s', name);
+        EXECUTE format('DROP POLICY tollhouse_update ON %s', name);
+        EXECUTE format('DROP POLICY tollhouse_delete ON %s', name);
         EXECUTE format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY', name);
     END LOOP;
 END $$;
+DROP FUNCTION tollhouse_guard_v1(regclass, text);
 DROP FUNCTION tollhouse_sees_expired_v1();
 DROP FUNCTION tollhouse_visible_v1(uuid, text, jsonb);
 DROP FUNCTION tollhouse_last_horizon_v1(text);

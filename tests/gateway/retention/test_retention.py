@@ -130,7 +130,9 @@ def test_a_partition_in_which_all_has_expired_is_dropped_and_its_money_stays():
     assert before[0] == Decimal("4.75") and before[2] == 3
     done = remove.remove()
     # Empty partitions, of tests before this one, may go with it.
-    assert done["call"]["rows"] == 2 and done["payload"]["rows"] == 1 and min(n["partitions"] for n in done.values()) >= 1
+    assert (
+        done["call"]["rows"] == 2 and done["payload"]["rows"] == 1 and min(n["partitions"] for n in done.values()) >= 1
+    )
     assert partition("tollhouse_call", old.started_at)[0] not in partitions("tollhouse_call")
     assert entries() == before and there() == 1
     total = CallSum.objects.get(outcome="ok")
