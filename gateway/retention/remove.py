@@ -85,7 +85,7 @@ def kept_for(kind: str) -> str:
     """How long rows of a kind are kept, in words, e.g. "30 days; support.reply: 90 days"."""
     days: dict[str, int] = _one(_parts["keep_days"], [kind])[1]
     own = [f"{feature}: {count} days" for feature, count in sorted(days.items()) if feature]
-    return "; ".join([f"{days['']} days", *own])
+    return "; ".join([f"{days['']} days" if days[""] else "until the time that each row says", *own])
 
 
 def next_removal() -> dict[str, datetime]:
