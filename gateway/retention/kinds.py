@@ -80,8 +80,8 @@ def hide_expired(table: KeptTable) -> migrations.RunSQL:
     feature = f"(SELECT tollhouse_keep_days_v1('{table.kind}')) ->> {table.feature}, " if table.feature else ""
     name = table.table
     visible = (
-        f"(SELECT tollhouse_sees_expired_v1()) OR {table.at} > now() - coalesce({feature}"
-        f"(SELECT tollhouse_keep_days_v1('{table.kind}')) ->> '', '{36_500}')::int * interval '24 hours'"
+        f"(SELECT tollhouse_sees_expired_v1()) OR ({table.at} > now() - coalesce({feature}"
+        f"(SELECT tollhouse_keep_days_v1('{table.kind}')) ->> '', '{36_500}')::int * interval '24 hours') IS NOT FALSE"
     )
     return migrations.RunSQL(
         f"""

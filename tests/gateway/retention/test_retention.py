@@ -217,6 +217,17 @@ def test_of_a_mixed_partition_rows_are_deleted_in_batches(monkeypatch):
         assert Payload.objects.count() == 1
 
 
+def test_a_rule_that_is_made_longer_while_it_removes_keeps_its_rows():
+    kept, gone = make_call(at=ago(days=420), feature="long"), make_call(at=ago(days=420))
+    [found] = [
+        part for part in remove._partitions("call") if part[0] == partition("tollhouse_call", kept.started_at)[0]
+    ]
+    assert found[3] == "drop"
+    rule("call", "long", 1000)
+    assert remove._drop("call", *found[:3]) is None and there() == 2
+    assert remove.remove()["call"]["rows"] == 1 and Call.objects.get() == kept != gone
+
+
 def test_an_alert_goes_with_its_deliveries_so_long_after_its_end():
     def alert(key: str, *, over: datetime | None) -> Alert:
         return Alert.objects.create(
