@@ -21,12 +21,14 @@ if TYPE_CHECKING:
         enabled,
         stream,
     )
+    from gateway.retention.kinds import KeptTable, hide_expired, keep
     from gateway.wrapped import wrap
 
 __all__ = [
     "AsyncReplyStream",
     "Delta",
     "Embeddings",
+    "KeptTable",
     "Reply",
     "ReplyStream",
     "acomplete",
@@ -38,11 +40,19 @@ __all__ = [
     "disclosure",
     "embed",
     "enabled",
+    "hide_expired",
+    "keep",
     "stream",
     "wrap",
 ]
 #: Names that are not the façade's own, and where they are.
-_ELSEWHERE = {"context": "gateway.calling", "wrap": "gateway.wrapped"}
+_ELSEWHERE = {
+    "KeptTable": "gateway.retention.kinds",
+    "context": "gateway.calling",
+    "hide_expired": "gateway.retention.kinds",
+    "keep": "gateway.retention.kinds",
+    "wrap": "gateway.wrapped",
+}
 
 
 def __getattr__(name: str) -> Any:

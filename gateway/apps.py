@@ -1,6 +1,7 @@
 import django_stubs_ext
 from django.apps import AppConfig, apps
 from django.core.exceptions import ImproperlyConfigured
+from django.db.models.signals import post_migrate
 
 # Lets Django's classes be written with their type arguments, e.g. ModelAdmin[Call].
 django_stubs_ext.monkeypatch()
@@ -21,3 +22,6 @@ class GatewayConfig(AppConfig):
     def ready(self) -> None:
         # Registers the checks; they import models, which are there only now.
         from gateway import checks  # noqa: F401
+        from gateway.retention.remove import sync_after_migrate
+
+        post_migrate.connect(sync_after_migrate, sender=self)

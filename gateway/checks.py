@@ -18,6 +18,7 @@ from gateway import secrets
 from gateway.conf import TollhouseSettings, settings
 from gateway.configuration.faults import faults
 from gateway.models import Call, Provider
+from gateway.retention.kinds import defaults
 from gateway.worker_beat import silent_s
 
 Check = Callable[[], Iterator[CheckMessage]]
@@ -118,6 +119,36 @@ def database_is_new_enough() -> Iterator[CheckMessage]:
         yield Error(
             f"PostgreSQL {version // 10_000} is too old.", hint="Version 15 is the oldest.", id="tollhouse.E003"
         )
+
+
+@_registered(Tags.database)
+def expired_rows_are_hidden() -> Iterator[CheckMessage]:
+    """A warning when the database's role is above row-level security, which hides what has expired."""
+    connection = connections["default"]
+    if connection.vendor != "postgresql":
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rolname FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolbypassrls)")
+        if row := cursor.fetchone():
+            yield Warning(
+                f"The database's role {row[0]} is a superuser or bypasses row-level security: it sees expired rows until "
+                "they are removed.",
+                hint="Connect as a role that is neither (ALTER ROLE … NOSUPERUSER NOBYPASSRLS); docs/retention.md says more.",
+                id="tollhouse.W040",
+            )
+
+
+@_registered()
+def retention_is_valid() -> Iterator[CheckMessage]:
+    """An error when the settings of retention have a wrong value; what they have of a wrong type is E001's."""
+    try:
+        settings()
+    except ImproperlyConfigured:
+        return
+    try:
+        defaults()
+    except ImproperlyConfigured as error:
+        yield Error(str(error), hint="docs/retention.md says how they are written.", id="tollhouse.E040")
 
 
 @_registered(Tags.database)

@@ -71,6 +71,13 @@ class TollhouseSettings:
     WORKER_SILENT_AFTER_S: float = 600.0
     #: Partitions made ahead of time, in days.
     PARTITIONS_AHEAD_DAYS: int = 28
+    #: How long call rows are kept where no rule says otherwise; what they cost is kept for good, as sums. Days.
+    RETENTION_CALLS_DAYS: int = 400
+    #: How long payloads are kept where no rule says otherwise, but never longer than their calls; days.
+    RETENTION_PAYLOADS_DAYS: int = 30
+    #: How long rows of other kinds are kept where no rule says otherwise, e.g. `review=90`; days. A kind that is not named
+    #: has the time that its app registered it with.
+    RETENTION_DAYS: tuple[str, ...] = ()
     #: Threads that analyse text for personal data, per process.
     REDACTION_THREADS: int = 1
     #: What finds names and places: `built-in`, or a spaCy model's package name or path. Empty: patterns only.

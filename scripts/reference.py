@@ -107,12 +107,15 @@ FIELDS = {
 }
 COMMANDS = {
     "gateway": (
+        "audit",
         "catalog",
         "keys",
         "prices",
+        "privacy",
         "prompts",
         "reconcile",
         "reprice",
+        "retention",
         "spool",
         "switch",
         "worker",

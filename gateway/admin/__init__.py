@@ -16,11 +16,12 @@ from gateway.admin import (
     prompts,
     raises,
     rates,
+    retention,
     switches,
     triggers,
 )
 
 __all__ = [
     "alerts", "audit", "bills", "budgets", "calls", "catalog", "channels", "deployments", "keys",
-    "ledger", "policies", "prices", "prompts", "raises", "rates", "switches", "triggers",
+    "ledger", "policies", "prices", "prompts", "raises", "rates", "retention", "switches", "triggers",
 ]  # fmt: skip

@@ -9,7 +9,10 @@ from gateway.models import AuditEntry
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
-    about = "Who did what, when and why. The database refuses to change or delete an entry."
+    about = (
+        "Who did what, when and why. The database refuses to change or delete an entry; `manage.py audit verify` finds out "
+        "whoever went past that."
+    )
     list_display = ["at", "actor", "action", "subject", "reason"]
     list_filter = ["action"]
     search_fields = ["subject", "actor"]

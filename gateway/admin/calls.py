@@ -10,8 +10,9 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, reverse
 
+from gateway.admin import privacy
 from gateway.admin.base import ReadOnlyAdmin, audit
 from gateway.admin.call_list import PERIODS, Filters, TooMuch, read
 from gateway.admin.switches import link_of_filters, links_of_call
@@ -55,6 +56,9 @@ class CallAdmin(ReadOnlyAdmin[Call]):
 
     about = "One row for each passage through the gate, whatever happened. Nobody can change one; a correction is an adjustment."
 
+    def get_urls(self) -> list[URLPattern]:
+        return [*privacy.urls(self.admin_site), *super().get_urls()]
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -77,6 +81,7 @@ class CallAdmin(ReadOnlyAdmin[Call]):
             "outcomes": OUTCOMES,
             "tones": TONES,
             "off_links": link_of_filters(request, filters.exact),
+            "rights": privacy.may_see(request),
             "anything": page is not None and (page.calls or Call.objects.exists()),
         }
         return TemplateResponse(request, "admin/tollhouse_gateway/call/list.html", context)

@@ -36,7 +36,9 @@ IDLE_IN_TRANSACTION_MS = 10_000
 SESSION = (
     f"SET idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_MS}; SET timezone = 'UTC'; "
     "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; "
-    "SET enable_hashjoin = off; SET enable_mergejoin = off"
+    "SET enable_hashjoin = off; SET enable_mergejoin = off; "
+    # Whether a call has its row is asked before it is settled, and one from a spool may have expired.
+    "SET tollhouse.sees_expired = 'on'"
 )
 
 

@@ -1,31 +1,38 @@
 """What the rows are; what happens to them stands in the verb modules."""
 
-from gateway.models.audit import AuditEntry
+from gateway.models.audit import AuditEntry, AuditHead, AuditLink
 from gateway.models.bills import Bill, BillLine
 from gateway.models.cache import CachedReply
 from gateway.models.calls import Adjustment, Call, Hold, Owner, Payload, Worker
 from gateway.models.catalog import Feature, Key, KeyUse, Provider, Revision, Route, Target
 from gateway.models.prices import Price
 from gateway.models.prompts import Deployment, Prompt, PromptVersion, Variant
+from gateway.models.retention import CallSum, LegalHold, RetentionKind, RetentionRule
 
 __all__ = [
     "Adjustment",
     "AuditEntry",
+    "AuditHead",
+    "AuditLink",
     "Bill",
     "BillLine",
     "CachedReply",
     "Call",
+    "CallSum",
     "Deployment",
     "Feature",
     "Hold",
     "Key",
     "KeyUse",
+    "LegalHold",
     "Owner",
     "Payload",
     "Price",
     "Prompt",
     "PromptVersion",
     "Provider",
+    "RetentionKind",
+    "RetentionRule",
     "Revision",
     "Route",
     "Target",

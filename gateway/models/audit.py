@@ -20,3 +20,31 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.actor} {self.action} {self.subject}"
+
+
+class AuditLink(models.Model):
+    """An entry's link in the log's chain: made by a trigger at the end of the transaction that wrote the entry."""
+
+    place = models.BigIntegerField(primary_key=True, help_text="From 1 on, without gaps.")
+    entry_id = models.BigIntegerField(unique=True)
+    hash = models.CharField(max_length=64, help_text="SHA-256 of the link before it and of the entry's content.")
+
+    class Meta:
+        db_table = "tollhouse_audit_link"
+
+    def __str__(self) -> str:
+        return f"{self.place} {self.hash[:16]}"
+
+
+class AuditHead(models.Model):
+    """The end of the chain: one row, so that entries cannot be taken off the end unnoticed."""
+
+    id = models.SmallIntegerField(primary_key=True)
+    entries = models.BigIntegerField()
+    hash = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        db_table = "tollhouse_audit_head"
+
+    def __str__(self) -> str:
+        return f"{self.entries}:{self.hash}"

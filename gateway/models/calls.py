@@ -101,7 +101,11 @@ class Call(LedgerRow):
     class Meta:
         db_table = "tollhouse_call"
         ordering = ["-id"]
-        permissions = [("export_call", "Can export calls")]
+        permissions = [
+            ("export_call", "Can export calls"),
+            ("export_person", "Can export what is kept of a person"),
+            ("erase_person", "Can erase what is kept of a person"),
+        ]
         constraints = [models.CheckConstraint(condition=Q(outcome__in=OUTCOMES), name="tollhouse_call_outcome_known")]
         indexes = [
             models.Index(fields=["feature", "-id"], name="tollhouse_call_feature"),

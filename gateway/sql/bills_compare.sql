@@ -1,7 +1,8 @@
 -- What the ledger has of a provider for one day (an id range), to be compared with its bill. By model.
 
 -- name: day
-SELECT model_served, sum(cost_usd), sum(tokens), count(*) FILTER (WHERE entry = 'call' AND (tokens > 0 OR cost_usd <> 0))
+SELECT model_served, sum(cost_usd), sum(tokens),
+       coalesce(sum(calls) FILTER (WHERE tokens > 0 OR cost_usd <> 0), 0)::bigint
 FROM tollhouse_cost_entry WHERE provider = %s AND id >= %s AND id < %s GROUP BY model_served
 
 -- name: clues

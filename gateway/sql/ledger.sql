@@ -150,14 +150,15 @@ ON CONFLICT (call_id) DO UPDATE SET
     buckets = excluded.buckets, bucket_tokens = excluded.bucket_tokens
 
 -- name: insert_calls
--- What a row does not say is as in a blank one.
+-- What a row does not say is as in a blank one. Without the name of the key: with it the rows would have to be visible to
+-- their writer, and one that comes from a spool after its expiry is not.
 INSERT INTO tollhouse_call ({columns})
 SELECT {columns} FROM json_populate_recordset(json_populate_record(NULL::tollhouse_call, '{blank}'), %s)
-ON CONFLICT (id) DO NOTHING
+ON CONFLICT DO NOTHING
 
 -- name: insert_payloads
 INSERT INTO tollhouse_payload (id, content)
-SELECT id, content FROM json_populate_recordset(NULL::tollhouse_payload, %s) ON CONFLICT (id) DO NOTHING
+SELECT id, content FROM json_populate_recordset(NULL::tollhouse_payload, %s) ON CONFLICT DO NOTHING
 
 -- name: insert_adjustments
 INSERT INTO tollhouse_adjustment (call_id, created_at, cost_usd, tokens, outcome, reason, actor)

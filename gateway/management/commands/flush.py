@@ -7,7 +7,10 @@ from django.core.management.commands import flush
 from django.db import connections, transaction
 
 #: Tables whose triggers refuse to be emptied (see `sql/prompts.sql`).
-KEPT = ("tollhouse_prompt_version", "tollhouse_price", "tollhouse_audit", "tollhouse_bill", "tollhouse_bill_line")
+KEPT = (
+    "tollhouse_prompt_version", "tollhouse_price", "tollhouse_audit", "tollhouse_audit_link", "tollhouse_bill",
+    "tollhouse_bill_line",
+)  # fmt: skip
 
 
 class Command(flush.Command):

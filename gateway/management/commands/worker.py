@@ -18,7 +18,7 @@ from budgets.forecasting import forecast_windows
 from budgets.models import Alert
 from gateway import alerting
 from gateway.conf import settings
-from gateway.jobs import sessions, switches
+from gateway.jobs import retention, sessions, switches
 from gateway.ledger import partitions
 from gateway.ledger.buckets import forget_idle
 from gateway.ledger.replay import replay_spools
@@ -44,7 +44,8 @@ class Command(BaseCommand):
     help = (
         "Run the periodic jobs: alerts delivered, switches lifted in time and set by rule, forecasts of what budgets come to, "
         "spooled calls replayed, partitions made ahead, with an alarm when they run short, cached replies forgotten in time, "
-        "and buckets of rate limits that are full again. Any number of workers may run."
+        "and buckets of rate limits that are full again, expired rows removed, and the audit log's head logged. Any number of "
+        "workers may run."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -125,4 +126,6 @@ JOBS = (
     Job("forecasts", 60.0, forecast_windows),
     Job("buckets", 60.0, forget_idle),
     Job("sessions", 60.0, sessions.forget_sessions),
+    Job("retention", 300.0, retention.remove_expired),
+    Job("audit", 3600.0, retention.note_head),
 )

@@ -36,12 +36,16 @@ from gateway.models import (
     Bill,
     BillLine,
     Call,
+    CallSum,
     Feature,
     Hold,
     Key,
+    LegalHold,
     Owner,
     Price,
     Provider,
+    RetentionKind,
+    RetentionRule,
     Route,
     Target,
     Worker,
@@ -116,6 +120,12 @@ def rows(count, start=0):
         )  # fmt: skip
         Adjustment.objects.bulk_create([Adjustment(bill_line=line, cost_usd=Decimal(2), reason="x", actor="ada")])
         Adjustment.objects.bulk_create([Adjustment(call_id=call.id, cost_usd=Decimal(1), reason="x", actor="ada")])
+        RetentionKind.objects.create(kind=f"k{n}", keep_days=3, removed_at=now, removed={"rows": 3})
+        RetentionRule.objects.create(kind=f"k{n}", feature=f"f{n}", keep_days=3)
+        LegalHold.objects.create(tenant=f"t{n}", reason="x", set_by="ada")
+        CallSum.objects.bulk_create(
+            [CallSum(day=now, feature=f"f{n}", source="http", outcome="ok", calls=1, cost_usd=1, tokens=1)]
+        )
         owner = uuid7()
         Owner.objects.bulk_create([Owner(id=owner, host="h", pid=n)])
         Worker.objects.create(id=owner, host="h", pid=n)
@@ -207,6 +217,7 @@ def test_whatever_can_be_changed_is_audited():
         RateLimit,
         RedactionList,
         RedactionPolicy,
+        RetentionRule,
         Route,
         SwitchTrigger,
     }

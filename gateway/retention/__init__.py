@@ -1,0 +1,1 @@
+"""How long rows are kept: what kinds there are, when they expire, and their removal."""
