@@ -120,7 +120,10 @@ def restore_notifications():
 
 def break_connections():
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tollhouse'")
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'tollhouse' AND datname = current_database()"
+        )
 
 
 def test_a_live_prompt_that_does_not_compile_concerns_its_own_feature_alone(world, caplog):

@@ -3,8 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from decimal import Decimal
@@ -22,7 +20,6 @@ from gateway.ledger import Grant
 from gateway.models import Adjustment, Call, Hold
 from tests.gateway.ledger.calls import a_writer, hold_of, settle_of
 from tests.gateway.ledger.test_writer import until
-from tests.server import environment
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = Path(__file__).resolve().parents[3]
@@ -127,12 +124,7 @@ def expire_everything() -> None:
     connection.close()
 
 
-def spender(seed: int, calls: int, concurrency: int = 16) -> subprocess.Popen:
-    command = [sys.executable, "-m", "tests.gateway.ledger.spender", str(seed), str(calls), str(concurrency)]
-    return subprocess.Popen(command, cwd=ROOT, env=environment())
-
-
-def test_four_processes_never_pass_the_limit_and_two_killed_ones_leave_lost_rows(transactional_db):
+def test_four_processes_never_pass_the_limit_and_two_killed_ones_leave_lost_rows(spender):
     budgets(Decimal("3"))
     with Sampler() as sampler:
         processes = [spender(seed, 100_000) for seed in range(2)] + [spender(seed, 300) for seed in (2, 3)]
@@ -164,7 +156,7 @@ async def _sweep() -> None:
         await until(lambda: not Hold.objects.exists())
 
 
-def test_broken_connections_lose_nothing_and_count_nothing_twice(transactional_db):
+def test_broken_connections_lose_nothing_and_count_nothing_twice(spender):
     budgets(Decimal("1000"))
     process = spender(7, 600)
     with Sampler() as sampler:

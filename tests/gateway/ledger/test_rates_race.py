@@ -12,7 +12,7 @@ from django.db import connection, connections
 from budgets.models import Bucket, RateLimit
 from budgets.rates import PARTS
 from gateway.models import Call, Hold
-from tests.gateway.ledger.test_overspend import _sweep, left_by_the_dead, spender, wait_until
+from tests.gateway.ledger.test_overspend import _sweep, left_by_the_dead, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -72,7 +72,7 @@ def admitted() -> int:
     return Call.objects.exclude(outcome="refused_budget").exclude(outcome="ledger_unavailable").count()
 
 
-def test_four_processes_let_through_what_the_limit_says_and_no_call_more(transactional_db):
+def test_four_processes_let_through_what_the_limit_says_and_no_call_more(spender):
     limit(concurrent=64)
     began = now()
     with Sampler() as sampler:
@@ -86,14 +86,14 @@ def test_four_processes_let_through_what_the_limit_says_and_no_call_more(transac
     assert Bucket.objects.get().in_flight == 0
 
 
-def test_exactly_the_burst_passes_when_next_to_nothing_comes_in(transactional_db):
+def test_exactly_the_burst_passes_when_next_to_nothing_comes_in(spender):
     limit(requests_per_minute=1, burst_s=3000, concurrent=64, tokens_per_minute=10**9)
     for process in [spender(seed, 100) for seed in range(4)]:
         assert process.wait(60) == 0
     assert admitted() == 50 and Bucket.objects.get().requests_level < PARTS
 
 
-def test_killed_processes_leave_their_places_to_others_once_they_are_swept(transactional_db):
+def test_killed_processes_leave_their_places_to_others_once_they_are_swept(spender):
     limit(requests_per_minute=10**6, tokens_per_minute=10**9)
     with Sampler() as sampler:
         processes = [spender(seed, 100_000) for seed in range(2)] + [spender(seed, 300) for seed in (2, 3)]
@@ -111,7 +111,7 @@ def test_killed_processes_leave_their_places_to_others_once_they_are_swept(trans
     assert Bucket.objects.get().in_flight == 0
 
 
-def test_broken_connections_take_nothing_twice_and_free_every_place(transactional_db):
+def test_broken_connections_take_nothing_twice_and_free_every_place(spender):
     # 1,200 at once, and next to none after that.
     limit(requests_per_minute=20, burst_s=3600, concurrent=16, tokens_per_minute=10**9)
     began, process = now(), spender(7, 600)
@@ -121,7 +121,8 @@ def test_broken_connections_take_nothing_twice_and_free_every_place(transactiona
             time.sleep(0.1)
             with connection.cursor() as cursor:
                 cursor.execute(
-                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'tollhouse'"
+                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                    " WHERE application_name = 'tollhouse' AND datname = current_database()"
                 )
                 breaks += cursor.fetchone()[0]
     assert process.returncode == 0 and breaks > 3 and sampler.broken == []

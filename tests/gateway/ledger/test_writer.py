@@ -385,7 +385,10 @@ async def test_a_hold_that_was_granted_stays_when_the_rest_of_its_spoiled_batch_
             with pytest.raises(LedgerUnavailable):
                 await refused
             await sync_to_async(Switch.objects.create)(scope="everything", reason="now")
-            await execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'advisory'")
+            await execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE wait_event = 'advisory' AND datname = current_database()"
+            )
             await execute("SELECT pg_advisory_unlock(77)")
             await slow
             assert hold.call_id in await rows(Hold.objects.values_list("call_id", flat=True))
