@@ -16,18 +16,15 @@ from budgets.models import Alert, Channel, Delivery
 from deploy.postgres import ROLE, SERVER_ROLE
 from gateway import checks
 from gateway.ledger.partitions import first_id, missing, partition
+from gateway.ledger.transaction import SQL
 from gateway.management.commands.worker import JOBS
 from gateway.models import Adjustment, Call, CallSum, LegalHold, Payload, RetentionKind, RetentionRule
 from gateway.retention import legal, remove
 from gateway.retention.remove import seeing_expired
-from gateway.sql import queries
 from tests.rows import make_call
 from tests.server import EMBEDDED
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-LEDGER = queries("ledger.sql")
 
 
 def ago(**time: float) -> datetime:
@@ -322,8 +319,8 @@ def test_a_call_that_is_written_after_its_expiry_is_taken_and_hidden_however_oft
     columns = ", ".join(field.column for field in Call._meta.concrete_fields)
     for _ in range(2):
         with connection.cursor() as cursor:
-            cursor.execute(LEDGER["insert_calls"].format(columns=columns), [row])
-            cursor.execute(LEDGER["insert_payloads"], [json.dumps([{"id": str(old.id), "content": {}}])])
+            cursor.execute(SQL["insert_calls"], [row])
+            cursor.execute(SQL["insert_payloads"], [json.dumps([{"id": str(old.id), "content": {}}])])
     assert there() == 1 and not Call.objects.exists() and not Payload.objects.exists()
     assert remove.remove()["call"]["rows"] == 1
 
