@@ -316,7 +316,6 @@ def test_a_call_that_is_written_after_its_expiry_is_taken_and_hidden_however_oft
         row = json.dumps(cursor.fetchone()[0])
         cursor.execute("DELETE FROM tollhouse_call")
         cursor.execute("DELETE FROM tollhouse_payload")
-    columns = ", ".join(field.column for field in Call._meta.concrete_fields)
     for _ in range(2):
         with connection.cursor() as cursor:
             cursor.execute(SQL["insert_calls"], [row])
