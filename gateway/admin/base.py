@@ -46,7 +46,8 @@ class PageAdmin[M: models.Model](admin.ModelAdmin[M]):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         title = capfirst(self.opts.verbose_name_plural)
-        context = {"title": title, "about": self.about, **(extra_context or {})}
+        tools = self.list_tools(request)
+        context = {"title": title, "about": self.about, "list_tools": tools, **(extra_context or {})}
         return super().changelist_view(request, context)
 
     def changeform_view(
@@ -81,6 +82,10 @@ class PageAdmin[M: models.Model](admin.ModelAdmin[M]):
 
     def get_readonly_fields(self, request: HttpRequest, obj: M | None = None) -> list[str]:
         return [*super().get_readonly_fields(request, obj), *(self.fixed if obj else ())]
+
+    def list_tools(self, request: HttpRequest) -> list[Tool]:
+        """Where else this user may go from the list."""
+        return []
 
     def tools(self, request: HttpRequest, obj: M) -> list[Tool]:
         """What else this user may do with the row, or look at."""

@@ -88,7 +88,7 @@ class Page:
 
 
 def read(filters: Filters, among: QuerySet[Call]) -> Page:
-    """One page of the calls among these, e.g. `visible_calls(user)`. Raises TooMuch when it takes longer than the time allowed."""
+    """One page of the calls among these, e.g. `visible_calls(user)`. Raises TooMuch when it takes longer than allowed."""
     calls = filters.calls(among)
     upwards = filters.after is not None
     if filters.after:

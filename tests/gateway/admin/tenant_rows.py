@@ -10,11 +10,35 @@ from django.db.models import Model
 from django.utils import timezone
 
 from budgets.models import (
-    Alert, AlertRoute, Bucket, Budget, BudgetRaise, Channel, Delivery, Rate, RateLimit, Switch, SwitchTrigger, Window,
+    Alert,
+    AlertRoute,
+    Bucket,
+    Budget,
+    BudgetRaise,
+    Channel,
+    Delivery,
+    Rate,
+    RateLimit,
+    Switch,
+    SwitchTrigger,
+    Window,
 )  # fmt: skip
 from gateway.models import (
-    Adjustment, AuditEntry, Bill, BillLine, CallSum, Feature, Hold, Key, LegalHold, Owner, PromptVersion, RetentionKind,
-    RetentionRule, TenantLimit, Worker,
+    Adjustment,
+    AuditEntry,
+    Bill,
+    BillLine,
+    CallSum,
+    Feature,
+    Hold,
+    Key,
+    LegalHold,
+    Owner,
+    PromptVersion,
+    RetentionKind,
+    RetentionRule,
+    TenantLimit,
+    Worker,
 )  # fmt: skip
 from redaction.models import RedactionList
 from tests.rows import make_call
