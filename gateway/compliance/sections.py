@@ -181,6 +181,8 @@ def _redaction(redaction: Any) -> Section:
         sent = [(", ".join(_entity(name) for name in names), words) for words, names in _by_action(policy["entities"])]
         if not sent:
             sent = [("nothing is looked for", "texts are sent as they are")]
+        refused = policy["media"] == "refuse"
+        sent.append(("in images, audio and files", "the call is refused" if refused else "they are sent unread"))
         tables += [
             Table(("Personal data", "Before a text is sent"), sent, (60, 40), title),
             Table(("Part of a call", "What is kept of it"), _kept(policy), (60, 40)),
@@ -211,9 +213,6 @@ def _kept(policy: Any) -> list[tuple[str, str]]:
     for part, word in policy["kept"].items():
         kept.setdefault(word, []).append(PARTS[part])
     rows = [(", ".join(names), KEPT[word]) for word, names in kept.items()]
-    rows.append(
-        ("images, audio and files", "calls with them are refused" if policy["media"] == "refuse" else "sent unread")
-    )
     session = policy["session_hours"]
     rows.append((
         "what replaced data stands for",
@@ -280,8 +279,8 @@ def _readers(readers: Any) -> Section:
 
 def _audit(audit: Any) -> Section:
     text = (
-        "The log of all administrative actions can only be added to, and each entry is chained to the one before by a hash. A "
-        "verification reads all of it and finds out whether anything was changed or taken away."
+        "The log of changes of configuration, of prompts put live and of readings of payloads can only be added to, and each entry "
+        "is chained to the one before by a hash. A verification reads all of it and finds out whether anything was changed or taken away."
     )
     if audit is None:
         return Section("Audit log", [text, "It has not been verified yet: run manage.py audit verify."])

@@ -222,6 +222,7 @@ def test_whatever_can_be_changed_is_audited():
         RetentionRule,
         Route,
         SwitchTrigger,
+        TenantLimit,
     }
     assert all(isinstance(admin.site._registry[model], AuditedAdmin) for model in changeable)
 
