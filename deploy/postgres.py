@@ -13,6 +13,8 @@ from psycopg import sql
 
 #: Whom the product is to the embedded server. No superuser: those see rows that row-level security hides.
 ROLE = "tollhouse"
+#: Whom servers are. It reads and writes, and owns nothing, so that it cannot get round what hides expired rows.
+SERVER_ROLE = "tollhouse_server"
 
 
 def database_url(state_dir: Path) -> str:
@@ -35,30 +37,57 @@ def database_url(state_dir: Path) -> str:
         return _as_plain_role(get_server(data_dir, cleanup_mode="stop").get_uri())
 
 
-def _as_plain_role(url: str) -> str:
-    """The URL with the plain role in place of the superuser; makes that role, and gives it what there is, once."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        known = connection.execute("SELECT rolcanlogin FROM pg_roles WHERE rolname = %s", [ROLE]).fetchone()
-        if known != (True,):
-            _hand_over(connection)
+def server_url(url: str) -> str:
+    """The URL of the embedded server's database for whoever serves: as the role that owns nothing."""
+    return _as(SERVER_ROLE, url)
+
+
+def allow_server(connection: psycopg.Connection) -> None:
+    """Lets servers read and write all that the plain role has in this database, and will have."""
+    for statement in ALLOWED.split(";"):
+        connection.execute(sql.SQL(statement).format(owner=sql.Identifier(ROLE), server=sql.Identifier(SERVER_ROLE)))
+
+
+def _as(role: str, url: str) -> str:
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=f"{ROLE}@{parts.netloc.rpartition('@')[2]}"))
+    return urlunsplit(parts._replace(netloc=f"{role}@{parts.netloc.rpartition('@')[2]}"))
+
+
+def _as_plain_role(url: str) -> str:
+    """The URL with the plain role in place of the superuser; makes the roles, and gives them what there is, once."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        known = "SELECT count(*) FROM pg_roles WHERE rolname = ANY(%s) AND rolcanlogin"
+        if connection.execute(known, [[ROLE, SERVER_ROLE]]).fetchone() != (2,):
+            _hand_over(connection)
+    return _as(ROLE, url)
 
 
 def _hand_over(connection: psycopg.Connection) -> None:
-    """Makes the role the owner of every database and of all in them. It may log in last, as the sign that all is done."""
-    role = sql.Identifier(ROLE)
+    """Makes the role the owner of every database and of all in them. The roles may log in last, as the sign that all is done."""
+    role, server = sql.Identifier(ROLE), sql.Identifier(SERVER_ROLE)
     # Of several processes that start at once one does it, and the others wait for it.
     connection.execute("SELECT pg_advisory_lock(hashtext('tollhouse: role'))")
-    if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE]).fetchone():
+    known = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
+    if ROLE not in known:
         connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN CREATEDB").format(role))
+    if SERVER_ROLE not in known:
+        connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(server))
     for (name,) in connection.execute("SELECT datname FROM pg_database WHERE NOT datistemplate").fetchall():
         connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(name), role))
         with psycopg.connect(connection.info.dsn, dbname=name) as inside:
             for (statement,) in inside.execute(OWNED, {"role": ROLE}).fetchall():
                 inside.execute(statement)
+            allow_server(inside)
     connection.execute(sql.SQL("ALTER ROLE {} LOGIN").format(role))
+    connection.execute(sql.SQL("ALTER ROLE {} LOGIN").format(server))
 
+
+#: What servers may, by the one who owns it.
+ALLOWED = """
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {server};
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {server};
+ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {server};
+ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public GRANT USAGE ON SEQUENCES TO {server}"""
 
 #: Statements that give the role all tables, views, sequences and functions that are no extension's. A sequence of a column
 #: goes with its table.

@@ -23,6 +23,7 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
 from deploy.local_model import model_path
+from deploy.postgres import database_url, server_url
 
 ROOT = Path(__file__).resolve().parent.parent
 CATALOGS = Path(__file__).resolve().parent / "catalog"
@@ -98,10 +99,10 @@ def main() -> int:
     try:
         port = port_to_serve_on(default=8000, command="make up")
         os.environ.setdefault("TOLLHOUSE_PUBLIC_URL", f"http://127.0.0.1:{port}")
-        prepare()
+        for_servers = prepare()
         login = _login()
         local = _start_local_model(supervisor)
-        _start_server(supervisor, port)
+        _start_server(supervisor, port, for_servers)
         _show(port, login, local=local)
         supervisor.run()
     except CannotStart as error:
@@ -129,8 +130,8 @@ def port_to_serve_on(*, default: int, command: str) -> int:
     return int(text)
 
 
-def prepare() -> None:
-    """Database, tables, prices, catalog and static files. Raises CannotStart."""
+def prepare() -> str:
+    """Database, tables, prices, catalog and static files; returns the database's URL for servers. Raises CannotStart."""
     try:
         django.setup()
         connection.ensure_connection()
@@ -141,13 +142,15 @@ def prepare() -> None:
             "DATABASE_URL" if os.environ.get("DATABASE_URL") else "the embedded PostgreSQL (.tollhouse/postgres/log)"
         )
         raise CannotStart(f"The database does not answer; check {where}: {str(error).splitlines()[0]}") from None
+    embedded = not os.environ.get("DATABASE_URL")
     # Children share our database server, which so has one owner.
-    os.environ["DATABASE_URL"] = _url()
+    url = os.environ["DATABASE_URL"] = database_url(settings.STATE_DIR)
     connection.close()
     call_command("migrate", verbosity=0, interactive=False)
     call_command("prices", "sync", stdout=_Quiet())
     call_command("collectstatic", verbosity=0, interactive=False)
     _seed()
+    return server_url(url) if embedded else url
 
 
 class _Quiet:
@@ -156,12 +159,6 @@ class _Quiet:
 
     def flush(self) -> None:
         """Nothing."""
-
-
-def _url() -> str:
-    from deploy.postgres import database_url
-
-    return database_url(settings.STATE_DIR)
 
 
 def _seed() -> None:
@@ -237,7 +234,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _start_server(supervisor: Supervisor, port: int) -> None:
+def _start_server(supervisor: Supervisor, port: int, database: str) -> None:
     python = sys.executable
     supervisor.start("worker", [python, "manage.py", "worker"])
     supervisor.start(
@@ -245,6 +242,7 @@ def _start_server(supervisor: Supervisor, port: int) -> None:
         [python, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port), "--no-ws",
          "--workers", os.environ.get("TOLLHOUSE_WORKERS", "1"), "--workers-kill-timeout", "30", "--log-level", "warning",
          "--static-path-route", "/static", "--static-path-mount", str(settings.STATIC_ROOT), "deploy.asgi:application"],
+        DATABASE_URL=database,
     )  # fmt: skip
     supervisor.wait_for(f"http://127.0.0.1:{port}/readyz", "server", 60)
 

@@ -30,12 +30,12 @@ class CannotErase(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Where a person's data is: the ids of calls, and the tenants and sessions of these."""
+    """Where a person's data is: the ids of calls, and of these the tenants and the sessions, each with its tenant."""
 
     user_ref: str
     calls: Sequence[UUID]
     tenants: Sequence[str]
-    sessions: Sequence[str]
+    sessions: Sequence[tuple[str, str]]
 
 
 def export(user_ref: str, *, actor: str, reason: str = "") -> dict[str, Any]:
@@ -46,7 +46,7 @@ def export(user_ref: str, *, actor: str, reason: str = "") -> dict[str, Any]:
     _refuse_nobody(user_ref)
     with seeing_expired():
         person = _find(user_ref)
-        found: dict[str, Any] = {"user_ref": user_ref, "sessions": list(person.sessions)}
+        found: dict[str, Any] = {"user_ref": user_ref, "sessions": sorted({id for _, id in person.sessions})}
         for name in ("calls", "payloads", "adjustments"):
             found[name] = _rows(_sql[f"read_{name}"], [list(person.calls)])
         for table in REGISTERED.values():
@@ -107,7 +107,7 @@ def _find(user_ref: str) -> Person:
         user_ref=user_ref,
         calls=calls,
         tenants=sorted({tenant for tenant, _ in places if tenant}),
-        sessions=sorted({session for _, session in places if session}),
+        sessions=sorted((tenant, session) for tenant, session in places if session),
     )
 
 
@@ -116,12 +116,20 @@ def _where(table: KeptTable) -> str:
     own = [f"t.{table.user_ref} = %(ref)s"] if table.user_ref else []
     if table.session:
         nobody = f"t.{table.user_ref} = '' AND " if table.user_ref else ""
-        own.append(f"{nobody}t.{table.session} = ANY(%(sessions)s)")
+        # A session's id is its tenant's: another tenant may have the same one.
+        whose = f"(t.{table.tenant}, t.{table.session})" if table.tenant else f"t.{table.session}"
+        known = (
+            "unnest(%(session_tenants)s::text[], %(sessions)s::text[])"
+            if table.tenant
+            else "unnest(%(sessions)s::text[])"
+        )
+        own.append(f"{nobody}{whose} IN (SELECT * FROM {known})")  # noqa: S608 (checked names)
     return " OR ".join(f"({part})" for part in own)
 
 
 def _values(person: Person) -> dict[str, Any]:
-    return {"ref": person.user_ref, "sessions": list(person.sessions)}
+    tenants, sessions = zip(*person.sessions, strict=True) if person.sessions else ((), ())
+    return {"ref": person.user_ref, "session_tenants": list(tenants), "sessions": list(sessions)}
 
 
 def _rows(query: str, values: Any) -> list[Any]:

@@ -5,25 +5,28 @@ import pytest
 from asgiref.sync import SyncToAsync
 from django.db import connection, connections
 
-from deploy.postgres import ROLE
+from deploy.postgres import ROLE, allow_server
 from gateway import engine
 from tests.provider import MockProvider
-from tests.server import Server
+from tests.server import EMBEDDED, Server
 from tests.world import World
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup, django_db_blocker):
-    """The test database, in which the product's plain role may have triggers rest, as the tests' `flush` does."""
+    """The test database, which servers may use as the role that owns nothing, and in which the tests' `flush` may have
+    triggers rest.
+    """
+    if not EMBEDDED:
+        return
     with django_db_blocker.unblock():
         known = connection.get_connection_params()
-        role = known["user"]
-    if role == ROLE:
-        superuser = {name: known[name] for name in ("host", "port", "dbname") if known.get(name)}
-        with psycopg.connect(**superuser, user="postgres") as admin:
-            # Workers of one run do it at the same time, to one row of the server's catalog.
-            admin.execute("SELECT pg_advisory_xact_lock(hashtext('tests: flush'))")
-            admin.execute(f"GRANT SET ON PARAMETER session_replication_role TO {role}")
+    superuser = {name: known[name] for name in ("host", "port", "dbname") if known.get(name)}
+    with psycopg.connect(**superuser, user="postgres") as admin:
+        # Workers of one run do it at the same time, to one row of the server's catalog.
+        admin.execute("SELECT pg_advisory_xact_lock(hashtext('tests: flush'))")
+        admin.execute(f"GRANT SET ON PARAMETER session_replication_role TO {ROLE}")
+        allow_server(admin)
 
 
 @pytest.fixture(autouse=True)

@@ -15,9 +15,12 @@ from typing import IO
 from django.conf import settings
 from django.db import connection
 
+from deploy.postgres import server_url
 from gateway.models import Revision
 
 ROOT = Path(__file__).resolve().parent.parent
+#: Whether the tests' database is the embedded one, in which servers are a role that owns nothing.
+EMBEDDED = "DATABASE_URL" not in os.environ
 
 
 def free_port() -> int:
@@ -55,8 +58,11 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(self.port),
                    "--no-ws", "--log-level", "warning", app]  # fmt: skip
+        given = environment()
+        if EMBEDDED:
+            given["DATABASE_URL"] = server_url(given["DATABASE_URL"])
         self.process = subprocess.Popen(
-            command, cwd=ROOT, env=environment() | variables, start_new_session=True, stdout=log, stderr=log
+            command, cwd=ROOT, env=given | variables, start_new_session=True, stdout=log, stderr=log
         )
         self._wait(lambda: self.ready() is not None)
 

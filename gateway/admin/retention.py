@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from gateway.admin.base import AuditedAdmin, PageAdmin, ReadOnlyAdmin, Tool, moment
 from gateway.models import CallSum, Feature, LegalHold, RetentionKind, RetentionRule
 from gateway.retention import legal, remove
-from gateway.retention.kinds import defaults
+from gateway.retention.kinds import REGISTERED, defaults
 from gateway.templatetags.tollhouse import usd
 
 CHANGE_HOLD = "tollhouse_gateway.change_legalhold"
@@ -47,7 +47,7 @@ class RetentionKindAdmin(ReadOnlyAdmin[RetentionKind]):
 
     @admin.display(description="Kept, days")
     def kept(self, row: RetentionKind) -> str:
-        return "; ".join([str(row.keep_days), *getattr(row, "own", ())])
+        return "; ".join([str(row.keep_days or "as each row says"), *getattr(row, "own", ())])
 
     @admin.display(description="Ran last", ordering="ran_at")
     def shown_ran(self, row: RetentionKind) -> str:
@@ -64,7 +64,8 @@ class RuleForm(forms.ModelForm[RetentionRule]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # On the page of a rule that exists, or to who may only look, there are no such fields.
-        choices = {"kind": defaults(), "feature": Feature.objects.values_list("slug", flat=True)}
+        kinds = [kind for kind in defaults() if kind not in REGISTERED or REGISTERED[kind].feature]
+        choices = {"kind": kinds, "feature": Feature.objects.values_list("slug", flat=True)}
         for name, words in choices.items():
             if name in self.fields:
                 self.fields[name] = forms.ChoiceField(choices=[("", "---------"), *((word, word) for word in words)])

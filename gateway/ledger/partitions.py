@@ -33,22 +33,15 @@ def partition(table: str, at: datetime) -> tuple[str, datetime, datetime]:
 def missing(times: Iterable[datetime], existing: set[str]) -> list[sql.Composed]:
     """SQL that makes each partition for rows made at these times, as far as it is not among the existing ones.
 
-    Made apart and then attached, so that readers of the parent table are not kept waiting. Each has the
-    policy of its parent, which hides what has expired, for readers of its own name.
+    Each has the policy of its parent, which hides what has expired, for readers of its own name.
     """
     wanted = {(table, *partition(table, at)) for at in times for table in SPANS}
     return [
-        sql.SQL(
-            "CREATE TABLE {name} (LIKE {table} INCLUDING ALL);"
-            "SELECT tollhouse_guard_v1({quoted}, {kind});"
-            "ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end})"
-        ).format(
-            name=sql.Identifier(name),
-            table=sql.Identifier(table),
-            quoted=sql.Literal(name),
+        sql.SQL("SELECT tollhouse_make_partition_v1({kind}, {start}, {first}, {last})").format(
             kind=sql.Literal(table.removeprefix("tollhouse_")),
-            start=sql.Literal(str(first_id(start))),
-            end=sql.Literal(str(first_id(end))),
+            start=sql.Literal(start.date()),
+            first=sql.Literal(first_id(start)),
+            last=sql.Literal(first_id(end)),
         )
         for table, name, start, end in sorted(wanted)
         if name not in existing

@@ -17,9 +17,10 @@ class KeptTable:
     """A table of an app whose rows expire, and by which columns they are found.
 
     `kind` is the word that rules and settings call its rows by, e.g. `review`; `keep_days` the time where neither says
-    otherwise. `at` is the timestamp column that a row's age is counted from. The other columns hold a feature's slug, a
-    tenant, a user reference and a session as calls do; empty where the table has no such column. Without `user_ref` and
-    `session` nothing of it is found for a person's export and erasure.
+    otherwise. `at` is the timestamp column that a row's age is counted from; a row without one does not expire. Where that
+    column says itself when a row expires, `keep_days` is 0, and no setting or rule changes it. The other columns hold a
+    feature's slug, a tenant, a user reference and a session as calls do; empty where the table has no such column. Without
+    `user_ref` and `session` nothing of it is found for a person's export and erasure.
     """
 
     kind: str
@@ -38,12 +39,31 @@ class KeptTable:
                 raise ValueError(f"{field.name}={value!r} must be lower-case letters, digits and underscores.")
         if not (self.kind and self.table and self.at) or self.kind in (CALL, PAYLOAD):
             raise ValueError("A kept table needs a kind that is not the gate's own, a table, and a column of time.")
-        if self.keep_days < 1:
-            raise ValueError(f"keep_days={self.keep_days} must be one day or more.")
+        if self.keep_days < 0:
+            raise ValueError(
+                f"keep_days={self.keep_days} must be one day or more, or 0 where {self.at} says when rows expire."
+            )
+        if self.keep_days == 0 and self.feature:
+            raise ValueError("A kind whose rows say themselves when they expire has no rules by feature.")
 
 
+#: The gate's own tables beside calls and payloads. An alert's age is counted from its end, and its deliveries go with it.
+#: Pseudonyms of sessions are deleted as soon as their session is over, for which `jobs/sessions.py` looks more often.
+OWN = (
+    KeptTable(
+        kind="alert", table="tollhouse_alert", keep_days=400, at="resolved_at", feature="feature", tenant="tenant"
+    ),
+    KeptTable(
+        kind="session_map",
+        table="tollhouse_session_map",
+        keep_days=0,
+        at="expires_at",
+        tenant="tenant",
+        user_ref="user_ref",
+    ),
+)
 #: What was registered, by kind.
-REGISTERED: dict[str, KeptTable] = {}
+REGISTERED: dict[str, KeptTable] = {table.kind: table for table in OWN}
 
 
 def keep(table: KeptTable) -> None:
@@ -60,8 +80,8 @@ def hide_expired(table: KeptTable) -> migrations.RunSQL:
     feature = f"(SELECT tollhouse_keep_days_v1('{table.kind}')) ->> {table.feature}, " if table.feature else ""
     name = table.table
     visible = (
-        f"(SELECT tollhouse_sees_expired_v1()) OR {table.at} > now() - coalesce({feature}"
-        f"(SELECT tollhouse_keep_days_v1('{table.kind}')) ->> '', '{36_500}')::int * interval '24 hours'"
+        f"(SELECT tollhouse_sees_expired_v1()) OR ({table.at} > now() - coalesce({feature}"
+        f"(SELECT tollhouse_keep_days_v1('{table.kind}')) ->> '', '{36_500}')::int * interval '24 hours') IS NOT FALSE"
     )
     return migrations.RunSQL(
         f"""
@@ -93,8 +113,13 @@ def defaults() -> dict[str, int]:
                 f"TOLLHOUSE['RETENTION_DAYS'] has {entry!r}; write a kind and days, e.g. review=90. Calls and payloads have "
                 "settings of their own."
             )
+        if kind in found and found[kind] == 0:
+            raise ImproperlyConfigured(
+                f"TOLLHOUSE['RETENTION_DAYS'] has {entry!r}; rows of that kind say themselves when they expire: leave it out."
+            )
         if kind in found:
             found[kind] = int(days)
-    if wrong := [kind for kind, days in found.items() if not 1 <= days <= 36_500]:
+    own = {kind for kind, table in REGISTERED.items() if table.keep_days == 0}
+    if wrong := [kind for kind, days in found.items() if not 1 <= days <= 36_500 and kind not in own]:
         raise ImproperlyConfigured(f"Retention of {', '.join(wrong)} must be 1 to 36500 days.")
     return found

@@ -85,7 +85,7 @@ def kept_for(kind: str) -> str:
     """How long rows of a kind are kept, in words, e.g. "30 days; support.reply: 90 days"."""
     days: dict[str, int] = _one(_parts["keep_days"], [kind])[1]
     own = [f"{feature}: {count} days" for feature, count in sorted(days.items()) if feature]
-    return "; ".join([f"{days['']} days", *own])
+    return "; ".join([f"{days['']} days" if days[""] else "until the time that each row says", *own])
 
 
 def next_removal() -> dict[str, datetime]:
@@ -138,14 +138,18 @@ def _delete(kind: str, start: datetime, end: datetime) -> int:
 
 
 def _drop(kind: str, name: str, start: datetime, end: datetime) -> int | None:
-    """Drops the partition and returns how many rows that were; None where something in it is held, or readers are in the way."""
+    """Drops the partition and returns how many rows that were; None where something in it stays, or readers are in the way.
+
+    What stays is under a legal hold, or has not expired after all, as a rule was changed since the partition was looked at.
+    """
     try:
         with seeing_expired(lock=True), connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
             # Nothing is written into it any more, so that what is counted is what is dropped.
             cursor.execute(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(sql.Identifier(name)).as_string(None))
-            rows, held = _count(kind, start, end)
-            if held:
+            rows, _ = _count(kind, start, end)
+            cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(name)).as_string(None))
+            if cursor.fetchone() != (rows,):
                 return None
             if kind == CALL:
                 source = "(SELECT * FROM tollhouse_call WHERE id >= %(first)s AND id < %(last)s)"

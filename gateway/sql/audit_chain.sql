@@ -5,7 +5,7 @@ CREATE FUNCTION tollhouse_audit_text_v1(e tollhouse_audit) RETURNS text LANGUAGE
     SELECT jsonb_build_array(e.id, (extract(epoch FROM e.at) * 1000000)::bigint, e.actor, e.action, e.subject, e.reason, e.detail)::text
 $$;
 
-CREATE FUNCTION tollhouse_audit_link_v1() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE FUNCTION tollhouse_audit_link_v1() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     before record;
     this text;
@@ -20,6 +20,11 @@ BEGIN
     INSERT INTO tollhouse_audit_link (place, entry_id, hash) VALUES (before.entries + 1, NEW.id, this);
     UPDATE tollhouse_audit_head SET entries = before.entries + 1, hash = this WHERE id = 1;
     RETURN NULL;
+END $$;
+
+-- Temporary tables last: anyone can make one with the name of a table of ours.
+DO $$ BEGIN
+    EXECUTE format('ALTER FUNCTION tollhouse_audit_link_v1() SET search_path = %I, pg_temp', current_schema());
 END $$;
 
 -- Those that there are, in order.

@@ -4,9 +4,9 @@
 -- name: calls
 SELECT id FROM tollhouse_call WHERE user_ref = %(ref)s
 UNION
--- Calls of the same sessions that name nobody.
-SELECT id FROM tollhouse_call WHERE user_ref = '' AND session_id <> '' AND session_id IN (
-    SELECT session_id FROM tollhouse_call WHERE user_ref = %(ref)s)
+-- Calls of the same sessions that name nobody; a session's id is its tenant's.
+SELECT id FROM tollhouse_call WHERE user_ref = '' AND session_id <> '' AND (tenant, session_id) IN (
+    SELECT tenant, session_id FROM tollhouse_call WHERE user_ref = %(ref)s)
 
 -- name: places
 SELECT DISTINCT tenant, session_id FROM tollhouse_call WHERE id = ANY(%s)

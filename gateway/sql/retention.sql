@@ -2,8 +2,7 @@
 -- feature are kept, so a changed rule holds for all rows at once. Removing them is the worker's (retire.sql).
 
 -- How many days rows of a kind are kept, by feature; '' stands for every feature without a rule of its own.
-CREATE FUNCTION tollhouse_keep_days_v1(of_kind text) RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path FROM CURRENT AS $$
+CREATE FUNCTION tollhouse_keep_days_v1(of_kind text) RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER AS $$
     SELECT coalesce(jsonb_object_agg(feature, keep_days), '{}')
     FROM (SELECT feature, keep_days FROM tollhouse_retention_rule WHERE kind = of_kind
           UNION ALL SELECT '', keep_days FROM tollhouse_retention_kind WHERE kind = of_kind) kept
@@ -15,15 +14,13 @@ CREATE FUNCTION tollhouse_first_id_v1(at timestamptz) RETURNS uuid LANGUAGE sql 
 $$;
 
 -- The ids from which on rows of a kind are visible, by feature; '' as above.
-CREATE FUNCTION tollhouse_horizons_v1(of_kind text) RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path FROM CURRENT AS $$
+CREATE FUNCTION tollhouse_horizons_v1(of_kind text) RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER AS $$
     SELECT coalesce(jsonb_object_agg(key, tollhouse_first_id_v1(now() - value::int * interval '24 hours')), '{}')
     FROM jsonb_each_text(tollhouse_keep_days_v1(of_kind))
 $$;
 
 -- The last of these: later rows are visible, whatever their feature, which spares them the look-up.
-CREATE FUNCTION tollhouse_last_horizon_v1(of_kind text) RETURNS uuid LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path FROM CURRENT AS $$
+CREATE FUNCTION tollhouse_last_horizon_v1(of_kind text) RETURNS uuid LANGUAGE sql STABLE SECURITY DEFINER AS $$
     SELECT coalesce(max(value COLLATE "C"), '00000000-0000-0000-0000-000000000000')::uuid
     FROM jsonb_each_text(tollhouse_horizons_v1(of_kind))
 $$;
@@ -35,7 +32,7 @@ $$;
 
 -- Whether this transaction asked to see expired rows, as removal, erasure and export do, and may: only the role that owns
 -- the tables can.
-CREATE FUNCTION tollhouse_sees_expired_v1() RETURNS boolean LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+CREATE FUNCTION tollhouse_sees_expired_v1() RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT coalesce(current_setting('tollhouse.sees_expired', true), '') = 'on'
         AND pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = 'tollhouse_call'::regclass), 'USAGE')
 $$;
@@ -67,12 +64,29 @@ SELECT tollhouse_guard_v1('tollhouse_call', 'call'), tollhouse_guard_v1('tollhou
 SELECT tollhouse_guard_v1(inhrelid, split_part(inhparent::regclass::text, '_', 2)) FROM pg_inherits
 WHERE inhparent IN ('tollhouse_call'::regclass, 'tollhouse_payload'::regclass);
 
+-- Makes a partition of calls or payloads. As the owner of the tables, whoever asks: a server needs one for a call whose day
+-- nobody has made, and connects as a role that owns nothing. Made apart and then attached, so that readers of the parent
+-- are not kept waiting.
+CREATE FUNCTION tollhouse_make_partition_v1(of_kind text, starts date, first uuid, last uuid) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    parent text := CASE of_kind WHEN 'call' THEN 'tollhouse_call' WHEN 'payload' THEN 'tollhouse_payload' END;
+    name text := parent || to_char(starts, '_YYYYMMDD');
+BEGIN
+    IF parent IS NULL THEN
+        RAISE EXCEPTION 'there are partitions of calls and of payloads, and none of %', of_kind;
+    END IF;
+    EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', name, parent);
+    PERFORM tollhouse_guard_v1(name::regclass, of_kind);
+    EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, name, first, last);
+END $$;
+
 -- What calls that have expired and are not removed yet have cost, in the form of tollhouse_call_sum: the money of a call does
 -- not disappear with it. No person's data comes out of it.
 CREATE FUNCTION tollhouse_expired_cost_v1() RETURNS TABLE (
     day date, feature text, tenant text, cohort text, key text, source text, prompt_version text, route text, provider text,
     model_served text, outcome text, calls bigint, cost_usd numeric, tokens bigint
-) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+) LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
 #variable_conflict use_column
 DECLARE
     before text := coalesce(current_setting('tollhouse.sees_expired', true), '');
@@ -93,6 +107,19 @@ BEGIN
         AND NOT tollhouse_visible_v1(c.id, c.feature, (SELECT tollhouse_horizons_v1('call')))
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11;
     PERFORM set_config('tollhouse.sees_expired', before, true);
+END $$;
+
+-- What these functions name is in this schema. Temporary tables come last: anyone can make one, with the name of a table of
+-- ours, and would have it read in its place, so that nothing expired any more.
+DO $$
+DECLARE signature text;
+BEGIN
+    FOREACH signature IN ARRAY ARRAY[
+        'tollhouse_keep_days_v1(text)', 'tollhouse_horizons_v1(text)', 'tollhouse_last_horizon_v1(text)',
+        'tollhouse_sees_expired_v1()', 'tollhouse_expired_cost_v1()', 'tollhouse_make_partition_v1(text, date, uuid, uuid)'
+    ] LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', signature, current_schema());
+    END LOOP;
 END $$;
 
 -- What was spent, entry by entry: one for each call, one for each adjustment of a call with that call's dimensions, one for

@@ -15,6 +15,7 @@ BEGIN
         EXECUTE format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY', name);
     END LOOP;
 END $$;
+DROP FUNCTION tollhouse_make_partition_v1(text, date, uuid, uuid);
 DROP FUNCTION tollhouse_guard_v1(regclass, text);
 DROP FUNCTION tollhouse_sees_expired_v1();
 DROP FUNCTION tollhouse_visible_v1(uuid, text, jsonb);

@@ -1,11 +1,13 @@
 -- Removing what has expired. Each transaction first says that it has to see expired rows, and locks the legal holds, so that
--- none is set while it removes, and no other worker removes at the same time.
+-- none is set while it removes, and no other worker removes at the same time; and what says how long rows are kept, so that
+-- nothing is removed by a rule that has just been changed.
 
 -- name: begin
 SET LOCAL tollhouse.sees_expired = 'on'
 
 -- name: lock
-LOCK TABLE tollhouse_legal_hold IN SHARE ROW EXCLUSIVE MODE
+LOCK TABLE tollhouse_legal_hold IN SHARE ROW EXCLUSIVE MODE;
+LOCK TABLE tollhouse_retention_rule, tollhouse_retention_kind IN SHARE MODE
 
 -- name: keep_days
 SELECT now(), tollhouse_keep_days_v1(%s)

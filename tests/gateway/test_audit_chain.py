@@ -139,6 +139,8 @@ def test_without_its_head_nothing_can_be_added():
     AuditHead.objects.all().delete()
     with pytest.raises(Exception, match="head of the audit log's chain is gone"):
         write("b")
+    with pytest.raises(CommandError, match="The head says 0 entries, and 1 are there"):
+        call_command("audit", "verify")
 
 
 def test_the_command_prints_the_head_and_ends_with_an_error_where_the_chain_breaks():

@@ -16,6 +16,7 @@ from gateway.models import AuditEntry, Call, LegalHold, Payload
 from gateway.privacy import CannotErase
 from gateway.retention import remove
 from gateway.retention.kinds import REGISTERED
+from redaction.models import SessionMap
 from tests.rows import make_call
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -96,7 +97,9 @@ def test_erasure_leaves_the_money_and_nothing_of_the_person_and_can_be_repeated(
     review(reviews, 2, person="", visit="s1")
     review(reviews, 3, person="other", visit="s1")
     before = spent()
-    assert privacy.erase(ref, actor="dpo", reason="request 17") == {"review": 2, "payloads": 2, "calls": 3}
+    assert privacy.erase(ref, actor="dpo", reason="request 17") == {
+        "review": 2, "session_map": 0, "payloads": 2, "calls": 3,
+    }  # fmt: skip
     assert spent() == before == Decimal(15) and Call.objects.count() == 4
     everything = str([*Call.objects.values(), *Payload.objects.values(), *AuditEntry.objects.values()])
     assert ref not in everything and "4711" not in everything and "hers" not in everything.replace("not hers", "")
@@ -109,7 +112,27 @@ def test_what_has_expired_and_is_still_there_is_exported_and_erased():
     ref = keys.user_ref(ANN)
     make_call(at=timezone.now() - timedelta(days=420), user_ref=ref, payload={"reply": "old"})
     assert len(privacy.export(ref, actor="dpo")["payloads"]) == 1
-    assert privacy.erase(ref, actor="dpo", reason="r") == {"payloads": 1, "calls": 1}
+    assert privacy.erase(ref, actor="dpo", reason="r") == {"session_map": 0, "payloads": 1, "calls": 1}
+
+
+def test_the_pseudonyms_of_the_persons_sessions_are_found_too():
+    ref = keys.user_ref(ANN)
+    for key, whose in ((b"hers", ref), (b"other", "other")):
+        SessionMap.objects.create(
+            key=key, user_ref=whose, content="encrypted", version=1, expires_at=timezone.now() + timedelta(hours=1)
+        )
+    assert len(privacy.export(ref, actor="dpo")["session_map"]) == 1
+    assert privacy.erase(ref, actor="dpo", reason="r")["session_map"] == 1
+    assert bytes(SessionMap.objects.get().key) == b"other"
+
+
+def test_a_session_of_the_same_name_at_another_tenant_is_not_the_persons():
+    ref = keys.user_ref(ANN)
+    make_call(user_ref=ref, session_id="s1", tenant="acme", payload={"reply": "hers"})
+    make_call(user_ref="", session_id="s1", tenant="globex", payload={"reply": "not hers"})
+    assert [row["content"]["reply"] for row in privacy.export(ref, actor="dpo")["payloads"]] == ["hers"]
+    assert privacy.erase(ref, actor="dpo", reason="r")["payloads"] == 1
+    assert Payload.objects.get().content == {"reply": "not hers"}
 
 
 @pytest.mark.parametrize("of", ["user", "tenant"])
@@ -149,7 +172,7 @@ def test_the_commands_take_the_reference_or_the_raw_id(tmp_path):
     out = StringIO()
     call_command("privacy", "erase", "--user", ANN, "--reason", "request 17", stdout=out)
     call_command("privacy", "erase", "--user", ANN, "--reason", "request 17", stdout=out)
-    assert out.getvalue() == "Erased: 2 payloads, 3 calls.\nNothing is kept of that person.\n"
+    assert out.getvalue() == "Erased: 0 session_map, 2 payloads, 3 calls.\nNothing is kept of that person.\n"
     with pytest.raises(CommandError, match="Say why"):
         call_command("privacy", "erase", "--user", ANN, "--reason", " ")
 
@@ -163,12 +186,13 @@ def test_a_consumers_rows_expire_by_feature_and_are_removed_but_for_legal_holds(
     review(reviews, 2, days=89)
     review(reviews, 3, days=3, feature="short")
     review(reviews, 4, days=91, person="held")
-    assert ids(reviews) == [2]
+    reviews.execute("INSERT INTO test_review (id, person, visit) VALUES (5, '', '')")
+    assert ids(reviews) == [2, 5]
     plan = {step.kind: step for step in remove.plan()}
     assert (plan["review"].rows, plan["review"].held) == (2, 1)
     assert remove.remove()["review"] == {"rows": 2}
     with remove.seeing_expired():
-        assert ids(reviews) == [2, 4]
+        assert ids(reviews) == [2, 4, 5]
 
 
 def test_a_table_is_registered_once_and_with_plain_names(reviews):

@@ -71,9 +71,10 @@ def granian(
 
 def gate(port: int = GATE, **options: object):  # type: ignore[no-untyped-def]
     """The gate's own server, on the bench's database."""
-    from deploy.postgres import database_url
+    from deploy.postgres import database_url, server_url
 
     url = database_url(Path(os.environ["TOLLHOUSE_STATE_DIR"]))
+    url = url if "DATABASE_URL" in os.environ else server_url(url)
     return granian(
         "deploy.asgi:application", port, ROOT, "/readyz", DATABASE_URL=url, DJANGO_LOG_LEVEL="ERROR", **options
     )  # type: ignore[arg-type]
@@ -211,10 +212,12 @@ def postgres() -> psutil.Process:
     from django.db import connection
 
     with connection.cursor() as cursor:
-        cursor.execute("SHOW data_directory")
-        directory = cursor.fetchone()[0]
+        cursor.execute("SELECT pg_backend_pid()")
+        # A session's process is the server's child.
+        found = psutil.Process(cursor.fetchone()[0]).parent()
     connection.close()
-    return psutil.Process(int(Path(directory, "postmaster.pid").read_text().split()[0]))
+    assert found is not None
+    return found
 
 
 def growth(rounds: int, seconds: int, key: str) -> None:

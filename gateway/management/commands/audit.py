@@ -2,9 +2,11 @@
 
 import getpass
 from argparse import ArgumentParser, ArgumentTypeError
+from contextlib import suppress
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, transaction
 
 from gateway import audit_chain
 from gateway.audit_chain import Broken, Head
@@ -30,7 +32,9 @@ class Command(BaseCommand):
         try:
             found = audit_chain.verify(head)
         except Broken as error:
-            self._note({"ok": False, "why": str(error)})
+            # Where the head is gone, nothing can be added to the log.
+            with suppress(DatabaseError), transaction.atomic():
+                self._note({"ok": False, "why": str(error)})
             raise CommandError(f"The audit log is broken. {error}") from None
         self._note({"ok": True, "head": str(found)})
         self.stdout.write(f"{found.entries} entries, each as it was written. Keep this head elsewhere:")

@@ -173,7 +173,7 @@ def test_broken_connections_lose_nothing_and_count_nothing_twice(transactional_d
             time.sleep(0.1)
             with connection.cursor() as cursor:
                 cursor.execute(
-                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'tollhouse'"
+                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'tollhouse' AND datname = current_database()"
                 )
                 breaks += cursor.fetchone()[0]
     assert process.returncode == 0 and breaks > 3 and sampler.broken == []

@@ -1,6 +1,7 @@
 """Expired rows are invisible at once to the role that the product uses, and removed by the worker's job; their money stays."""
 
 import json
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
@@ -11,14 +12,17 @@ from django.core.management import call_command
 from django.db import ProgrammingError, connection, transaction
 from django.utils import timezone
 
+from budgets.models import Alert, Channel, Delivery
+from deploy.postgres import ROLE, SERVER_ROLE
 from gateway import checks
-from gateway.ledger.partitions import partition
+from gateway.ledger.partitions import first_id, missing, partition
 from gateway.management.commands.worker import JOBS
 from gateway.models import Adjustment, Call, CallSum, LegalHold, Payload, RetentionKind, RetentionRule
 from gateway.retention import legal, remove
 from gateway.retention.remove import seeing_expired
 from gateway.sql import queries
 from tests.rows import make_call
+from tests.server import EMBEDDED
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -97,27 +101,82 @@ def test_raw_queries_updates_and_partitions_by_name_show_nothing_expired():
     assert there() == 1
 
 
-def test_a_role_that_does_not_own_the_tables_cannot_ask_to_see_what_has_expired():
-    make_call(at=ago(days=500))
-    fresh = make_call()
+@contextmanager
+def as_server():
+    """A connection as the role that servers have, which owns nothing."""
+    known = connection.get_connection_params()
+    known = {name: known[name] for name in ("dbname", "host", "port") if known.get(name)}
+    with psycopg.connect(**known, user=SERVER_ROLE, autocommit=True) as server:
+        yield server
+
+
+@pytest.mark.skipif(not EMBEDDED, reason="the roles of the embedded database")
+@pytest.mark.parametrize(
+    "trick",
+    [
+        "SET tollhouse.sees_expired = 'on'",
+        # What the policy's functions read must not be what somebody else made under that name.
+        "CREATE TEMP TABLE tollhouse_retention_kind AS SELECT 'call' AS kind, 36500 AS keep_days;"
+        "GRANT ALL ON tollhouse_retention_kind TO PUBLIC",
+        "CREATE TEMP TABLE tollhouse_call (id int); SET tollhouse.sees_expired = 'on'",
+        "SET row_security = off",
+        "SET ROLE tollhouse",
+        "SET SESSION AUTHORIZATION tollhouse",
+        "SET ROLE pg_read_all_data",
+        "ALTER TABLE tollhouse_call DISABLE ROW LEVEL SECURITY",
+        "ALTER TABLE tollhouse_call NO FORCE ROW LEVEL SECURITY",
+        "DROP POLICY tollhouse_unexpired ON tollhouse_call",
+        "CREATE POLICY mine ON tollhouse_call FOR SELECT USING (true)",
+        "CREATE OR REPLACE FUNCTION tollhouse_visible_v1(id uuid, feature text, horizons jsonb) RETURNS boolean LANGUAGE sql AS 'SELECT true'",
+        "CREATE FUNCTION public.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "TRUNCATE tollhouse_call",
+        "DROP TABLE tollhouse_call",
+        "GRANT tollhouse TO tollhouse_server",
+    ],
+)
+def test_the_role_of_servers_cannot_get_round_it(trick):
+    old, fresh = make_call(at=ago(days=500), payload={"reply": "old"}), make_call()
+    name = partition("tollhouse_call", old.started_at)[0]
+    with as_server() as server:
+        with suppress(psycopg.Error):
+            server.execute(trick)
+        for query in (
+            "SELECT id FROM public.tollhouse_call",
+            f"SELECT id FROM public.{name} UNION SELECT id FROM public.tollhouse_call",
+            "SELECT c.id FROM public.tollhouse_call c LEFT JOIN public.tollhouse_payload p ON p.id = c.id",
+            "SELECT id FROM public.tollhouse_cost_entry WHERE entry = 'call'",
+            "UPDATE public.tollhouse_call SET labels = labels RETURNING id",
+        ):
+            try:
+                assert server.execute(query).fetchall() == [(fresh.id,)], query
+            except psycopg.Error as error:
+                assert "row-level security" in str(error)
+        if not trick.startswith("SET row_security"):
+            assert server.execute("SELECT * FROM public.tollhouse_payload").fetchall() == []
+            with server.cursor().copy("COPY public.tollhouse_call TO STDOUT") as rows:
+                assert str(old.id) not in str(b"".join(bytes(row) for row in rows))
+    assert there() == 2
+
+
+@pytest.mark.skipif(not EMBEDDED, reason="the roles of the embedded database")
+def test_a_server_works_as_its_role():
+    make_call(at=ago(days=500), cost_usd=Decimal(1))
+    make_call(cost_usd=Decimal(2))
+    far = timezone.now() + timedelta(days=700)
+    with as_server() as server:
+        assert server.execute("SELECT sum(cost_usd), sum(calls) FROM tollhouse_cost_entry").fetchone() == (3, 2)
+        # It makes a partition that nobody has made, and that has the policy.
+        [statement] = [s for s in missing([far], set()) if "'call'" in s.as_string(None)]
+        server.execute(statement)
+        name = partition("tollhouse_call", far)[0]
+        guarded = "SELECT relforcerowsecurity, relowner::regrole::text FROM pg_class WHERE oid = %s::regclass"
+        assert server.execute(guarded, [name]).fetchone() == (True, ROLE)
+        with pytest.raises(psycopg.Error, match="none of audit"):
+            server.execute(
+                "SELECT tollhouse_make_partition_v1('audit', '2024-01-01', %s, %s)", [old_id := first_id(far), old_id]
+            )
     with connection.cursor() as cursor:
-        cursor.execute("SELECT current_database()")
-        database = cursor.fetchone()[0]
-    superuser = {**connection.get_connection_params(), "user": "postgres", "dbname": database}
-    superuser = {name: superuser[name] for name in ("user", "dbname", "host", "port") if superuser.get(name)}
-    with psycopg.connect(**superuser, autocommit=True) as admin:
-        admin.execute("CREATE ROLE tollhouse_test_reader")
-        try:
-            admin.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO tollhouse_test_reader")
-            admin.execute("SET ROLE tollhouse_test_reader")
-            admin.execute("SET tollhouse.sees_expired = 'on'")
-            assert admin.execute("SELECT id FROM tollhouse_call").fetchall() == [(fresh.id,)]
-            # The sums of what it may not see are there all the same.
-            assert admin.execute("SELECT sum(calls) FROM tollhouse_cost_entry").fetchone() == (2,)
-        finally:
-            admin.execute("RESET ROLE")
-            admin.execute("DROP OWNED BY tollhouse_test_reader")
-            admin.execute("DROP ROLE tollhouse_test_reader")
+        cursor.execute(f"DROP TABLE {name}")
 
 
 def test_a_partition_in_which_all_has_expired_is_dropped_and_its_money_stays():
@@ -132,7 +191,9 @@ def test_a_partition_in_which_all_has_expired_is_dropped_and_its_money_stays():
     done = remove.remove()
     # Empty partitions, of tests before this one, may go with it.
     assert (
-        done["call"]["rows"] == 2 and done["payload"]["rows"] == 1 and min(n["partitions"] for n in done.values()) >= 1
+        done["call"]["rows"] == 2
+        and done["payload"]["rows"] == 1
+        and min(done[kind]["partitions"] for kind in ("call", "payload")) >= 1
     )
     assert partition("tollhouse_call", old.started_at)[0] not in partitions("tollhouse_call")
     assert entries() == before and there() == 1
@@ -154,6 +215,40 @@ def test_of_a_mixed_partition_rows_are_deleted_in_batches(monkeypatch):
     assert there() == 1 and entries() == before
     with seeing_expired():
         assert Payload.objects.count() == 1
+
+
+def test_a_rule_that_is_made_longer_while_it_removes_keeps_its_rows():
+    kept, gone = make_call(at=ago(days=420), feature="long"), make_call(at=ago(days=420))
+    [found] = [
+        part for part in remove._partitions("call") if part[0] == partition("tollhouse_call", kept.started_at)[0]
+    ]
+    assert found[3] == "drop"
+    rule("call", "long", 1000)
+    assert remove._drop("call", *found[:3]) is None and there() == 2
+    assert remove.remove()["call"]["rows"] == 1 and Call.objects.get() == kept != gone
+
+
+def test_an_alert_goes_with_its_deliveries_so_long_after_its_end():
+    def alert(key: str, *, over: datetime | None) -> Alert:
+        return Alert.objects.create(
+            kind="k", severity="warning", dedup_key=key, created_at=ago(days=500), resolved_at=over, tenant=key
+        )
+
+    old, recent, still_open, held = (
+        alert("old", over=ago(days=401)), alert("recent", over=ago(days=399)), alert("open", over=None),
+        alert("held", over=ago(days=401)),
+    )  # fmt: skip
+    LegalHold.objects.create(tenant="held", reason="a suit", set_by="counsel")
+    channel = Channel.objects.create(name="c", kind="email")
+    [first, second] = Delivery.objects.bulk_create(
+        [Delivery(alert=a, channel=channel, event="trigger") for a in (old, recent)]
+    )
+    end = Delivery.objects.bulk_create([Delivery(alert=old, channel=channel, event="resolve", trigger=first)])[0]
+    # One message told both.
+    Delivery.objects.filter(pk__in=[first.pk, second.pk, end.pk]).update(group=first)
+    assert remove.remove()["alert"] == {"rows": 1}
+    assert set(Alert.objects.all()) == {recent, still_open, held}
+    assert Delivery.objects.get() == second and Delivery.objects.get().group is None
 
 
 def test_two_removals_at_once_book_each_call_once(transactional_db):
@@ -239,6 +334,8 @@ def test_a_role_above_row_security_and_a_wrong_setting_are_told(settings):
     assert "write a kind and days" in next(checks.retention_is_valid()).msg
     settings.TOLLHOUSE = {**settings.TOLLHOUSE, "RETENTION_DAYS": (), "RETENTION_PAYLOADS_DAYS": 0}
     assert "1 to 36500" in next(checks.retention_is_valid()).msg
+    settings.TOLLHOUSE = {**settings.TOLLHOUSE, "RETENTION_DAYS": ("session_map=5",), "RETENTION_PAYLOADS_DAYS": 30}
+    assert "say themselves when they expire" in next(checks.retention_is_valid()).msg
 
 
 def test_a_dump_of_the_tables_leaves_no_partition_out():
