@@ -36,6 +36,8 @@ CAPITALS = {"IBAN", "ID", "IP", "ITIN", "MAC", "NHS", "NINO", "SSN", "UK", "URL"
 ROWS = {
     "call": "calls: for whom, when, tokens, cost, outcome",
     "payload": "payloads: what calls said, as far as it is kept",
+    "alert": "alerts, counted from their end",
+    "session_map": "pseudonyms of sessions, encrypted",
 }
 KINDS = {"sandbox": "A stand-in for tests; nothing leaves", "litellm": "Through the litellm library"}
 LAST_RAN = "Expired rows were removed last on {}."
@@ -245,7 +247,8 @@ def _retention(facts: Any, removed_at: datetime | None) -> Section:
     return Section(
         "Retention",
         [
-            "A row is invisible from the moment that its time is over, and removed soon after, unless a legal hold keeps it.",
+            "Calls and payloads are invisible from the moment that their time is over; all rows are removed soon after it, "
+            "unless a legal hold keeps them.",
             ran,
         ],
         [Table(("Rows", "Table", "Kept", "Features with a time of their own"), rows, (28, 24, 22, 26))],
@@ -253,6 +256,9 @@ def _retention(facts: Any, removed_at: datetime | None) -> Section:
 
 
 def _days(days: int) -> str:
+    """How long, in words; 0: each row has a time of its own."""
+    if days == 0:
+        return "until the time that each row names"
     return "1 day" if days == 1 else f"{days:,} days"
 
 
@@ -279,8 +285,9 @@ def _readers(readers: Any) -> Section:
 
 def _audit(audit: Any) -> Section:
     text = (
-        "The log of changes of configuration, of prompts put live and of readings of payloads can only be added to, and each entry "
-        "is chained to the one before by a hash. A verification reads all of it and finds out whether anything was changed or taken away."
+        "The log of changes of configuration, of prompts put live and of readings of payloads can only be added to, and each "
+        "entry is chained to the one before by a hash. A verification reads all of it and finds out whether anything was "
+        "changed or taken away."
     )
     if audit is None:
         return Section("Audit log", [text, "It has not been verified yet: run manage.py audit verify."])
