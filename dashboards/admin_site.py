@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 ORDER = {
     "tollhouse_gateway": (
         "Call", "Feature", "PromptVersion", "Deployment", "Route", "Provider", "Key", "Price", "Bill", "BillLine", "Adjustment",
-        "Hold", "Owner", "Worker", "AuditEntry", "RetentionKind", "RetentionRule", "LegalHold", "CallSum",
+        "Hold", "Owner", "Worker", "AuditEntry", "TenantLimit", "RetentionKind", "RetentionRule", "LegalHold", "CallSum",
     ),
     "tollhouse_budgets": (
         "Budget", "Window", "RateLimit", "Bucket", "Switch", "SwitchTrigger", "Alert", "Channel", "AlertRoute", "Delivery",

@@ -19,6 +19,7 @@ from dashboards.cause_words import NAMES, how, reasons, short_usd, shown, times
 from dashboards.causes import DIMENSIONS, Cause, Compared, Dimension
 from dashboards.overview import LiveWindow, live_windows
 from dashboards.spend import FeatureSpend, Span, read
+from gateway.access import tenants_of, visible
 from gateway.admin.base import PageAdmin
 from gateway.admin.call_list import TooMuch
 from gateway.admin.switches import off_url
@@ -81,7 +82,7 @@ def page(admin: PageAdmin[Feature], request: HttpRequest, slug: str) -> HttpResp
     span = spans.get(request.GET.get("period", ""), spans["24h"])
     alerts = _alerts(request, slug)
     try:
-        spend = read(slug, span, DIMENSIONS if sees_calls else WITHOUT_CALLS)
+        spend = read(slug, span, DIMENSIONS if sees_calls else WITHOUT_CALLS, tenants_of(request.user))
     except TooMuch:
         spend = None
     if feature is None and spend is not None and not spend.whole.now.calls and not spend.whole.before.calls:
@@ -192,7 +193,8 @@ def _value_urls(
     for kind in kinds:
         values = [cause.value for cause in kind.causes if cause.value]
         if kind.name == "prompt_version" and request.user.has_perm("tollhouse_gateway.view_promptversion"):
-            versions = PromptVersion.objects.filter(prompt__feature__slug=slug, address__in=values)
+            versions = visible(PromptVersion.objects.all(), request.user)
+            versions = versions.filter(prompt__feature__slug=slug, address__in=values)
             for pk, address in versions.values_list("pk", "address"):
                 found[kind.name, address] = reverse("admin:tollhouse_gateway_promptversion_change", args=[pk])
         if not request.user.has_perm("tollhouse_gateway.view_call"):
@@ -228,8 +230,8 @@ def _spans(request: HttpRequest, slug: str, windows: list[LiveWindow] | None) ->
     wanted = [item.window for item in windows]
     number = request.GET.get("period", "").removeprefix("window-")
     if number.isdecimal() and len(number) < 19 and int(number) not in (window.pk for window in wanted):
-        past = Window.objects.filter(pk=number, starts_at__lt=now).filter(_counting(slug)).select_related("budget")
-        wanted += past
+        past = visible(Window.objects.filter(pk=number, starts_at__lt=now), request.user)
+        wanted += past.filter(_counting(slug)).select_related("budget")
     for window in wanted:
         span = _window_span(window, min(now, window.ends_at))
         found[span.key] = span
@@ -257,13 +259,15 @@ def _counting(slug: str) -> Q:
 
 
 def _windows(request: HttpRequest, slug: str) -> list[LiveWindow] | None:
-    return live_windows(_counting(slug)) if request.user.has_perm("tollhouse_budgets.view_window") else None
+    if not request.user.has_perm("tollhouse_budgets.view_window"):
+        return None
+    return live_windows(request.user, _counting(slug))
 
 
 def _alerts(request: HttpRequest, slug: str) -> list[Alert] | None:
     if not request.user.has_perm("tollhouse_budgets.view_alert"):
         return None
-    return list(Alert.objects.filter(feature=slug, resolved_at=None)[:MOST_ALERTS])
+    return list(visible(Alert.objects.filter(feature=slug, resolved_at=None), request.user)[:MOST_ALERTS])
 
 
 def _switches(request: HttpRequest, feature: Feature | None, slug: str) -> list[Switch] | None:
@@ -274,7 +278,7 @@ def _switches(request: HttpRequest, feature: Feature | None, slug: str) -> list[
     stopping = Q(scope=Switch.Scope.EVERYTHING) | Q(scope=Switch.Scope.FEATURE, value=slug)
     stopping |= Q(scope=Switch.Scope.MODEL, value__in=[model for model, _ in targets])
     stopping |= Q(scope=Switch.Scope.PROVIDER, value__in=[provider for _, provider in targets])
-    return list(Switch.objects.in_force().filter(stopping)[:MOST_SWITCHES])
+    return list(visible(Switch.objects.in_force().filter(stopping), request.user)[:MOST_SWITCHES])
 
 
 def _off_url(request: HttpRequest, slug: str, alerts: list[Alert] | None) -> str:

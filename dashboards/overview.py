@@ -6,13 +6,13 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.contrib.auth.models import AnonymousUser, PermissionsMixin
 from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce, NullIf
 from django.utils import timezone
 
 from budgets.forecast_words import in_words
 from budgets.models import Alert, AlertRoute, Channel, Switch, Window
+from gateway.access import User, visible, visible_calls
 from gateway.admin.call_list import Filters, TooMuch, read
 from gateway.admin.calls import TONES
 from gateway.conf import settings
@@ -31,22 +31,22 @@ class LiveWindow:
     forecast: str
 
 
-def overview(user: PermissionsMixin | AnonymousUser) -> dict[str, Any]:
+def overview(user: User) -> dict[str, Any]:
     """What the user may see of: windows that are open, the fullest first; switches in force; the latest alerts and calls;
     channels that fail, and whether no route takes alerts to any.
 
     A part that the user may not see is left out; the others are lists, possibly empty.
     """
     parts: dict[str, tuple[str, Callable[[], Any]]] = {
-        "windows": ("tollhouse_budgets.view_window", live_windows),
-        "switches": ("tollhouse_budgets.view_switch", lambda: list(Switch.objects.in_force()[:8])),
-        "alerts": ("tollhouse_budgets.view_alert", lambda: list(Alert.objects.all()[:6])),
+        "windows": ("tollhouse_budgets.view_window", lambda: live_windows(user)),
+        "switches": ("tollhouse_budgets.view_switch", lambda: list(visible(Switch.objects.in_force(), user)[:8])),
+        "alerts": ("tollhouse_budgets.view_alert", lambda: list(visible(Alert.objects.all(), user)[:6])),
         "troubled": ("tollhouse_budgets.view_channel", lambda: list(Channel.objects.exclude(failing_since=None)[:8])),
         "unrouted": (
             "tollhouse_budgets.view_alertroute",
             lambda: not AlertRoute.objects.filter(active=True).exists(),
         ),
-        "calls": ("tollhouse_gateway.view_call", _calls),
+        "calls": ("tollhouse_gateway.view_call", lambda: _calls(user)),
     }
     found: dict[str, Any] = {name: get() for name, (permission, get) in parts.items() if user.has_perm(permission)}
     if user.has_perm("tollhouse_gateway.view_worker"):
@@ -66,12 +66,11 @@ def _worker_missing() -> str:
     return f"for {silent / 60:.0f} minutes" if silent > settings().WORKER_SILENT_AFTER_S else ""
 
 
-def live_windows(*which: Q) -> list[LiveWindow]:
-    """The fullest of the windows that are open now and fit all of these."""
+def live_windows(user: User, *which: Q) -> list[LiveWindow]:
+    """The fullest of the windows that are open now, that the user may see and that fit all of these."""
     now = timezone.now()
-    open_now = Window.objects.filter(starts_at__lte=now, ends_at__gt=now, budget__active=True).select_related(
-        "budget", "forecast"
-    )
+    open_now = Window.objects.filter(starts_at__lte=now, ends_at__gt=now, budget__active=True)
+    found = visible(open_now, user).filter(*which).select_related("budget", "forecast")
     limit = NullIf(F("budget__limit") + F("raised"), Value(Decimal(0)))
     full = Coalesce((F("spent") + F("held")) * Coalesce(F("rate"), Value(Decimal(1))) / limit, Value(Decimal(1)))
     return [
@@ -81,7 +80,7 @@ def live_windows(*which: Q) -> list[LiveWindow]:
             held_share=share(window.held, window.limit),
             forecast=_forecast(window),
         )
-        for window in open_now.filter(*which).with_limit().order_by(full.desc(), "pk")[:8]
+        for window in found.with_limit().order_by(full.desc(), "pk")[:8]
     ]
 
 
@@ -90,8 +89,8 @@ def _forecast(window: Window) -> str:
     return in_words(made, window, ZoneInfo(window.budget.timezone)) if made else ""
 
 
-def _calls() -> list[Call]:
+def _calls(user: User) -> list[Call]:
     try:
-        return read(Filters.of({"period": "7d"})).calls[:8]
+        return read(Filters.of({"period": "7d"}), visible_calls(user)).calls[:8]
     except TooMuch:
         return []

@@ -82,6 +82,9 @@ SECURE_CSP = {
 DATABASES = {"default": dj_database_url.parse(database_url(STATE_DIR), conn_max_age=0)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# Users who are limited to tenants: the first of these takes permissions away, so it stands before what gives them.
+AUTHENTICATION_BACKENDS = ["gateway.access.TenantLimits", "django.contrib.auth.backends.ModelBackend"]
+
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},

@@ -21,7 +21,9 @@ class GatewayConfig(AppConfig):
 
     def ready(self) -> None:
         # Registers the checks; they import models, which are there only now.
-        from gateway import checks  # noqa: F401
+        from gateway import checks, roles  # noqa: F401
+
+        post_migrate.connect(roles.keep, dispatch_uid="tollhouse.roles")
         from gateway.retention.remove import sync_after_migrate
 
         post_migrate.connect(sync_after_migrate, sender=self)

@@ -14,10 +14,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from gateway import secrets
+from gateway import access, secrets
 from gateway.conf import TollhouseSettings, settings
 from gateway.configuration.faults import faults
-from gateway.models import Call, Provider
+from gateway.models import Call, Provider, TenantLimit
 from gateway.retention.kinds import defaults
 from gateway.worker_beat import silent_s
 
@@ -149,6 +149,17 @@ def retention_is_valid() -> Iterator[CheckMessage]:
         defaults()
     except ImproperlyConfigured as error:
         yield Error(str(error), hint="docs/retention.md says how they are written.", id="tollhouse.E040")
+
+
+@_registered(Tags.database)
+def limits_take_permissions_away() -> Iterator[CheckMessage]:
+    """An error when users are limited to tenants and nothing takes permissions away from them."""
+    if _migrated() and not access.is_installed() and TenantLimit.objects.exists():
+        yield Error(
+            "Users are limited to tenants, and keep permissions for what concerns all tenants.",
+            hint='Put "gateway.access.TenantLimits" first in AUTHENTICATION_BACKENDS; docs/roles.md says why.',
+            id="tollhouse.E050",
+        )
 
 
 @_registered(Tags.database)

@@ -109,6 +109,7 @@ COMMANDS = {
     "gateway": (
         "audit",
         "catalog",
+        "compliance",
         "keys",
         "prices",
         "privacy",
@@ -298,7 +299,39 @@ def catalog_page() -> str:
     )
 
 
+def roles_page() -> str:
+    """What each role may do with the rows of each model, and what of it somebody sees who is limited to tenants."""
+    from django.apps import apps
+    from django.contrib import admin
+
+    from gateway.access import ROWS, SHARED
+    from gateway.roles import ROLES
+
+    def cell(role: Any, model: Any, words: dict[str, str]) -> str:
+        label = model._meta.app_label
+        return ", ".join(word for name, word in words.items() if role.has(f"{label}.{name}"))
+
+    rows = []
+    for model in apps.get_models():
+        meta = model._meta
+        if model not in admin.site._registry and not meta.permissions:
+            continue
+        words = {f"{action}_{meta.model_name}": action for action in ("view", "add", "change", "delete")}
+        words |= {name: name.replace("_", " ") for name, _ in meta.permissions}
+        limited = "own rows" if model in ROWS else "to look at" if model in SHARED else "–"
+        rows.append((str(meta.verbose_name_plural), *(cell(role, model, words) or "–" for role in ROLES), limited))
+    abouts = _table(("role", "group", "what"), [(role.name, f"`{role.group}`", role.about) for role in ROLES])
+    heads = ("rows", *(role.name for role in ROLES), "limited to tenants")
+    return _page(
+        "Roles",
+        "What [roles](../roles.md) may do. Rows that the gate writes itself cannot be changed by anybody, whatever stands here.",
+        abouts,
+        _table(heads, sorted(rows)),
+    )
+
+
 PAGES = {
+    "roles": roles_page,
     "python": python_page,"settings": settings_page, "errors": errors_page, "headers": headers_page, "commands": commands_page,
          "catalog": catalog_page}  # fmt: skip
 

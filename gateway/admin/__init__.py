@@ -11,6 +11,7 @@ from gateway.admin import (
     deployments,
     keys,
     ledger,
+    limits,
     policies,
     prices,
     prompts,
@@ -23,5 +24,5 @@ from gateway.admin import (
 
 __all__ = [
     "alerts", "audit", "bills", "budgets", "calls", "catalog", "channels", "deployments", "keys",
-    "ledger", "policies", "prices", "prompts", "raises", "rates", "retention", "switches", "triggers",
+    "ledger", "limits", "policies", "prices", "prompts", "raises", "rates", "retention", "switches", "triggers",
 ]  # fmt: skip

@@ -147,7 +147,6 @@ class DeliveryAdmin(DeliveryColumns, ReadOnlyAdmin[Delivery]):
         "status",
         "answer",
     ]
-    list_filter = ["state", "event", "channel"]
     list_select_related = ["alert", "channel"]
     search_fields = ["alert__summary", "answer"]
     search_help_text = "Summary of the alert, or answer"
@@ -155,6 +154,10 @@ class DeliveryAdmin(DeliveryColumns, ReadOnlyAdmin[Delivery]):
         "alert", "channel", "event", "shown_state", "when", "attempts", "status", "answer", "held_back", "uncertain",
         "group", "created_at",
     ]  # fmt: skip
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        # Channels are named to those who may see all of them.
+        return ["state", "event", *(["channel"] if request.user.has_perm("tollhouse_budgets.view_channel") else [])]
 
     @admin.display(description="Alert")
     def shown_alert(self, delivery: Delivery) -> str:

@@ -1,9 +1,12 @@
 import json
 
 from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 
-from gateway.admin.base import ReadOnlyAdmin
+from gateway.admin import compliance
+from gateway.admin.base import ReadOnlyAdmin, Tool
 from gateway.models import AuditEntry
 
 
@@ -18,6 +21,14 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
     search_fields = ["subject", "actor"]
     search_help_text = "Subject or actor"
     fields = ["at", "actor", "action", "subject", "reason", "shown_detail"]
+
+    def get_urls(self) -> list[URLPattern]:
+        return [*compliance.urls(self.admin_site), *super().get_urls()]
+
+    def list_tools(self, request: HttpRequest) -> list[Tool]:
+        if not request.user.has_perm(compliance.PERMISSION):
+            return []
+        return [Tool(label="Compliance report", url=reverse("admin:tollhouse_gateway_auditentry_compliance"))]
 
     @admin.display(description="Detail")
     def shown_detail(self, entry: AuditEntry) -> str:

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db import models, transaction
-from django.forms import BaseModelFormSet, ModelForm
+from django.forms import BaseModelFormSet, ModelForm, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils import formats, timezone
 from django.utils.text import capfirst
 
+from gateway.access import may_name, tenants_of, visible
 from gateway.models import AuditEntry
 
 #: Where an action can be run: on chosen rows of the list, and on the page of one row.
@@ -45,7 +46,8 @@ class PageAdmin[M: models.Model](admin.ModelAdmin[M]):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         title = capfirst(self.opts.verbose_name_plural)
-        context = {"title": title, "about": self.about, **(extra_context or {})}
+        tools = self.list_tools(request)
+        context = {"title": title, "about": self.about, "list_tools": tools, **(extra_context or {})}
         return super().changelist_view(request, context)
 
     def changeform_view(
@@ -69,12 +71,49 @@ class PageAdmin[M: models.Model](admin.ModelAdmin[M]):
         context["tools"] = self.tools(request, obj) if obj else []
         return super().render_change_form(request, context, add, change, form_url, obj)
 
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[M]:
+        return visible(super().get_queryset(request), request.user)
+
+    def get_form(
+        self, request: HttpRequest, obj: M | None = None, change: bool = False, **kwargs: Any
+    ) -> type[ModelForm[M]]:
+        form = super().get_form(request, obj, change, **kwargs)
+        return form if tenants_of(request.user) is None else own_rows_only(form, request)
+
     def get_readonly_fields(self, request: HttpRequest, obj: M | None = None) -> list[str]:
         return [*super().get_readonly_fields(request, obj), *(self.fixed if obj else ())]
+
+    def list_tools(self, request: HttpRequest) -> list[Tool]:
+        """Where else this user may go from the list."""
+        return []
 
     def tools(self, request: HttpRequest, obj: M) -> list[Tool]:
         """What else this user may do with the row, or look at."""
         return []
+
+
+def own_rows_only[M: models.Model](form: type[ModelForm[M]], request: HttpRequest) -> type[ModelForm[M]]:
+    """The form for somebody who is limited to tenants: it offers the names of own rows, and makes no row of another tenant."""
+
+    class OwnRowsOnly(form):  # type: ignore[misc, valid-type]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            for field in self.fields.values():
+                if rows := getattr(field, "queryset", None):
+                    field.queryset = visible(rows, request.user)
+                elif narrow := getattr(field, "narrow", None):
+                    narrow(request.user)
+
+        def clean(self) -> dict[str, Any]:
+            # First, as what else is checked could tell of another tenant's rows.
+            kept = {name: getattr(self.instance, name, None) for name in ("tenant", "scope", "value")}
+            if not may_name(request.user, self._meta.model, {**kept, **self.cleaned_data}):
+                own = ", ".join(sorted(tenants_of(request.user) or ()))
+                raise ValidationError(f"You may do this for your own tenants only: {own}.")
+            found: dict[str, Any] = super().clean()
+            return found
+
+    return OwnRowsOnly
 
 
 class ReadOnly:

@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from budgets.forecast_words import in_words
 from budgets.models import SCOPE_FIELDS, USD, Budget, Rate, Window
 from budgets.models.window import WindowQuerySet
+from gateway.access import visible
 from gateway.admin import raises
 from gateway.admin.base import AuditedAdmin, ReadOnly, ReadOnlyAdmin, Tool, audit, moment
 from gateway.admin.fields import NameField
@@ -264,10 +265,14 @@ class WindowAdmin(UsedColumn, ReadOnlyAdmin[Window]):
     ]
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Window]:
-        return Window.objects.select_related("budget", "forecast").with_limit()
+        found = super().get_queryset(request)
+        assert isinstance(found, WindowQuerySet)
+        return found.select_related("budget", "forecast").with_limit()
 
     def tools(self, request: HttpRequest, obj: Window) -> list[Tool]:
-        return [Tool(label="Raise", url=raise_page(obj.budget_id, obj.pk))] if raises.may_raise(request) else []
+        if not raises.may_raise(request) or not visible(Budget.objects.filter(pk=obj.budget_id), request.user):
+            return []
+        return [Tool(label="Raise", url=raise_page(obj.budget_id, obj.pk))]
 
 
 def _figure(text: str) -> str:

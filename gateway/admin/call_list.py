@@ -58,12 +58,12 @@ class Filters:
             after=_id(query.get("after", "")),
         )
 
-    def calls(self) -> QuerySet[Call]:
-        """The calls asked for, without paging. Always bounded by ids, so that only their partitions are read."""
+    def calls(self, rows: QuerySet[Call]) -> QuerySet[Call]:
+        """Those of the rows that are asked for, without paging. Always bounded by ids, so that only their partitions are read."""
         now = timezone.now()
         since = self.since if self.period == "custom" else now - PERIODS[self.period][1]
         until = self.until if self.period == "custom" else None
-        found = Call.objects.filter(id__gte=first_id(since or now - timedelta(days=1)))
+        found = rows.filter(id__gte=first_id(since or now - timedelta(days=1)))
         found = found.filter(id__lt=first_id(until or now + timedelta(minutes=5)))
         exact = dict(self.exact)
         if address := exact.pop("prompt_version", ""):
@@ -87,9 +87,9 @@ class Page:
     newer: str
 
 
-def read(filters: Filters) -> Page:
-    """One page. Raises TooMuch when it takes longer than the time allowed."""
-    calls = filters.calls()
+def read(filters: Filters, among: QuerySet[Call]) -> Page:
+    """One page of the calls among these, e.g. `visible_calls(user)`. Raises TooMuch when it takes longer than allowed."""
+    calls = filters.calls(among)
     upwards = filters.after is not None
     if filters.after:
         calls = calls.filter(id__gt=filters.after).order_by("id")

@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
 
+from gateway.access import visible, visible_calls
 from gateway.admin import privacy
 from gateway.admin.base import ReadOnlyAdmin, audit
 from gateway.admin.call_list import PERIODS, Filters, TooMuch, read
@@ -66,7 +67,7 @@ class CallAdmin(ReadOnlyAdmin[Call]):
             return self._jump(request, wanted)
         filters = Filters.of(request.GET.dict())
         try:
-            page = read(filters)
+            page = read(filters, visible_calls(request.user))
         except TooMuch:
             page = None
         context = {
@@ -82,7 +83,7 @@ class CallAdmin(ReadOnlyAdmin[Call]):
             "tones": TONES,
             "off_links": link_of_filters(request, filters.exact),
             "rights": privacy.may_see(request),
-            "anything": page is not None and (page.calls or Call.objects.exists()),
+            "anything": page is not None and (page.calls or visible_calls(request.user).exists()),
         }
         return TemplateResponse(request, "admin/tollhouse_gateway/call/list.html", context)
 
@@ -97,7 +98,7 @@ class CallAdmin(ReadOnlyAdmin[Call]):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         try:
-            call = Call.objects.filter(id=UUID(object_id)).first()
+            call = visible_calls(request.user).filter(id=UUID(object_id)).first()
         except ValueError:
             call = None
         if not self.has_view_permission(request):
@@ -123,7 +124,7 @@ class CallAdmin(ReadOnlyAdmin[Call]):
             "money": money(call, price),
             "price": price,
             "adjustments": Adjustment.objects.filter(call_id=call.id),
-            "version": _version(call),
+            "version": _version(request, call),
             "may_read": may_read,
             "asked": asked,
             "payload": payload,
@@ -171,8 +172,8 @@ def money(call: Call, price: Price | None) -> list[MoneyLine]:
     return lines
 
 
-def _version(call: Call) -> PromptVersion | None:
+def _version(request: HttpRequest, call: Call) -> PromptVersion | None:
     if not call.prompt_version:
         return None
-    versions = PromptVersion.objects.select_related("prompt__feature")
+    versions = visible(PromptVersion.objects.select_related("prompt__feature"), request.user)
     return versions.filter(address=call.prompt_version, prompt__feature__slug=call.feature).first()

@@ -11,6 +11,7 @@ from django.db import models
 from django.http import HttpRequest
 
 from gateway import secrets
+from gateway.access import tenants_of
 from gateway.admin.base import AuditedAdmin
 from gateway.admin.fields import LinesField
 from gateway.conf import settings
@@ -69,6 +70,11 @@ class FeatureAdmin(AuditedAdmin[Feature]):
             },
         ),
     ]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Feature | None = None) -> Any:
+        found = super().get_fieldsets(request, obj)
+        # Whom it is on for names tenants.
+        return found if tenants_of(request.user) is None else found[:-1]
 
 
 class TargetInline(admin.TabularInline[Target, Route]):

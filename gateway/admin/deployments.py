@@ -12,6 +12,7 @@ from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
+from gateway.access import tenants_of
 from gateway.admin.base import ReadOnlyAdmin
 from gateway.admin.prompts import chosen_days
 from gateway.models import Deployment, PromptVersion
@@ -147,7 +148,8 @@ class DeploymentAdmin(ReadOnlyAdmin[Deployment]):
         self, request: HttpRequest, deployment: Deployment, form: MoveForm, moves: list[Moved]
     ) -> HttpResponse:  # fmt: skip
         days, since = chosen_days(request), live_since(moves)
-        counted = figures(str(deployment.prompt), [v.address for v in form.versions], days)
+        addresses = [version.address for version in form.versions]
+        counted = figures(str(deployment.prompt), addresses, days, tenants_of(request.user))
         weights = {share.address: share.weight for share in _shares(deployment)}
         whole = sum(weights.values())
         context = {

@@ -1,9 +1,12 @@
 """Form fields that the gate's admins share."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.db import models
+
+from gateway.access import User, visible
 
 
 class LinesField(forms.CharField):
@@ -22,15 +25,25 @@ class LinesField(forms.CharField):
 
 
 class NameField(forms.ChoiceField):
-    """The name of something configured, or nothing. A name that has gone since stays, so that the row can be edited."""
+    """The name of something configured, or nothing. A name that has gone since stays, so that the row can be edited.
 
-    def __init__(self, names: Callable[[], Iterable[str]], *, empty: str, **kwargs: Any) -> None:
-        self._names, self._empty = names, empty
+    `names` are one column of rows, so that those can be narrowed down to what a user may see.
+    """
+
+    def __init__(self, names: Callable[[], models.QuerySet[Any, str]], *, empty: str, **kwargs: Any) -> None:
+        self._names, self._empty, self._own = names, empty, ""
         super().__init__(choices=lambda: self._offered(""), required=False, **kwargs)
 
     def keep(self, name: str) -> None:
         """Offers a row's own name too."""
+        self._own = name
         self.choices = self._offered(name)
+
+    def narrow(self, user: User) -> None:
+        """Offers only names of rows that the user may see."""
+        names = self._names
+        self._names = lambda: visible(names(), user)
+        self.choices = self._offered(self._own)
 
     def _offered(self, own: str) -> list[tuple[str, str]]:
         known = list(self._names())

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from budgets.models import Window
+from gateway.access import visible
 from gateway.admin.base import audit
 from gateway.configuration.document import Document
 from gateway.errors import GatewayError
@@ -83,7 +84,7 @@ def playground(page: admin.ModelAdmin[PromptVersion], request: HttpRequest) -> H
     """The page: GET shows the version that the address names, POST renders the draft, runs it or saves it."""
     if not page.has_view_permission(request):
         raise PermissionDenied
-    versions = PromptVersion.objects.select_related("prompt__feature__route")
+    versions = visible(PromptVersion.objects.select_related("prompt__feature__route"), request.user)
     versions = versions.exclude(origin=PromptVersion.Origin.OBSERVED)
     version = _chosen(request, versions)
     context: dict[str, Any] = {}

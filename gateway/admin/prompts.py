@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
+from gateway.access import tenants_of, visible
 from gateway.admin.base import ReadOnlyAdmin
 from gateway.admin.playground import playground
 from gateway.models import PromptVersion, Variant
@@ -57,9 +58,9 @@ class PromptVersionAdmin(ReadOnlyAdmin[PromptVersion]):
             raise Http404(f"There is no prompt version {object_id}.")
         slug, days = str(version.prompt), chosen_days(request)
         live = list(Variant.objects.filter(version__prompt=version.prompt).select_related("version"))
-        others = _others(version, live)
+        others = _others(request, version, live)
         against = _against(request, others)
-        counted = figures(slug, [version.address], days)
+        counted = figures(slug, [version.address], days, tenants_of(request.user))
         context = {
             **self.admin_site.each_context(request),
             "title": str(version),
@@ -86,9 +87,9 @@ def chosen_days(request: HttpRequest) -> int:
     return next((days for days in DAYS if str(days) == request.GET.get("days")), 7)
 
 
-def _others(version: PromptVersion, live: list[Variant]) -> list[PromptVersion]:
+def _others(request: HttpRequest, version: PromptVersion, live: list[Variant]) -> list[PromptVersion]:
     """The other versions of the prompt: those that are live, the one that was written before it, then the rest."""
-    kin = version.prompt.versions.select_related("prompt__feature").exclude(pk=version.pk)
+    kin = visible(version.prompt.versions.select_related("prompt__feature"), request.user).exclude(pk=version.pk)
     if version.origin != PromptVersion.Origin.OBSERVED:
         kin = kin.exclude(origin=PromptVersion.Origin.OBSERVED)
     weights = {variant.version_id: variant.weight for variant in live}

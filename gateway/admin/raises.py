@@ -17,6 +17,7 @@ from django.utils.html import format_html
 from budgets import raises
 from budgets.models import Budget, BudgetRaise, Rate, Window
 from budgets.scopes import in_words, join_value, split_value
+from gateway.access import visible
 from gateway.admin.base import EVERYWHERE, PageAdmin, ReadOnlyAdmin, audit, moment
 from gateway.templatetags.tollhouse import amount, meter, share
 
@@ -67,7 +68,7 @@ def raise_view(page: PageAdmin[Budget], request: HttpRequest, pk: int) -> HttpRe
     """Asks how much more, why and until when; with `?window=ID` for that window's value and until its end."""
     if not may_raise(request):
         raise PermissionDenied
-    budget = get_object_or_404(Budget, pk=pk)
+    budget = get_object_or_404(visible(Budget.objects.all(), request.user), pk=pk)
     window = _window(budget, request.GET.get("window", ""))
     value = window.value if window else ""
     form = RaiseForm(

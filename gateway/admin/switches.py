@@ -17,6 +17,7 @@ from django.utils.http import urlencode
 
 from budgets.models import Alert, Switch
 from gateway import switches
+from gateway.access import visible
 from gateway.admin.base import EVERYWHERE, PageAdmin, Tool, moment
 from gateway.models import Call, Target
 from gateway.switches import CannotSwitch
@@ -187,13 +188,13 @@ class SwitchAdmin(PageAdmin[Switch]):
         if not request.user.has_perm(CHANGE):
             raise PermissionDenied
         ids = [int(id) for id in request.GET.getlist("id") if id.isascii() and id.isdigit() and len(id) < 19]
-        chosen = Switch.objects.filter(pk__in=ids)
+        chosen = visible(Switch.objects.filter(pk__in=ids), request.user)
         form = LiftForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             lifted = switches.lift(chosen, actor=request.user.get_username(), reason=form.cleaned_data["reason"])
             self.message_user(request, f"Lifted: {', '.join(map(str, lifted)) or 'nothing, none was in force'}.")
             return HttpResponseRedirect(reverse("admin:tollhouse_budgets_switch_changelist"))
-        in_force = Switch.objects.in_force().filter(pk__in=ids)
+        in_force = visible(Switch.objects.in_force().filter(pk__in=ids), request.user)
         context = {
             **self.admin_site.each_context(request), "title": "Lift", "opts": self.opts, "form": form, "switches": in_force,
         }  # fmt: skip
@@ -277,4 +278,4 @@ def _alert(request: HttpRequest) -> Alert | None:
         "tollhouse_budgets.view_alert"
     ):
         return None
-    return Alert.objects.filter(pk=id).first()
+    return visible(Alert.objects.filter(pk=id), request.user).first()

@@ -1,5 +1,6 @@
 """What the rows are; what happens to them stands in the verb modules."""
 
+from gateway.models.access import Role, TenantLimit
 from gateway.models.audit import AuditEntry, AuditHead, AuditLink
 from gateway.models.bills import Bill, BillLine
 from gateway.models.cache import CachedReply
@@ -34,8 +35,10 @@ __all__ = [
     "RetentionKind",
     "RetentionRule",
     "Revision",
+    "Role",
     "Route",
     "Target",
+    "TenantLimit",
     "Variant",
     "Worker",
 ]

@@ -15,6 +15,7 @@ class AuditEntry(models.Model):
     class Meta:
         db_table = "tollhouse_audit"
         verbose_name_plural = "audit entries"
+        permissions = [("report_compliance", "Can make compliance reports")]
         ordering = ["-id"]
         indexes = [models.Index(fields=["subject", "-id"], name="tollhouse_audit_subject")]
 

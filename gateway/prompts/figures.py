@@ -1,6 +1,6 @@
 """What the versions of a prompt did lately: calls, cost, errors and latency."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -32,14 +32,20 @@ class Figures:
         return 100 * self.errors / self.calls if self.calls else 0.0
 
 
-def figures(feature: str, addresses: Iterable[str], days: int) -> dict[str, Figures] | None:
-    """The figures of these versions over the last days, by address; None where the calls are too many to count in time."""
+def figures(
+    feature: str, addresses: Iterable[str], days: int, tenants: Collection[str] | None = None
+) -> dict[str, Figures] | None:
+    """The figures of these versions over the last days, by address; None where the calls are too many to count in time.
+
+    With `tenants`, of their calls alone.
+    """
     wanted = list(addresses)
     since = first_id(timezone.now() - timedelta(days=days))
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = %s", [TIMEOUT_MS])
-            cursor.execute(SQL["figures"], {"feature": feature, "since": since, "addresses": wanted})
+            of = None if tenants is None else list(tenants)
+            cursor.execute(SQL["figures"], {"feature": feature, "since": since, "addresses": wanted, "tenants": of})
             rows = cursor.fetchall()
     except OperationalError as error:
         if "statement timeout" in str(error):

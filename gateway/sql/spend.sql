@@ -16,6 +16,7 @@ WITH corrected AS (
                + c.output_tokens + c.reasoning_tokens + c.audio_output_tokens + coalesce(a.tokens, 0) AS tokens
     FROM tollhouse_call c LEFT JOIN corrected a ON a.call_id = c.id
     WHERE c.feature = %(feature)s AND c.id >= %(before_since)s AND c.id < %(until)s
+      AND (%(tenants)s::text[] IS NULL OR c.tenant = ANY(%(tenants)s::text[]))
       AND NOT (c.id >= %(before_until)s AND c.id < %(since)s)
 ), grouped AS (
     -- grouping() has a bit for each of its columns, the first one highest, that is 0 where the row is of a value of it.

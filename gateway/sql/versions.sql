@@ -12,4 +12,5 @@ LEFT JOIN (
     SELECT call_id, sum(cost_usd) AS cost_usd FROM tollhouse_adjustment WHERE call_id >= %(since)s GROUP BY call_id
 ) a ON a.call_id = c.id
 WHERE c.feature = %(feature)s AND c.id >= %(since)s AND c.prompt_version = ANY(%(addresses)s) AND c.source <> 'playground'
+  AND (%(tenants)s::text[] IS NULL OR c.tenant = ANY(%(tenants)s::text[]))
 GROUP BY c.prompt_version

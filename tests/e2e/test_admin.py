@@ -198,3 +198,4 @@ def test_a_key_is_shown_once_rotated_and_revoked(visitor, configured):
     visitor.open("/admin/tollhouse_gateway/auditentry/", "audit")
     visitor.page.click("#result_list tr:has-text('key.rotate') a")
     visitor.look("audit-entry")
+    visitor.open("/admin/tollhouse_gateway/auditentry/compliance/", "compliance")

@@ -83,13 +83,15 @@ def test_pages_are_read_by_key_in_both_directions():
 
     many_calls(2 * PAGE + 10)
     everything = list(Call.objects.order_by("-id").values_list("id", flat=True))
-    first = read(Filters.of({}))
-    second = read(Filters.of({"before": first.older}))
-    third = read(Filters.of({"before": second.older}))
+    first = read(Filters.of({}), Call.objects.all())
+    second = read(Filters.of({"before": first.older}), Call.objects.all())
+    third = read(Filters.of({"before": second.older}), Call.objects.all())
     assert [c.id for page in (first, second, third) for c in page.calls] == everything
     assert (first.newer, third.older) == ("", "")
-    assert [c.id for c in read(Filters.of({"after": third.newer})).calls] == [c.id for c in second.calls]
-    back = read(Filters.of({"after": second.newer}))
+    assert [c.id for c in read(Filters.of({"after": third.newer}), Call.objects.all()).calls] == [
+        c.id for c in second.calls
+    ]
+    back = read(Filters.of({"after": second.newer}), Call.objects.all())
     assert [c.id for c in back.calls] == [c.id for c in first.calls] and back.newer == ""
 
 

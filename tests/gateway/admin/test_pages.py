@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -48,6 +48,7 @@ from gateway.models import (
     RetentionRule,
     Route,
     Target,
+    TenantLimit,
     Worker,
 )
 from redaction.models import RedactionList, RedactionPolicy
@@ -123,6 +124,7 @@ def rows(count, start=0):
         RetentionKind.objects.create(kind=f"k{n}", keep_days=3, removed_at=now, removed={"rows": 3})
         RetentionRule.objects.create(kind=f"k{n}", feature=f"f{n}", keep_days=3)
         LegalHold.objects.create(tenant=f"t{n}", reason="x", set_by="ada")
+        TenantLimit.objects.create(group=Group.objects.create(name=f"g{n}"), tenants=["acme"])
         CallSum.objects.bulk_create(
             [CallSum(day=now, feature=f"f{n}", source="http", outcome="ok", calls=1, cost_usd=1, tokens=1)]
         )
@@ -220,6 +222,7 @@ def test_whatever_can_be_changed_is_audited():
         RetentionRule,
         Route,
         SwitchTrigger,
+        TenantLimit,
     }
     assert all(isinstance(admin.site._registry[model], AuditedAdmin) for model in changeable)
 

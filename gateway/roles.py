@@ -1,0 +1,153 @@
+"""Roles: groups of permissions for the people who work with the gate.
+
+`ROLES` is the one place that says what a role may do. A migration makes a group for each; after every `migrate` the groups
+get what is new here, for models and permissions that came since, too. What an operator changes stays: a permission that was
+added to a group by hand is kept, one that was taken away is not brought back, a group that was deleted is not made again.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.contrib.auth.management import create_permissions
+from django.contrib.auth.models import Permission
+from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
+
+from gateway.models import Role as Row
+
+GATE, BUDGETS, REDACTION = "tollhouse_gateway", "tollhouse_budgets", "tollhouse_redaction"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """What a kind of person does with the gate. `may` are permissions as `app.codename`, with `*` for anything."""
+
+    name: str
+    about: str
+    may: tuple[str, ...]
+    but: tuple[str, ...] = ()
+
+    @property
+    def group(self) -> str:
+        """The name of the group that a migration makes for it."""
+        return f"Tollhouse: {self.name}"
+
+    def has(self, permission: str) -> bool:
+        """Whether a permission, as `app.codename`, is one of the role's."""
+        fits = any(fnmatchcase(permission, pattern) for pattern in self.may)
+        return fits and not any(fnmatchcase(permission, pattern) for pattern in self.but)
+
+
+def _each(app: str, actions: str, models: str) -> Iterator[str]:
+    return (f"{app}.{action}_{model}" for action in actions.split() for model in models.split())
+
+
+#: What everybody may look at who has a role but finance: what is in use, what it costs, whether it works.
+_LOOK = (
+    *_each(
+        GATE, "view", "call callsum feature route provider price prompt promptversion deployment variant target hold"
+    ),
+    *_each(GATE, "view", "adjustment owner worker retentionkind retentionrule"),
+    *_each(BUDGETS, "view", "budget window budgetraise rate ratelimit bucket switch switchtrigger switchfiring"),
+    *_each(BUDGETS, "view", "alert delivery forecast"),
+    *_each(REDACTION, "view", "redactionpolicy"),
+)
+#: What nobody needs to look at: texts as calls had them, encrypted maps and replies. Who may read payloads does so call by call.
+_TEXTS = (
+    f"{GATE}.*_payload", f"{GATE}.*_cachedreply", f"{REDACTION}.*_sessionmap", f"{GATE}.*_person",
+)  # fmt: skip
+
+ROLES = (
+    Role(name="viewer", about="Looks at calls, spend, budgets, prompts and alerts, and changes nothing.", may=_LOOK),
+    Role(
+        name="finance",
+        about="Looks at spend, budgets, prices and vendors' bills, exports calls, and adds rates of currencies.",
+        may=(
+            *_each(GATE, "view", "call callsum feature price adjustment bill billline"),
+            *_each(BUDGETS, "view", "budget window budgetraise rate alert forecast"),
+            *_each(BUDGETS, "add", "rate"),
+            *_each(GATE, "export", "call"),
+        ),
+    ),
+    Role(
+        name="prompt author",
+        about="A viewer who writes prompt versions, runs them in the playground and moves what is live.",
+        may=(
+            *_LOOK,
+            *_each(GATE, "add", "promptversion"),
+            *_each(GATE, "change", "deployment"),
+            *_each(GATE, "run", "playground"),
+        ),
+    ),
+    Role(
+        name="budget owner",
+        about="A viewer who sets budgets and rate limits, raises budgets, switches things off and looks after alerts.",
+        may=(
+            *_LOOK,
+            *_each(BUDGETS, "add change delete", "budget ratelimit switchtrigger"),
+            *_each(BUDGETS, "raise", "budget"),
+            *_each(BUDGETS, "add change", "switch"),
+            *_each(BUDGETS, "acknowledge", "alert"),
+            *_each(BUDGETS, "view", "channel alertroute"),
+        ),
+    ),
+    Role(
+        name="reviewer",
+        about="A viewer who reads what calls said; each reading is noted in the audit log.",
+        may=(*_LOOK, *_each(GATE, "read", "payload")),
+    ),
+    Role(
+        name="auditor",
+        about="Looks at everything but what calls said: the audit log, keys, lists, users and groups, the compliance report.",
+        may=("tollhouse_*.view_*", *_each("auth", "view", "user group"), *_each(GATE, "report", "compliance")),
+        but=_TEXTS,
+    ),
+    Role(
+        name="admin",
+        about="Does everything, users and their limits included. Such a user can give itself any right.",
+        may=("tollhouse_*", *_each("auth", "view add change delete", "user group")),
+    ),
+)
+
+
+def keep(app_config: AppConfig, using: str = DEFAULT_DB_ALIAS, **signal: Any) -> None:
+    """Brings to the roles' groups the permissions of an app that the roles have since, once each. Runs after `migrate`.
+
+    What a role had brought and has no longer is taken from its group again.
+    """
+    label = app_config.label
+    ours = label.startswith("tollhouse_") or any(name.startswith(f"{label}.") for role in ROLES for name in role.may)
+    if not ours or not router.allow_migrate_model(using, Row) or not _has_table(using):
+        return
+    # Another handler of the same signal makes them; who is first depends on the order of apps.
+    create_permissions(app_config, verbosity=0, using=using, apps=signal.get("apps", apps))
+    known = _permissions(label, using)
+    rows = {row.name: row for row in Row.objects.using(using).select_related("group")}
+    for role in ROLES:
+        if row := rows.get(role.name):
+            _bring(row, {name for name in known if role.has(name)}, known, using)
+
+
+def _bring(row: Row, wanted: set[str], known: dict[str, Permission], using: str) -> None:
+    """Gives the row's group those of the wanted permissions of one app that it was never given, and takes back the rest."""
+    given = set(row.given)
+    new, gone = wanted - given, given & known.keys() - wanted
+    if not new and not gone:
+        return
+    with transaction.atomic(using=using):
+        row.group.permissions.add(*(known[name] for name in new))
+        row.group.permissions.remove(*(known[name] for name in gone))
+        row.given = sorted((given | new) - gone)
+        row.save(using=using, update_fields=["given"])
+
+
+def _permissions(label: str, using: str) -> dict[str, Permission]:
+    found = Permission.objects.using(using).filter(content_type__app_label=label).select_related("content_type")
+    return {f"{label}.{permission.codename}": permission for permission in found}
+
+
+def _has_table(using: str) -> bool:
+    """Whether the roles' table is there: `migrate` may have gone back to before it."""
+    return Row._meta.db_table in connections[using].introspection.table_names()
