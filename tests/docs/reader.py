@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management import call_command
+from django.db import connection
 
 from gateway import engine
 from gateway.configuration.schema import SECTIONS
@@ -128,6 +129,9 @@ class Reader:
                 return self._toml(text)
             case "json":
                 json.loads(text)
+            case "sql":
+                with connection.cursor() as cursor:
+                    cursor.execute(text)
             case "text" | "diff":
                 pass
             case _:
