@@ -12,7 +12,8 @@ from gateway.offload import offload
 from gateway.render import Prompt
 from gateway.session_maps import SessionMaps, session_of
 from gateway.types import Json
-from redaction.messages import EntitiesRefused, Filled, MediaRefused, RedactionFailed, Uninspectable, redact_body
+from redaction.media import MediaRefused
+from redaction.messages import EntitiesRefused, Filled, RedactionFailed, Uninspectable, redact_body
 from redaction.vault import Vault
 
 

@@ -58,7 +58,7 @@ class Explained:
 
 
 def explain(text: str, policy: Policy, *, part: str, ends_at: float) -> Explained:
-    """What the policy finds in a text that is a `part` of a call (one of `ROLES`, tool arguments, or an embeddings input).
+    """What the policy finds in a text that is a `part` of a call, one of `PARTS`.
 
     Raises RedactionFailed or TimeoutError when that is not done at `ends_at`, by `perf_counter`.
     """
@@ -107,6 +107,8 @@ def _body(text: str, part: str) -> dict[str, Any]:
     if part == "tool_arguments":
         call = {"id": "call", "type": "function", "function": {"name": "tool", "arguments": text}}
         return {"messages": [{"role": "assistant", "tool_calls": [call]}]}
+    if part == "tools":
+        return {"tools": [{"type": "function", "function": {"name": "tool", "description": text}}]}
     return {"messages": [{"role": ROLES[part], "content": text}]}
 
 
@@ -114,6 +116,8 @@ def _text(body: dict[str, Any]) -> str:
     """The text in a body of `_body`, redacted or not."""
     if "input" in body:
         return str(body["input"])
+    if "tools" in body:
+        return str(body["tools"][0]["function"]["description"])
     [message] = body["messages"]
     return str(message["content"] if "content" in message else message["tool_calls"][0]["function"]["arguments"])
 

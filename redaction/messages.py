@@ -15,6 +15,8 @@ from typing import Any
 
 from django.conf import settings
 
+from redaction import media
+from redaction.media import BYTES, MEDIA
 from redaction.policies import STORED_PARTS, Policy
 from redaction.remembered import spans
 from redaction.spans import Span
@@ -32,12 +34,21 @@ WORD = re.compile(r"[A-Za-z][\w.:|-]{0,127}")
 PART_OF_ROLE = {
     "system": "system", "developer": "system", "assistant": "replies", "tool": "tool_results", "function": "tool_results",
 }  # fmt: skip
-#: Fields beside the messages in which callers put text about people.
-BODY_TEXTS = ("user", "safety_identifier", "metadata", "prediction")
-#: Parts of a message that are media; their bytes are neither read nor stored.
-MEDIA = ("image_url", "input_audio", "file")
-#: What other dialects call them; refused with them, and read where they pass, as they may hold text.
-OTHER_MEDIA = ("image", "document", "audio", "video", "video_url", "input_image", "input_file")
+#: Fields beside the messages that are structure: words in them pass, and nothing but words.
+BODY_STRUCTURE = (
+    "tool_choice", "function_call", "stream_options", "reasoning_effort", "reasoning", "verbosity", "service_tier", "modalities",
+    "audio", "thinking", "encoding_format", "prompt_cache_key", "prompt_cache_retention", "cache_control",
+)  # fmt: skip
+#: Fields that are not looked at: the model, which the catalog knows, and numbers by number.
+BODY_PASSED = ("model", "logit_bias")
+#: A number from here on may be a card's or a telephone's.
+LARGE = 100_000_000
+#: What defines tools and the reply's form. In them, fields of a schema that name other things; and its values, which come back.
+DEFINITIONS = ("tools", "functions", "response_format")
+SCHEMA_PASSED = ("$ref", "$schema", "$id", "$anchor", "pattern", "format")
+SCHEMA_STRUCTURE = ("type", "name", "syntax", "required", "contentEncoding", "contentMediaType")
+SCHEMA_NAMES = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
+SCHEMA_VALUES = ("enum", "const", "default", "examples")
 
 #: What stands in a payload for a text that is not kept.
 NOT_KEPT = "(not kept)"
@@ -54,10 +65,6 @@ class EntitiesRefused(Exception):
     def __init__(self, types: tuple[str, ...]) -> None:
         super().__init__(", ".join(types))
         self.types = types
-
-
-class MediaRefused(Exception):
-    """The policy refuses images, audio and files. The message says which kind came."""
 
 
 class Uninspectable(Exception):
@@ -94,20 +101,20 @@ def redact_body(
 ) -> RedactedBody:
     """A copy of a request body with the policy's outbound rules applied to everything that people wrote.
 
-    That is `messages` (all but their structure), the `input` of embeddings, and user, metadata and prediction. `filled` are
-    texts of templates: what is found in their own text alone stays. Raises EntitiesRefused and MediaRefused where the
-    policy refuses, Uninspectable for token ids, RedactionFailed when the analysis fails, or is not done at `ends_at` (by
-    `perf_counter`): it holds up all other calls that need one.
+    That is all but structure and media: in messages, in the `input` of embeddings, in the definitions of tools and of the
+    reply's form, and in every other field, known or not. `filled` are texts of templates: what is found in their own text
+    alone stays. Raises EntitiesRefused and MediaRefused where the policy refuses, Uninspectable for token ids, RedactionFailed
+    when the analysis fails, or is not done at `ends_at` (by `perf_counter`): it holds up all other calls that need one.
     """
     counts: Counter[str] = Counter()
     refused: set[str] = set()
     if policy.media == "refuse":
-        _refuse_media(body.get("messages"))
-    for text in _texts(body):
+        media.refuse(body)
+    for text in texts(body):
         vault.reserve(text)
 
     @cache
-    def ways(part: str) -> _Way:
+    def ways(part: str, reversible: bool = False) -> _Way:
         if not policy.looks_at(part):
             return _Way(change=str)
         actions, otherwise = policy.actions(part), policy.outbound_of(part)
@@ -117,18 +124,17 @@ def redact_body(
             action = actions.get(entity, otherwise)
             if action == "refuse":
                 refused.add(entity)
-            return original if action == "off" else _replaced(entity, original, action != "pseudonymise", vault)
+            if action == "off":
+                return original
+            return _replaced(entity, original, action != "pseudonymise" and not reversible, vault)
 
         return _Way(change=_redactor(policy, vault, replace, filled, ends_at))
 
-    redacted = dict(body)
+    redacted = {field: _beside(field, value, ways) for field, value in body.items()}
     if isinstance(messages := body.get("messages"), list):
         redacted["messages"] = [_message(message, ways) for message in messages]
     if "input" in body and policy.looks_at("embeddings"):
         redacted["input"] = _input(body["input"], ways("embeddings").change)
-    for field in BODY_TEXTS:
-        if field in body:
-            redacted[field] = _leaves(body[field], ways("prompts"))
     if refused:
         raise EntitiesRefused(tuple(sorted(refused)))
     return RedactedBody(body=redacted, entities=dict(counts))
@@ -152,7 +158,7 @@ def payload(
     kinds = {policy.stored_of(part) for part in STORED_PARTS}
     if kinds == {"none"}:
         return None
-    content = {"messages": [_without_media(m) for m in messages], "reply": [_without_media(m) for m in reply]}
+    content = {"messages": [media.without(m) for m in messages], "reply": [media.without(m) for m in reply]}
     if kinds == {"hash"}:
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return {"sha256": _hash(canonical)}
@@ -218,6 +224,51 @@ def _found(text: str, policy: Policy, ends_at: float) -> list[Span]:
         raise RedactionFailed("The text could not be analysed.") from None
 
 
+def _beside(field: str, value: Json, ways: Callable[..., _Way]) -> Json:
+    """A field of the body beside messages and input. Small numbers are settings; what is no structure is text."""
+    if field in ("messages", "input", *BODY_PASSED) or (isinstance(value, int | float) and abs(value) < LARGE):
+        return value
+    if field in DEFINITIONS:
+        return _definition(value, ways("tools"), ways("tools", reversible=True))
+    if field in BODY_STRUCTURE:
+        return _words(value, ways("prompts"))
+    return _leaves(value, ways("prompts"))
+
+
+def _words(value: Json, way: _Way) -> Json:
+    """The value with what is no word redacted, wherever it stands in it."""
+    if isinstance(value, dict):
+        return {key if _is_word(key) else way.change(key): _words(item, way) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_words(item, way) for item in value]
+    return way.change(value) if isinstance(value, str) and not _is_word(value) else value
+
+
+def _definition(value: Json, way: _Way, values: _Way) -> Json:
+    """Tools or a reply's form. `values` is for what comes back as it was sent: names of fields and the values they may have."""
+    if isinstance(value, str):
+        return way.change(value)
+    if isinstance(value, list):
+        return [_definition(item, way, values) for item in value]
+    if not isinstance(value, dict):
+        return value
+    changed: dict[str, Json] = {}
+    for key, item in value.items():
+        name = key if _is_word(key) or key in SCHEMA_PASSED else values.change(key)
+        if key in SCHEMA_NAMES and isinstance(item, dict):
+            changed[name] = {
+                named if _is_word(named) else values.change(named): _definition(schema, way, values)
+                for named, schema in item.items()
+            }
+        elif key in SCHEMA_PASSED and isinstance(item, str):
+            changed[name] = item
+        elif key in SCHEMA_VALUES or (key in SCHEMA_STRUCTURE and isinstance(item, str | list)):
+            changed[name] = _words(item, values)
+        else:
+            changed[name] = _definition(item, way, values)
+    return changed
+
+
 def _message(message: Json, ways: Ways) -> Json:
     if not isinstance(message, dict):
         return message
@@ -242,9 +293,18 @@ def _content(content: Json, way: _Way) -> Json:
         return _maybe_json(content, way)
     if isinstance(content, list):
         return [_content(part, way) for part in content]
-    if isinstance(content, dict) and content.get("type") not in MEDIA:
+    if isinstance(content, dict) and content.get("type") in MEDIA:
+        return _around_bytes(content, way)
+    if isinstance(content, dict):
         return {k: _content(v, way) if k in ("text", "content") else _leaf(k, v, way) for k, v in content.items()}
     return content
+
+
+def _around_bytes(part: Json, way: _Way) -> Json:
+    """A part that is media, or of one: its bytes and where they are stay, texts beside them (a file's name) are looked at."""
+    if isinstance(part, dict):
+        return {key: value if key in BYTES else _around_bytes(value, way) for key, value in part.items()}
+    return _leaves(part, way)
 
 
 def _thought(block: Json, way: _Way) -> Json:
@@ -330,38 +390,15 @@ def _input(value: Json, redact: Callable[[str], str]) -> Json:
     )
 
 
-def _refuse_media(value: Json) -> None:
-    if isinstance(value, list):
-        for item in value:
-            _refuse_media(item)
-    elif isinstance(value, dict):
-        if value.get("type") in MEDIA + OTHER_MEDIA:
-            raise MediaRefused(str(value["type"]))
-        _refuse_media(value.get("content"))
-
-
-def _texts(value: Json) -> list[str]:
+def texts(value: Json) -> list[str]:
     """Every text in the value, wherever it stands."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, Mapping):
-        return [text for item in value.values() for text in _texts(item)]
+        return [text for item in value.values() for text in texts(item)]
     if isinstance(value, list):
-        return [text for item in value for text in _texts(item)]
+        return [text for item in value for text in texts(item)]
     return []
-
-
-def _without_media(message: Json) -> Json:
-    content = message.get("content") if isinstance(message, dict) else None
-    if not isinstance(content, list):
-        return message
-    return {**message, "content": [_described(part) for part in content]}
-
-
-def _described(part: Json) -> Json:
-    if not isinstance(part, dict) or part.get("type") not in MEDIA:
-        return part
-    return {"type": part["type"], "kept": False, "bytes": len(json.dumps(part))}
 
 
 def _hash(text: str) -> str:
