@@ -20,4 +20,8 @@ class GatewayConfig(AppConfig):
 
     def ready(self) -> None:
         # Registers the checks; they import models, which are there only now.
+        from budgets.addresses import is_public
         from gateway import checks  # noqa: F401
+        from redaction import engine
+
+        engine.is_public = is_public

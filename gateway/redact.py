@@ -59,9 +59,10 @@ async def redact(prompt: Prompt, call: Identified, executor: Executor, sessions:
             f"{error} out of the input.",
             call_id=call.ask.call_id,
         ) from None
-    except RedactionFailed:
+    except RedactionFailed as error:
         raise PolicyRefused(
-            "The text could not be checked for personal data in the route's time, so it was not sent. See the server's log.",
+            "The text could not be checked for personal data in the route's time, so it was not sent. "
+            f"{error} See the server's log.",
             call_id=call.ask.call_id,
         ) from None
     except Uninspectable as error:

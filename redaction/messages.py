@@ -7,7 +7,8 @@ import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from types import MappingProxyType
@@ -16,10 +17,11 @@ from typing import Any
 from django.conf import settings
 
 from redaction import media
+from redaction.engine import remote
 from redaction.media import BYTES, MEDIA
 from redaction.policies import STORED_PARTS, Policy
-from redaction.remembered import spans
-from redaction.spans import Span
+from redaction.remembered import ahead, spans
+from redaction.spans import AnalyzerAway, Span
 from redaction.vault import PLACEHOLDER, Vault
 
 logger = logging.getLogger("tollhouse.redaction")
@@ -130,14 +132,37 @@ def redact_body(
 
         return _Way(change=_redactor(policy, vault, replace, filled, ends_at))
 
-    redacted = {field: _beside(field, value, ways) for field, value in body.items()}
-    if isinstance(messages := body.get("messages"), list):
-        redacted["messages"] = [_message(message, ways) for message in messages]
-    if "input" in body and policy.looks_at("embeddings"):
-        redacted["input"] = _input(body["input"], ways("embeddings").change)
+    if remote():
+        coming = (text for text in _texts_of_parts(body, policy) if filled.get(text) != ())
+        with _failing_closed():
+            ahead(coming, policy, ends_at=ends_at)
+    redacted = _changed(body, ways)
     if refused:
         raise EntitiesRefused(tuple(sorted(refused)))
     return RedactedBody(body=redacted, entities=dict(counts))
+
+
+def _texts_of_parts(body: Mapping[str, Json], policy: Policy) -> list[str]:
+    """The texts of a body that will be analysed one by one."""
+    found: list[str] = []
+
+    def note(text: str) -> str:
+        found.append(text)
+        return text
+
+    noting = _Way(change=note)
+    _changed(body, lambda part, reversible=False: noting if policy.looks_at(part) else _Way(change=str))
+    return found
+
+
+def _changed(body: Mapping[str, Json], ways: Callable[..., _Way]) -> dict[str, Json]:
+    """The body with its texts changed, each in the way of its part."""
+    changed = {field: _beside(field, value, ways) for field, value in body.items()}
+    if isinstance(messages := body.get("messages"), list):
+        changed["messages"] = [_message(message, ways) for message in messages]
+    if "input" in body and (way := ways("embeddings")).change is not str:
+        changed["input"] = _input(body["input"], way.change)
+    return changed
 
 
 def payload(
@@ -216,9 +241,19 @@ def _replaced(entity: str, original: str, mask: bool, vault: Vault) -> str:
 
 
 def _found(text: str, policy: Policy, ends_at: float) -> list[Span]:
-    try:
+    with _failing_closed():
         return spans(text, policy, ends_at=ends_at)
-    except Exception as error:  # noqa: BLE001  (whatever fails in a recogniser, the text must not pass unchecked)
+
+
+@contextmanager
+def _failing_closed() -> Iterator[None]:
+    """Turns whatever fails in a recogniser into RedactionFailed: the text must not pass unchecked."""
+    try:
+        yield
+    except AnalyzerAway as error:
+        logger.error("%s", error)
+        raise RedactionFailed(str(error)) from None
+    except Exception as error:  # noqa: BLE001  (whatever it is)
         # Without the traceback: its frames and message may quote the text.
         logger.error("redaction failed in %s", type(error).__name__)
         raise RedactionFailed("The text could not be analysed.") from None
