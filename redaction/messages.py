@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from django.conf import settings
 
@@ -31,6 +31,9 @@ Json = Any
 Filled = Mapping[str, Sequence[tuple[int, int]]]
 #: Fields that are structure where they look like it, and text otherwise; the latter two are a provider's own, and no text.
 STRUCTURE, OPAQUE = ("role", "type", "id", "tool_call_id"), ("signature", "data")
+#: Names of fields and values up to so many characters are read together; where the words of such a name meet.
+MOST_KEY, MOST_VALUE = 40, 200
+JOINT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[\W_]+")
 WORD = re.compile(r"[A-Za-z][\w.:|-]{0,127}")
 #: Whose words a message's are, by its role.
 PART_OF_ROLE = {
@@ -85,8 +88,18 @@ class RedactedBody:
 class _Way:
     """What is done with the texts of one part of a call. `within`: in JSON it is done leaf by leaf, so that it stays JSON."""
 
-    change: Callable[[str], str]
+    change: "Change"
     within: bool = True
+
+
+class Change(Protocol):
+    """Makes of a text what goes out or is kept. `key` is the field of JSON that it is the value of, which says what it may be."""
+
+    def __call__(self, text: str, key: str = "") -> str: ...
+
+
+def _same(text: str, key: str = "") -> str:
+    return text
 
 
 #: Part of a call → what is done with its texts.
@@ -118,7 +131,7 @@ def redact_body(
     @cache
     def ways(part: str, reversible: bool = False) -> _Way:
         if not policy.looks_at(part):
-            return _Way(change=str)
+            return _Way(change=_same)
         actions, otherwise = policy.actions(part), policy.outbound_of(part)
 
         def replace(entity: str, original: str) -> str:
@@ -146,12 +159,12 @@ def _texts_of_parts(body: Mapping[str, Json], policy: Policy) -> list[str]:
     """The texts of a body that will be analysed one by one."""
     found: list[str] = []
 
-    def note(text: str) -> str:
-        found.append(text)
+    def note(text: str, key: str = "") -> str:
+        found.append(_introduced(text, key) + text)
         return text
 
     noting = _Way(change=note)
-    _changed(body, lambda part, reversible=False: noting if policy.looks_at(part) else _Way(change=str))
+    _changed(body, lambda part, reversible=False: noting if policy.looks_at(part) else _Way(change=_same))
     return found
 
 
@@ -160,7 +173,7 @@ def _changed(body: Mapping[str, Json], ways: Callable[..., _Way]) -> dict[str, J
     changed = {field: _beside(field, value, ways) for field, value in body.items()}
     if isinstance(messages := body.get("messages"), list):
         changed["messages"] = [_message(message, ways) for message in messages]
-    if "input" in body and (way := ways("embeddings")).change is not str:
+    if "input" in body and (way := ways("embeddings")).change is not _same:
         changed["input"] = _input(body["input"], way.change)
     return changed
 
@@ -193,13 +206,13 @@ def payload(
     def ways(part: str, *, sent: bool) -> _Way:
         match policy.stored_of(part):
             case "none":
-                return _Way(change=lambda text: NOT_KEPT, within=False)
+                return _Way(change=lambda text, key="": NOT_KEPT, within=False)
             case "hash":
-                return _Way(change=lambda text: f"sha256:{_hash(text)}", within=False)
+                return _Way(change=lambda text, key="": f"sha256:{_hash(text)}", within=False)
             case "full":
-                return _Way(change=str)
+                return _Way(change=_same)
         if sent and policy.changes_all(part):
-            return _Way(change=str)
+            return _Way(change=_same)
         actions, otherwise = policy.actions(part), policy.outbound_of(part)
 
         def replace(entity: str, original: str) -> str:
@@ -215,25 +228,34 @@ def payload(
 
 def _redactor(
     policy: Policy, vault: Vault, replace: Callable[[str, str], str], filled: Filled, ends_at: float
-) -> Callable[[str], str]:
+) -> Change:
     """A function that redacts one text: `replace` says what stands for an entity and its value."""
 
-    def redact(text: str) -> str:
+    def redact(text: str, key: str = "") -> str:
         variables = filled.get(text)
         if variables is not None and not variables:
             return text
+        introduction = _introduced(text, key)
         pieces, end = [], 0
-        for span in _found(text, policy, ends_at):
-            if variables is not None and not any(span.start < last and first < span.end for first, last in variables):
+        for span in _found(introduction + text, policy, ends_at):
+            start, until = max(0, span.start - len(introduction)), span.end - len(introduction)
+            if variables is not None and not any(start < last and first < until for first, last in variables):
                 continue
-            original = text[span.start : span.end]
-            if any(vault.knows(placeholder) for placeholder in PLACEHOLDER.findall(original)):
+            original = text[start : max(0, until)]
+            if not original or any(vault.knows(placeholder) for placeholder in PLACEHOLDER.findall(original)):
                 continue
-            pieces += [text[end : span.start], replace(span.type, original)]
-            end = span.end
+            pieces += [text[end:start], replace(span.type, original)]
+            end = until
         return "".join([*pieces, text[end:]]) if pieces else text
 
     return redact
+
+
+def _introduced(text: str, key: str) -> str:
+    """What a short value is read behind: the words of its field's name, as a label. "cardNumber" is "card number: "."""
+    if not key or len(key) > MOST_KEY or len(text) > MOST_VALUE or not _is_word(key):
+        return ""
+    return JOINT.sub(" ", key).strip().lower() + ": "
 
 
 def _replaced(entity: str, original: str, mask: bool, vault: Vault) -> str:
@@ -267,7 +289,7 @@ def _beside(field: str, value: Json, ways: Callable[..., _Way]) -> Json:
         return _definition(value, ways("tools"), ways("tools", reversible=True))
     if field in BODY_STRUCTURE:
         return _words(value, ways("prompts"))
-    return _leaves(value, ways("prompts"))
+    return _leaves(value, ways("prompts"), field)
 
 
 def _words(value: Json, way: _Way) -> Json:
@@ -383,30 +405,31 @@ def _maybe_json(text: str, way: _Way) -> str:
     return way.change(text)
 
 
-def _leaves(value: Json, way: _Way) -> Json:
+def _leaves(value: Json, way: _Way, key: str = "") -> Json:
+    """The value with each text in it redacted; `key` is the field that it stands in."""
     if isinstance(value, str):
-        return way.change(value)
+        return way.change(value, key)
     if isinstance(value, dict):
         changed: dict[str, Json] = {}
-        for key, item in value.items():
-            name = key if _is_word(key) else way.change(key)
+        for field, item in value.items():
+            name = field if _is_word(field) else way.change(field)
             while name in changed:
                 # Two keys that came to the same mask.
                 name += "'"
-            changed[name] = _leaf(key, item, way)
+            changed[name] = _leaf(field, item, way)
         return changed
     if isinstance(value, list):
-        return [_leaves(item, way) for item in value]
+        return [_leaves(item, way, key) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
         # A card or telephone number may come as a number; it then becomes a text.
         text = str(value)
-        redacted = way.change(text)
+        redacted = way.change(text, key)
         return value if redacted == text else redacted
     return value
 
 
 def _leaf(key: str, value: Json, way: _Way) -> Json:
-    return value if key in STRUCTURE and _is_word(value) else _leaves(value, way)
+    return value if key in STRUCTURE and _is_word(value) else _leaves(value, way, key)
 
 
 def _is_word(value: Json) -> bool:
@@ -414,7 +437,7 @@ def _is_word(value: Json) -> bool:
     return isinstance(value, str) and WORD.fullmatch(value) is not None
 
 
-def _input(value: Json, redact: Callable[[str], str]) -> Json:
+def _input(value: Json, redact: Change) -> Json:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):

@@ -93,7 +93,7 @@ def test_a_call_s_texts_go_in_one_request_and_what_was_met_is_not_asked_again(an
     # No other test has these texts, and no other port this analyzer: the process's memory knows neither.
     texts = "Dear Quark", '{"to": "Zoé"}', "mail q@x.example.com"
     assert sent(*texts) == ["Dear <PERSON>", '{"to": "<PERSON>"}', "mail <EMAIL_ADDRESS>"]
-    assert [asked["text"] for _, asked in analyzer.asked] == [["Dear Quark", "Zoé", "mail q@x.example.com"]]
+    assert [asked["text"] for _, asked in analyzer.asked] == [["Dear Quark", "to: Zoé", "mail q@x.example.com"]]
     assert sent("Dear Quark", "and Zoé") == ["Dear <PERSON>", "and <PERSON>"]
     assert [asked["text"] for _, asked in analyzer.asked][1:] == [["and Zoé"]]
 
