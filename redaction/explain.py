@@ -66,7 +66,7 @@ def explain(text: str, policy: Policy, *, part: str, ends_at: float) -> Explaine
     actions, otherwise = policy.actions(part), policy.outbound_of(part)
     pieces: list[str | Finding] = []
     at = 0
-    for span, recogniser in _recognised(text, policy, ends_at):
+    for span, recogniser in recognised(text, policy, ends_at):
         action = actions.get(span.type, otherwise) if looked_at else "off"
         if span.start > at:
             pieces.append(text[at : span.start])
@@ -122,7 +122,7 @@ def _text(body: dict[str, Any]) -> str:
     return str(message["content"] if "content" in message else message["tool_calls"][0]["function"]["arguments"])
 
 
-def _recognised(text: str, policy: Policy, ends_at: float) -> list[tuple[Span, str]]:
+def recognised(text: str, policy: Policy, ends_at: float) -> list[tuple[Span, str]]:
     """The findings, each with the name of what found it."""
     own = lists.find(text, policy.lists, ends_at=ends_at)
     matched = patterns.find(text, policy.finds, ends_at=ends_at)
