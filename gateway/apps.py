@@ -21,9 +21,11 @@ class GatewayConfig(AppConfig):
 
     def ready(self) -> None:
         # Registers the checks; they import models, which are there only now.
+        from budgets.addresses import is_public
         from gateway import checks, roles  # noqa: F401
-
-        post_migrate.connect(roles.keep, dispatch_uid="tollhouse.roles")
         from gateway.retention.remove import sync_after_migrate
+        from redaction import engine
 
+        engine.is_public = is_public
+        post_migrate.connect(roles.keep, dispatch_uid="tollhouse.roles")
         post_migrate.connect(sync_after_migrate, sender=self)

@@ -80,8 +80,13 @@ class TollhouseSettings:
     RETENTION_DAYS: tuple[str, ...] = ()
     #: Threads that analyse text for personal data, per process.
     REDACTION_THREADS: int = 1
-    #: What finds names and places: `built-in`, or a spaCy model's package name or path. Empty: patterns only.
+    #: What finds names and places: `built-in`; a spaCy model's package name or path (extra `spacy`); or the address of a
+    #: Presidio analyzer, such as `https://presidio.example?language=de`. Empty: patterns only.
     REDACTION_MODEL: str = "built-in"
+    #: Calls that need names looked for while the analyzer at an address is away: `refuse`, or `built-in` for the tagger.
+    REDACTION_MODEL_AWAY: str = "refuse"
+    #: Let the analyzer have an address that is not public.
+    REDACTION_MODEL_PRIVATE: bool = False
 
     def __init__(self) -> None:
         given: dict[str, Any] = getattr(django_settings, "TOLLHOUSE", {})

@@ -103,7 +103,7 @@ def _warm() -> None:
     """Builds the redaction engine, which takes seconds, before the first call needs it."""
     try:
         engine.warm()
-    except OSError as error:
+    except (OSError, ValueError, engine.AnalyzerAway) as error:
         logger.error(
             "TOLLHOUSE_REDACTION_MODEL=%r cannot be loaded, so calls that need it are refused; install it, or leave it "
             "empty to look for patterns only: %s", engine.model(), str(error).splitlines()[0],

@@ -12,7 +12,8 @@ from gateway.offload import offload
 from gateway.render import Prompt
 from gateway.session_maps import SessionMaps, session_of
 from gateway.types import Json
-from redaction.messages import EntitiesRefused, Filled, MediaRefused, RedactionFailed, Uninspectable, redact_body
+from redaction.media import MediaRefused
+from redaction.messages import EntitiesRefused, Filled, RedactionFailed, Uninspectable, redact_body
 from redaction.vault import Vault
 
 
@@ -58,9 +59,10 @@ async def redact(prompt: Prompt, call: Identified, executor: Executor, sessions:
             f"{error} out of the input.",
             call_id=call.ask.call_id,
         ) from None
-    except RedactionFailed:
+    except RedactionFailed as error:
         raise PolicyRefused(
-            "The text could not be checked for personal data in the route's time, so it was not sent. See the server's log.",
+            "The text could not be checked for personal data in the route's time, so it was not sent. "
+            f"{error} See the server's log.",
             call_id=call.ask.call_id,
         ) from None
     except Uninspectable as error:

@@ -12,6 +12,7 @@ from gateway.prompts.assign import pick
 from gateway.prompts.renderer import Renderer
 from gateway.prompts.versions import REFUSED_PARAMETERS
 from gateway.types import OUTPUT_LIMITS, Json
+from redaction.messages import texts
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,8 +62,14 @@ async def render(call: Identified, renderer: Renderer) -> Prompt:
         "messages": [*rendered.messages, *(messages or ())],
     }
     check(body)
-    filled = {} if ask.trial else rendered.filled
+    filled = {} if ask.trial else {**_own_texts(version, ask.body), **rendered.filled}
     return Prompt(body=body, address=version.address, variant=version.name, filled=filled)
+
+
+def _own_texts(version: LiveVersion, asked: Mapping[str, Json]) -> dict[str, Sequence[tuple[int, int]]]:
+    """The texts in a version's tools and reply's form, as templates that variables gave nothing of; not those of the call."""
+    own = [version.content.get(name) for name in ("tools", "response_format") if name not in asked]
+    return dict.fromkeys(texts(own), ()) if any(own) else {}
 
 
 def check(body: Mapping[str, Json]) -> None:

@@ -1,25 +1,29 @@
 """Finds personal data in text: patterns first, then, where the policy needs it, the language model."""
 
+import logging
 import math
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.conf import settings
 
 from redaction import lists, patterns
 from redaction.policies import KNOWN_ENTITIES, NER_ENTITIES, Policy
-from redaction.spans import MOST_CHARACTERS, Span, parts, without_overlaps
+from redaction.spans import MOST_CHARACTERS, AnalyzerAway, Span, parts, without_overlaps
 
-__all__ = ["BUILT_IN", "MOST_CHARACTERS", "Span", "model", "spans", "warm"]
+__all__ = ["BUILT_IN", "MOST_CHARACTERS", "AnalyzerAway", "Span", "ahead", "model", "remote", "spans", "warm"]
 
 #: The name of the tagger in this package; any other is that of a spaCy model.
 BUILT_IN = "built-in"
 
+logger = logging.getLogger("tollhouse.redaction")
 _lock = threading.Lock()
+#: Whether an IP address is on the public internet. The gate says it (`gateway.apps`); until then none is.
+is_public: Callable[[str], bool] = lambda ip: False  # noqa: E731
 
 
 class Names(Protocol):
@@ -44,7 +48,7 @@ def spans(text: str, policy: Policy, *, ends_at: float = math.inf) -> list[Span]
             raise TimeoutError("the analysis took too long")
         results = patterns.find(part, wanted, ends_at=ends_at)
         if names is not None:
-            results += _beside_marks(part, (span for span in names.find(part) if span.type in wanted), policy)
+            results += _beside_marks(part, (span for span in _found(names, part) if span.type in wanted), policy)
         if own:
             results = lists.without_allowed(part, results, own) + lists.find(part, own, ends_at=ends_at)
         found += [
@@ -53,6 +57,29 @@ def spans(text: str, policy: Policy, *, ends_at: float = math.inf) -> list[Span]
             if span.score >= policy.least(span.type)
         ]
     return without_overlaps(text, found, last=NER_ENTITIES)
+
+
+def ahead(texts: Iterable[str], policy: Policy, *, ends_at: float = math.inf) -> None:
+    """Asks a remote analyzer for the names in many texts at once, so that `spans` need not for each. Else it does nothing."""
+    if not remote() or policy.finds.isdisjoint(NER_ENTITIES):
+        return
+    names = _names(model())
+    try:
+        names.ahead(texts, ends_at=ends_at)  # type: ignore[attr-defined]
+    except AnalyzerAway:
+        if _setting("REDACTION_MODEL_AWAY", "refuse") == "refuse":
+            raise
+
+
+def _found(names: Names, text: str) -> list[Span]:
+    """What the model finds; what the built-in tagger finds, where settings say so and a remote analyzer is away."""
+    try:
+        return names.find(text)
+    except AnalyzerAway as error:
+        if _setting("REDACTION_MODEL_AWAY", "refuse") == "refuse":
+            raise
+        logger.warning("%s The built-in tagger looks for names meanwhile.", error)
+        return _names(BUILT_IN).find(text)
 
 
 def _beside_marks(text: str, found: Iterable[Span], policy: Policy) -> list[Span]:
@@ -70,12 +97,28 @@ def _mark(own: frozenset[str]) -> re.Pattern[str]:
 
 def model() -> str:
     """The language model that settings name; empty for patterns only."""
-    given: str = getattr(settings, "TOLLHOUSE", {}).get("REDACTION_MODEL", BUILT_IN)
+    given: str = _setting("REDACTION_MODEL", BUILT_IN)
     return given
 
 
+def remote() -> bool:
+    """Whether the model is an analyzer's address."""
+    return model().startswith(("http://", "https://"))
+
+
+def _setting(name: str, otherwise: Any) -> Any:
+    return getattr(settings, "TOLLHOUSE", {}).get(name, otherwise)
+
+
+def _allowed(ip: str) -> bool:
+    return _setting("REDACTION_MODEL_PRIVATE", False) or _setting("ALLOW_PRIVATE_UPSTREAMS", False) or is_public(ip)
+
+
 def warm() -> None:
-    """Loads the language model now, so that the first call does not wait for it. Raises OSError for a missing model."""
+    """Loads the language model now, so that the first call does not wait for it.
+
+    Raises OSError for a missing model, ValueError for a wrong address, AnalyzerAway for a remote one that does not answer.
+    """
     if model():
         _names(model()).find("Warm")
 
@@ -92,6 +135,13 @@ def _loaded(name: str) -> Names:
         from redaction.ner.tagger import Tagger
 
         return Tagger()
-    from redaction.nlp import Spacy
+    if name.startswith(("http://", "https://")):
+        from redaction.remote import Remote
 
-    return Spacy(name)
+        return Remote(name, _allowed)
+    try:
+        from redaction.nlp import Spacy
+
+        return Spacy(name)
+    except ModuleNotFoundError as error:
+        raise OSError(f"{error.name} is missing; install tollhouse[spacy]") from None

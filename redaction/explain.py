@@ -58,7 +58,7 @@ class Explained:
 
 
 def explain(text: str, policy: Policy, *, part: str, ends_at: float) -> Explained:
-    """What the policy finds in a text that is a `part` of a call (one of `ROLES`, tool arguments, or an embeddings input).
+    """What the policy finds in a text that is a `part` of a call, one of `PARTS`.
 
     Raises RedactionFailed or TimeoutError when that is not done at `ends_at`, by `perf_counter`.
     """
@@ -66,7 +66,7 @@ def explain(text: str, policy: Policy, *, part: str, ends_at: float) -> Explaine
     actions, otherwise = policy.actions(part), policy.outbound_of(part)
     pieces: list[str | Finding] = []
     at = 0
-    for span, recogniser in _recognised(text, policy, ends_at):
+    for span, recogniser in recognised(text, policy, ends_at):
         action = actions.get(span.type, otherwise) if looked_at else "off"
         if span.start > at:
             pieces.append(text[at : span.start])
@@ -107,6 +107,8 @@ def _body(text: str, part: str) -> dict[str, Any]:
     if part == "tool_arguments":
         call = {"id": "call", "type": "function", "function": {"name": "tool", "arguments": text}}
         return {"messages": [{"role": "assistant", "tool_calls": [call]}]}
+    if part == "tools":
+        return {"tools": [{"type": "function", "function": {"name": "tool", "description": text}}]}
     return {"messages": [{"role": ROLES[part], "content": text}]}
 
 
@@ -114,11 +116,13 @@ def _text(body: dict[str, Any]) -> str:
     """The text in a body of `_body`, redacted or not."""
     if "input" in body:
         return str(body["input"])
+    if "tools" in body:
+        return str(body["tools"][0]["function"]["description"])
     [message] = body["messages"]
     return str(message["content"] if "content" in message else message["tool_calls"][0]["function"]["arguments"])
 
 
-def _recognised(text: str, policy: Policy, ends_at: float) -> list[tuple[Span, str]]:
+def recognised(text: str, policy: Policy, ends_at: float) -> list[tuple[Span, str]]:
     """The findings, each with the name of what found it."""
     own = lists.find(text, policy.lists, ends_at=ends_at)
     matched = patterns.find(text, policy.finds, ends_at=ends_at)

@@ -7,17 +7,21 @@ import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from django.conf import settings
 
+from redaction import media
+from redaction.engine import remote
+from redaction.media import BYTES, MEDIA
 from redaction.policies import STORED_PARTS, Policy
-from redaction.remembered import spans
-from redaction.spans import Span
+from redaction.remembered import ahead, spans
+from redaction.spans import AnalyzerAway, Span
 from redaction.vault import PLACEHOLDER, Vault
 
 logger = logging.getLogger("tollhouse.redaction")
@@ -27,17 +31,29 @@ Json = Any
 Filled = Mapping[str, Sequence[tuple[int, int]]]
 #: Fields that are structure where they look like it, and text otherwise; the latter two are a provider's own, and no text.
 STRUCTURE, OPAQUE = ("role", "type", "id", "tool_call_id"), ("signature", "data")
+#: Names of fields and values up to so many characters are read together; where the words of such a name meet.
+MOST_KEY, MOST_VALUE = 40, 200
+JOINT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[\W_]+")
 WORD = re.compile(r"[A-Za-z][\w.:|-]{0,127}")
 #: Whose words a message's are, by its role.
 PART_OF_ROLE = {
     "system": "system", "developer": "system", "assistant": "replies", "tool": "tool_results", "function": "tool_results",
 }  # fmt: skip
-#: Fields beside the messages in which callers put text about people.
-BODY_TEXTS = ("user", "safety_identifier", "metadata", "prediction")
-#: Parts of a message that are media; their bytes are neither read nor stored.
-MEDIA = ("image_url", "input_audio", "file")
-#: What other dialects call them; refused with them, and read where they pass, as they may hold text.
-OTHER_MEDIA = ("image", "document", "audio", "video", "video_url", "input_image", "input_file")
+#: Fields beside the messages that are structure: words in them pass, and nothing but words.
+BODY_STRUCTURE = (
+    "tool_choice", "function_call", "stream_options", "reasoning_effort", "reasoning", "verbosity", "service_tier", "modalities",
+    "audio", "thinking", "encoding_format", "prompt_cache_key", "prompt_cache_retention", "cache_control",
+)  # fmt: skip
+#: Fields that are not looked at: the model, which the catalog knows, and numbers by number.
+BODY_PASSED = ("model", "logit_bias")
+#: A number from here on may be a card's or a telephone's.
+LARGE = 100_000_000
+#: What defines tools and the reply's form. In them, fields of a schema that name other things; and its values, which come back.
+DEFINITIONS = ("tools", "functions", "response_format")
+SCHEMA_PASSED = ("$ref", "$schema", "$id", "$anchor", "pattern", "format")
+SCHEMA_STRUCTURE = ("type", "name", "syntax", "required", "contentEncoding", "contentMediaType")
+SCHEMA_NAMES = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
+SCHEMA_VALUES = ("enum", "const", "default", "examples")
 
 #: What stands in a payload for a text that is not kept.
 NOT_KEPT = "(not kept)"
@@ -56,10 +72,6 @@ class EntitiesRefused(Exception):
         self.types = types
 
 
-class MediaRefused(Exception):
-    """The policy refuses images, audio and files. The message says which kind came."""
-
-
 class Uninspectable(Exception):
     """The input is in a form that cannot be checked for personal data; the message says which."""
 
@@ -76,8 +88,18 @@ class RedactedBody:
 class _Way:
     """What is done with the texts of one part of a call. `within`: in JSON it is done leaf by leaf, so that it stays JSON."""
 
-    change: Callable[[str], str]
+    change: "Change"
     within: bool = True
+
+
+class Change(Protocol):
+    """Makes of a text what goes out or is kept. `key` is the field of JSON that it is the value of, which says what it may be."""
+
+    def __call__(self, text: str, key: str = "") -> str: ...
+
+
+def _same(text: str, key: str = "") -> str:
+    return text
 
 
 #: Part of a call → what is done with its texts.
@@ -94,22 +116,22 @@ def redact_body(
 ) -> RedactedBody:
     """A copy of a request body with the policy's outbound rules applied to everything that people wrote.
 
-    That is `messages` (all but their structure), the `input` of embeddings, and user, metadata and prediction. `filled` are
-    texts of templates: what is found in their own text alone stays. Raises EntitiesRefused and MediaRefused where the
-    policy refuses, Uninspectable for token ids, RedactionFailed when the analysis fails, or is not done at `ends_at` (by
-    `perf_counter`): it holds up all other calls that need one.
+    That is all but structure and media: in messages, in the `input` of embeddings, in the definitions of tools and of the
+    reply's form, and in every other field, known or not. `filled` are texts of templates: what is found in their own text
+    alone stays. Raises EntitiesRefused and MediaRefused where the policy refuses, Uninspectable for token ids, RedactionFailed
+    when the analysis fails, or is not done at `ends_at` (by `perf_counter`): it holds up all other calls that need one.
     """
     counts: Counter[str] = Counter()
     refused: set[str] = set()
     if policy.media == "refuse":
-        _refuse_media(body.get("messages"))
-    for text in _texts(body):
+        media.refuse(body)
+    for text in texts(body):
         vault.reserve(text)
 
     @cache
-    def ways(part: str) -> _Way:
+    def ways(part: str, reversible: bool = False) -> _Way:
         if not policy.looks_at(part):
-            return _Way(change=str)
+            return _Way(change=_same)
         actions, otherwise = policy.actions(part), policy.outbound_of(part)
 
         def replace(entity: str, original: str) -> str:
@@ -117,21 +139,43 @@ def redact_body(
             action = actions.get(entity, otherwise)
             if action == "refuse":
                 refused.add(entity)
-            return original if action == "off" else _replaced(entity, original, action != "pseudonymise", vault)
+            if action == "off":
+                return original
+            return _replaced(entity, original, action != "pseudonymise" and not reversible, vault)
 
         return _Way(change=_redactor(policy, vault, replace, filled, ends_at))
 
-    redacted = dict(body)
-    if isinstance(messages := body.get("messages"), list):
-        redacted["messages"] = [_message(message, ways) for message in messages]
-    if "input" in body and policy.looks_at("embeddings"):
-        redacted["input"] = _input(body["input"], ways("embeddings").change)
-    for field in BODY_TEXTS:
-        if field in body:
-            redacted[field] = _leaves(body[field], ways("prompts"))
+    if remote():
+        coming = (text for text in _texts_of_parts(body, policy) if filled.get(text) != ())
+        with _failing_closed():
+            ahead(coming, policy, ends_at=ends_at)
+    redacted = _changed(body, ways)
     if refused:
         raise EntitiesRefused(tuple(sorted(refused)))
     return RedactedBody(body=redacted, entities=dict(counts))
+
+
+def _texts_of_parts(body: Mapping[str, Json], policy: Policy) -> list[str]:
+    """The texts of a body that will be analysed one by one."""
+    found: list[str] = []
+
+    def note(text: str, key: str = "") -> str:
+        found.append(_introduced(text, key) + text)
+        return text
+
+    noting = _Way(change=note)
+    _changed(body, lambda part, reversible=False: noting if policy.looks_at(part) else _Way(change=_same))
+    return found
+
+
+def _changed(body: Mapping[str, Json], ways: Callable[..., _Way]) -> dict[str, Json]:
+    """The body with its texts changed, each in the way of its part."""
+    changed = {field: _beside(field, value, ways) for field, value in body.items()}
+    if isinstance(messages := body.get("messages"), list):
+        changed["messages"] = [_message(message, ways) for message in messages]
+    if "input" in body and (way := ways("embeddings")).change is not _same:
+        changed["input"] = _input(body["input"], way.change)
+    return changed
 
 
 def payload(
@@ -152,7 +196,7 @@ def payload(
     kinds = {policy.stored_of(part) for part in STORED_PARTS}
     if kinds == {"none"}:
         return None
-    content = {"messages": [_without_media(m) for m in messages], "reply": [_without_media(m) for m in reply]}
+    content = {"messages": [media.without(m) for m in messages], "reply": [media.without(m) for m in reply]}
     if kinds == {"hash"}:
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return {"sha256": _hash(canonical)}
@@ -162,13 +206,13 @@ def payload(
     def ways(part: str, *, sent: bool) -> _Way:
         match policy.stored_of(part):
             case "none":
-                return _Way(change=lambda text: NOT_KEPT, within=False)
+                return _Way(change=lambda text, key="": NOT_KEPT, within=False)
             case "hash":
-                return _Way(change=lambda text: f"sha256:{_hash(text)}", within=False)
+                return _Way(change=lambda text, key="": f"sha256:{_hash(text)}", within=False)
             case "full":
-                return _Way(change=str)
+                return _Way(change=_same)
         if sent and policy.changes_all(part):
-            return _Way(change=str)
+            return _Way(change=_same)
         actions, otherwise = policy.actions(part), policy.outbound_of(part)
 
         def replace(entity: str, original: str) -> str:
@@ -184,25 +228,34 @@ def payload(
 
 def _redactor(
     policy: Policy, vault: Vault, replace: Callable[[str, str], str], filled: Filled, ends_at: float
-) -> Callable[[str], str]:
+) -> Change:
     """A function that redacts one text: `replace` says what stands for an entity and its value."""
 
-    def redact(text: str) -> str:
+    def redact(text: str, key: str = "") -> str:
         variables = filled.get(text)
         if variables is not None and not variables:
             return text
+        introduction = _introduced(text, key)
         pieces, end = [], 0
-        for span in _found(text, policy, ends_at):
-            if variables is not None and not any(span.start < last and first < span.end for first, last in variables):
+        for span in _found(introduction + text, policy, ends_at):
+            start, until = max(0, span.start - len(introduction)), span.end - len(introduction)
+            if variables is not None and not any(start < last and first < until for first, last in variables):
                 continue
-            original = text[span.start : span.end]
-            if any(vault.knows(placeholder) for placeholder in PLACEHOLDER.findall(original)):
+            original = text[start : max(0, until)]
+            if not original or any(vault.knows(placeholder) for placeholder in PLACEHOLDER.findall(original)):
                 continue
-            pieces += [text[end : span.start], replace(span.type, original)]
-            end = span.end
+            pieces += [text[end:start], replace(span.type, original)]
+            end = until
         return "".join([*pieces, text[end:]]) if pieces else text
 
     return redact
+
+
+def _introduced(text: str, key: str) -> str:
+    """What a short value is read behind: the words of its field's name, as a label. "cardNumber" is "card number: "."""
+    if not key or len(key) > MOST_KEY or len(text) > MOST_VALUE or not _is_word(key):
+        return ""
+    return JOINT.sub(" ", key).strip().lower() + ": "
 
 
 def _replaced(entity: str, original: str, mask: bool, vault: Vault) -> str:
@@ -210,12 +263,67 @@ def _replaced(entity: str, original: str, mask: bool, vault: Vault) -> str:
 
 
 def _found(text: str, policy: Policy, ends_at: float) -> list[Span]:
-    try:
+    with _failing_closed():
         return spans(text, policy, ends_at=ends_at)
-    except Exception as error:  # noqa: BLE001  (whatever fails in a recogniser, the text must not pass unchecked)
+
+
+@contextmanager
+def _failing_closed() -> Iterator[None]:
+    """Turns whatever fails in a recogniser into RedactionFailed: the text must not pass unchecked."""
+    try:
+        yield
+    except AnalyzerAway as error:
+        logger.error("%s", error)
+        raise RedactionFailed(str(error)) from None
+    except Exception as error:  # noqa: BLE001  (whatever it is)
         # Without the traceback: its frames and message may quote the text.
         logger.error("redaction failed in %s", type(error).__name__)
         raise RedactionFailed("The text could not be analysed.") from None
+
+
+def _beside(field: str, value: Json, ways: Callable[..., _Way]) -> Json:
+    """A field of the body beside messages and input. Small numbers are settings; what is no structure is text."""
+    if field in ("messages", "input", *BODY_PASSED) or (isinstance(value, int | float) and abs(value) < LARGE):
+        return value
+    if field in DEFINITIONS:
+        return _definition(value, ways("tools"), ways("tools", reversible=True))
+    if field in BODY_STRUCTURE:
+        return _words(value, ways("prompts"))
+    return _leaves(value, ways("prompts"), field)
+
+
+def _words(value: Json, way: _Way) -> Json:
+    """The value with what is no word redacted, wherever it stands in it."""
+    if isinstance(value, dict):
+        return {key if _is_word(key) else way.change(key): _words(item, way) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_words(item, way) for item in value]
+    return way.change(value) if isinstance(value, str) and not _is_word(value) else value
+
+
+def _definition(value: Json, way: _Way, values: _Way) -> Json:
+    """Tools or a reply's form. `values` is for what comes back as it was sent: names of fields and the values they may have."""
+    if isinstance(value, str):
+        return way.change(value)
+    if isinstance(value, list):
+        return [_definition(item, way, values) for item in value]
+    if not isinstance(value, dict):
+        return value
+    changed: dict[str, Json] = {}
+    for key, item in value.items():
+        name = key if _is_word(key) or key in SCHEMA_PASSED else values.change(key)
+        if key in SCHEMA_NAMES and isinstance(item, dict):
+            changed[name] = {
+                named if _is_word(named) else values.change(named): _definition(schema, way, values)
+                for named, schema in item.items()
+            }
+        elif key in SCHEMA_PASSED and isinstance(item, str):
+            changed[name] = item
+        elif key in SCHEMA_VALUES or (key in SCHEMA_STRUCTURE and isinstance(item, str | list)):
+            changed[name] = _words(item, values)
+        else:
+            changed[name] = _definition(item, way, values)
+    return changed
 
 
 def _message(message: Json, ways: Ways) -> Json:
@@ -242,9 +350,18 @@ def _content(content: Json, way: _Way) -> Json:
         return _maybe_json(content, way)
     if isinstance(content, list):
         return [_content(part, way) for part in content]
-    if isinstance(content, dict) and content.get("type") not in MEDIA:
+    if isinstance(content, dict) and content.get("type") in MEDIA:
+        return _around_bytes(content, way)
+    if isinstance(content, dict):
         return {k: _content(v, way) if k in ("text", "content") else _leaf(k, v, way) for k, v in content.items()}
     return content
+
+
+def _around_bytes(part: Json, way: _Way) -> Json:
+    """A part that is media, or of one: its bytes and where they are stay, texts beside them (a file's name) are looked at."""
+    if isinstance(part, dict):
+        return {key: value if key in BYTES else _around_bytes(value, way) for key, value in part.items()}
+    return _leaves(part, way)
 
 
 def _thought(block: Json, way: _Way) -> Json:
@@ -288,30 +405,31 @@ def _maybe_json(text: str, way: _Way) -> str:
     return way.change(text)
 
 
-def _leaves(value: Json, way: _Way) -> Json:
+def _leaves(value: Json, way: _Way, key: str = "") -> Json:
+    """The value with each text in it redacted; `key` is the field that it stands in."""
     if isinstance(value, str):
-        return way.change(value)
+        return way.change(value, key)
     if isinstance(value, dict):
         changed: dict[str, Json] = {}
-        for key, item in value.items():
-            name = key if _is_word(key) else way.change(key)
+        for field, item in value.items():
+            name = field if _is_word(field) else way.change(field)
             while name in changed:
                 # Two keys that came to the same mask.
                 name += "'"
-            changed[name] = _leaf(key, item, way)
+            changed[name] = _leaf(field, item, way)
         return changed
     if isinstance(value, list):
-        return [_leaves(item, way) for item in value]
+        return [_leaves(item, way, key) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
         # A card or telephone number may come as a number; it then becomes a text.
         text = str(value)
-        redacted = way.change(text)
+        redacted = way.change(text, key)
         return value if redacted == text else redacted
     return value
 
 
 def _leaf(key: str, value: Json, way: _Way) -> Json:
-    return value if key in STRUCTURE and _is_word(value) else _leaves(value, way)
+    return value if key in STRUCTURE and _is_word(value) else _leaves(value, way, key)
 
 
 def _is_word(value: Json) -> bool:
@@ -319,7 +437,7 @@ def _is_word(value: Json) -> bool:
     return isinstance(value, str) and WORD.fullmatch(value) is not None
 
 
-def _input(value: Json, redact: Callable[[str], str]) -> Json:
+def _input(value: Json, redact: Change) -> Json:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
@@ -330,38 +448,15 @@ def _input(value: Json, redact: Callable[[str], str]) -> Json:
     )
 
 
-def _refuse_media(value: Json) -> None:
-    if isinstance(value, list):
-        for item in value:
-            _refuse_media(item)
-    elif isinstance(value, dict):
-        if value.get("type") in MEDIA + OTHER_MEDIA:
-            raise MediaRefused(str(value["type"]))
-        _refuse_media(value.get("content"))
-
-
-def _texts(value: Json) -> list[str]:
+def texts(value: Json) -> list[str]:
     """Every text in the value, wherever it stands."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, Mapping):
-        return [text for item in value.values() for text in _texts(item)]
+        return [text for item in value.values() for text in texts(item)]
     if isinstance(value, list):
-        return [text for item in value for text in _texts(item)]
+        return [text for item in value for text in texts(item)]
     return []
-
-
-def _without_media(message: Json) -> Json:
-    content = message.get("content") if isinstance(message, dict) else None
-    if not isinstance(content, list):
-        return message
-    return {**message, "content": [_described(part) for part in content]}
-
-
-def _described(part: Json) -> Json:
-    if not isinstance(part, dict) or part.get("type") not in MEDIA:
-        return part
-    return {"type": part["type"], "kept": False, "bytes": len(json.dumps(part))}
 
 
 def _hash(text: str) -> str:

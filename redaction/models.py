@@ -74,7 +74,7 @@ class RedactionPolicy(models.Model):
         default=dict,
         blank=True,
         help_text="What happens in some parts of a call on the way out instead, e.g. "
-        '{"tool_results": "mask"}; parts are prompts, replies, system, tool_arguments, tool_results and embeddings.',
+        '{"tool_results": "mask"}; parts are prompts, replies, system, tool_arguments, tool_results, embeddings and tools.',
     )
     stored_parts = models.JSONField(
         default=dict, blank=True, help_text='What is kept of some parts instead, e.g. {"replies": "none"}.'

@@ -13,10 +13,11 @@ STORED = ("none", "hash", "redacted", "full")
 PSEUDONYMS = ("call", "session")
 #: How many hours a session's pseudonyms may be kept after its last call.
 SESSION_HOURS = (1, 720)
-#: What a call consists of. `prompts` are messages of users and all that is nothing else.
-PARTS = ("prompts", "replies", "system", "tool_arguments", "tool_results", "embeddings")
+#: What a call consists of. `prompts` are messages of users and all that is nothing else, `tools` the definitions of tools and
+#: of the reply's form.
+PARTS = ("prompts", "replies", "system", "tool_arguments", "tool_results", "embeddings", "tools")
 #: Parts that are kept at all.
-STORED_PARTS = PARTS[:-1]
+STORED_PARTS = PARTS[:-2]
 MEDIA = ("pass", "refuse")
 
 #: Entities found by the tagger or language model; a policy that asks for none of them needs no analysis by it.

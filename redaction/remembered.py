@@ -8,7 +8,7 @@ import math
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from time import monotonic
 
@@ -52,13 +52,23 @@ class Memory:
 
     def spans(self, text: str, policy: Policy, *, ends_at: float = math.inf) -> list[Span]:
         """As `redaction.engine.spans`; a text that was met before is not analysed again."""
-        digest = blake2b(text.encode("utf-8", "surrogatepass"), key=self._secret, digest_size=16).digest()
-        key = (digest, policy, engine.model())
+        key = self._key(text, policy)
         found = self._get(key)
         if found is None:
             found = tuple(self._analyse(text, policy, ends_at=ends_at))
             self._put(key, found)
         return list(found)
+
+    def ahead(self, texts: Iterable[str], policy: Policy, *, ends_at: float = math.inf) -> None:
+        """As `redaction.engine.ahead`, for those of the texts that were not met before."""
+        if engine.remote():
+            engine.ahead(
+                [text for text in texts if self._get(self._key(text, policy)) is None], policy, ends_at=ends_at
+            )
+
+    def _key(self, text: str, policy: Policy) -> Key:
+        digest = blake2b(text.encode("utf-8", "surrogatepass"), key=self._secret, digest_size=16).digest()
+        return digest, policy, engine.model()
 
     def _get(self, key: Key) -> tuple[Span, ...] | None:
         now = self._clock()
@@ -92,5 +102,6 @@ def _size(found: tuple[Span, ...]) -> int:
     return ENTRY_BYTES + SPAN_BYTES * len(found)
 
 
-#: As `redaction.engine.spans`, with the memory of this process.
-spans = Memory().spans
+_memory = Memory()
+#: As in `redaction.engine`, with the memory of this process.
+spans, ahead = _memory.spans, _memory.ahead

@@ -12,6 +12,10 @@ OVERLAP = 5_000
 FIRST = ("SECRET", "PASSWORD")
 
 
+class AnalyzerAway(Exception):
+    """The analyzer that settings name did not answer. The message says so, and holds none of the text."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
     """Where an entity stands in a text (end exclusive), and how sure the finding is, 0 to 1."""

@@ -24,7 +24,7 @@ MOST_SECONDS = 10.0
 #: How pages call the parts of a call.
 LABELS = {
     "prompts": "A user's message", "system": "A system message", "replies": "A reply", "tool_arguments": "A tool's arguments",
-    "tool_results": "A tool's result", "embeddings": "An embeddings input",
+    "tool_results": "A tool's result", "embeddings": "An embeddings input", "tools": "A tool's description",
 }  # fmt: skip
 
 

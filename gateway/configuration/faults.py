@@ -16,7 +16,8 @@ from gateway.conf import settings
 from gateway.models import Deployment, Feature, Key, Provider, Route, Target
 from gateway.prices.book import PriceBook
 from gateway.providers import KINDS
-from redaction.engine import BUILT_IN, model
+from redaction.engine import BUILT_IN, model, remote
+from redaction.remote import address
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +125,22 @@ def _counts_in(budget: Budget, feature: str, target: Target) -> bool:
 
 def _redaction() -> Iterator[Fault]:
     name = model()
+    if remote():
+        try:
+            address(name)
+        except ValueError as error:
+            yield Fault("E013", "TOLLHOUSE_REDACTION_MODEL is no address of an analyzer.", f"Please {error}.")
+        return
     if name in ("", BUILT_IN) or Path(name).exists() or (name.isidentifier() and find_spec(name)):
         return
     for feature in Feature.objects.select_related("policy"):
         policy = feature.policy.as_policy()
         if policy.needs_names:
             what = f"The redaction model {name!r}, which the policy {policy.name} needs, is not installed."
-            yield Fault("E013", what, "Install it, or set TOLLHOUSE_REDACTION_MODEL; until then calls are refused.")
+            hint = (
+                "Install it (spaCy: tollhouse[spacy]), or set TOLLHOUSE_REDACTION_MODEL; until then calls are refused."
+            )
+            yield Fault("E013", what, hint)
             return
 
 

@@ -14,7 +14,7 @@ NO_PHONE = re.compile(
 #: Belgium, Nordic countries); groups of two to four (Spain, Switzerland, Australia, India).
 GROUPED = re.compile(
     r"^(?:\(?[2-9]\d{2}\)?[ .-]{0,2}\d{3}[ .-]\d{4}|\(?0\d{1,4}\)?[ ./-]{1,2}\d{2,4}(?:[ .-]?\d{2,4}){1,3}|\d{2}(?:[ .-]\d{2}){3,4}|"
-    r"0\d{9,10}|\d{3}[ -]\d{4}|\(\d{2,5}\) ?\d{2,4}(?:[ .-]?\d{2,4}){1,3}|\d{2,3}[ -]\d{3}[ -]\d{2}[ -]\d{2}|\d{3} \d{3} \d{3,4}|"
+    r"0\d{9,10}|\d{3}[ -]\d{4}|\(\d{2,5}\) ?\d{2,4}(?:[ .-]?\d{2,4}){1,3}|\d{2,3}[ -]\d{3}[ -]\d{2}[ -]\d{2}|\d{3}(?: \d{2}){3}|\d{3} \d{3} \d{3,4}|"
     r"\d{2} \d{4} \d{4}|\d{4}[ -]\d{3}[ -]\d{3,4})$"
 )
 EXTENSION = re.compile(r"(?i)\s?(?:x|ext\.?|extension|#)\s?\d{1,6}$")
@@ -49,7 +49,7 @@ _PHONE = (
     r"\d{1,12}(?:[ .-]{1,2}\d{1,10}|[ ./-]?\(\d{1,5}\)[ .-]?\d{1,10}){0,6}(?:\s?(?:x|ext\.?|extension|#)\s?\d{1,6})?(?![\w€%]|[.,:/-]\d)"
 )
 _CALL = (
-    r"phone|tel(?:ephone)?\b|telefon|téléphone|mobile|mobil|cell|call(?:ed|ing|s)?\b|fax|contact|text me|sms|whatsapp|dial|reach|ring\b|"
+    r"phone|tel(?:ephone)?\b|tel[eé]fon|téléphone|telefoon|tlf\b|mobile|mobil|móvil|cell|call(?:ed|ing|s)?\b|fax|contact|text me|sms|whatsapp|dial|reach|ring\b|"
     r"hotline|home\b|office\b|handy|messages to"
 )
 

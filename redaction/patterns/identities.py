@@ -70,7 +70,9 @@ _VALUE = (
 def _numbered(text: str) -> bool:
     """Whether a labelled value is a number somebody was given, not a year, a date or a sum."""
     number = checks.digits(text)
-    return len(number) >= 3 and not re.fullmatch(r"(?:19|20)\d\d|(?:19|20)\d\d-\d\d-\d\d|\d+\.\d\d|#?\d{1,2}", text)
+    # Some states' numbers are mostly letters.
+    enough = len(number) >= 3 or (len(number) == 2 and len(text) >= 8 and text.isupper())
+    return enough and not re.fullmatch(r"(?:19|20)\d\d|(?:19|20)\d\d-\d\d-\d\d|\d+\.\d\d|#?\d{1,2}", text)
 
 
 def _labelled(entity: str, label: str, needs: str, score: float = 0.9) -> Rule:

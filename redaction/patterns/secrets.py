@@ -39,7 +39,7 @@ def random(text: str) -> bool:
 
 
 _NAME = r"(?:secret|token|api[ _-]?key|apikey|access[ _-]?key|private[ _-]?key|client[ _-]?secret|credentials?|auth[ _-]?key|signing[ _-]?key)"
-_LOGIN = r"(?:pass(?:word|wd|phrase|code)|pwd|kennwort|passwort|mot de passe|contraseña|senha|wachtwoord)"
+_LOGIN = r"(?:pass(?:word|wd|phrase|code)|pwd|(?<![a-z])pw(?![a-z])|kennwort|passwort|mot de passe|contraseña|senha|wachtwoord)"
 _QUOTE = "[\"'`]"
 
 #: Formats as their issuers document them, most of them also in GitHub's list of secret-scanning patterns.
@@ -77,15 +77,15 @@ RULES: tuple[Rule, ...] = (
     # RFC 3986, 3.2.1: the password of an URL's user; connection strings have the same form.
     rule("PASSWORD", r"(?<![\w+.-])[a-z][a-z0-9+.-]{1,20}://[^\s:/@\"']{0,80}:(?P<value>[^\s@\"']{1,200})@", 1.0, needs="://", reach=(24, 320), check=assigned),
     rule("PASSWORD", rf"(?i){_LOGIN}s?{_QUOTE}?\s{{0,3}}(?::|=>|:=|==?)\s{{0,3}}{_QUOTE}(?P<value>[^\"'`\n]{{4,200}}){_QUOTE}", 0.95,
-         needs="pass|pwd|kennwort|mot de|contrase|senha|wachtwoord", check=assigned),
+         needs="pass|pw|kennwort|mot de|contrase|senha|wachtwoord", check=assigned),
     rule("PASSWORD", rf"(?i){_LOGIN}s?\s{{0,3}}(?::|=>|:=|=)\s{{0,3}}(?P<value>[^\s\"'`,;&<>|]{{4,200}})", 0.9,
-         needs="pass|pwd|kennwort|mot de|contrase|senha|wachtwoord", check=assigned),
+         needs="pass|pw|kennwort|mot de|contrase|senha|wachtwoord", check=assigned),
     rule("PASSWORD", rf"(?i)\b{_LOGIN}s?(?:\s+(?:for\s+\w{{1,20}}\s+)?(?:is|was|to|of|as|used|set to|ist|est|es))?\s{{1,3}}(?:now\s)?"
          rf"{_QUOTE}(?P<value>[^\s\"'`]{{4,100}}){_QUOTE}", 0.9,
-         needs="pass|pwd|kennwort|mot de|contrase|senha|wachtwoord", check=assigned),
+         needs="pass|pw|kennwort|mot de|contrase|senha|wachtwoord", check=assigned),
     rule("PASSWORD", rf"(?i)\b{_LOGIN}s?(?:\s+(?:for\s+\w{{1,20}}\s+)?(?:is|was|to|of|as|set to|ist|est|es))?(?:\s+now)?\s{{1,3}}"
          r"(?P<value>[^\s\"'`,;()<>]{4,100})", 0.8,
-         needs="pass|pwd|kennwort|mot de|contrase|senha|wachtwoord", check=typed),
+         needs="pass|pw|kennwort|mot de|contrase|senha|wachtwoord", check=typed),
     rule("PASSWORD", r"(?i)\b(?:(?<!social )(?:security|one[- ]time|verification)\s(?:code|number|passcode|pin)|pin(?: code| number)?|cvv2?|cvc2?|otp)(?:\s+is)?\s{0,3}[:=#]?\s{0,3}"
          r"(?P<value>\d{3,8})(?![\w-])(?!\s*(?:minutes|hours|days|items|%))", 0.7, needs="pin|security c|security n|cvv|cvc|otp|time |verification"),
     rule("SECRET", rf"(?i){_NAME}s?[\w-]{{0,20}}{_QUOTE}?\s{{0,3}}(?::|=>|:=|=)\s{{0,3}}{_QUOTE}(?P<value>[^\s\"'`]{{6,500}}){_QUOTE}", 0.9,

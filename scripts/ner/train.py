@@ -3,17 +3,20 @@
     python scripts/ner/train.py --out redaction/ner/weights.npz generated.jsonl labelled.jsonl … [--gold dev.jsonl …] [--hold 0]
 
 Needs torch. `--gold` files are read several times as often; with `--hold N` the templates of fold N (of four) are left out of
-them, and what the tagger finds there is printed: the honest figures, as no text of such a template was seen.
+them: what it finds there (`manage.py redaction score --fold N`) are the honest figures, as no text of such a template was seen.
+
+It is meant to give the same weights for the same files, seed and versions of torch and numpy: one thread, deterministic algorithms,
+and an archive without times. It prints the digests of the files that it reads, which belong beside the weights.
 """
 
 import argparse
+import hashlib
 import json
 import random
 import re
 import sys
 import time
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 import torch
@@ -21,6 +24,7 @@ from torch import nn
 from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from redaction import score
 from redaction.ner.features import LEXICAL, ROWS, TAGS, TYPES, WIDTH, rows, tokens
 
 SIZE, SPREADS = 96, (1, 1, 2, 3)
@@ -31,7 +35,6 @@ SAME = {
 } | {name: name for name in TYPES}  # fmt: skip
 TITLE = re.compile(r"^(?:Mr|Mrs|Ms|Dr|Miss)\.?$")
 OUTSIDE = -100
-FOLDS = 4
 
 
 class Tagger(nn.Module):
@@ -56,11 +59,8 @@ class Tagger(nn.Module):
 
 
 def fold(case: dict) -> int:
-    """Which of the folds a text is in: by its wording without its entities."""
-    text, end = "", 0
-    for span in sorted(case["spans"], key=lambda s: s["start"]):
-        text, end = text + case["text"][end : span["start"]], span["end"]
-    return crc32(re.sub(r"[\W\d_]+", "", text + case["text"][end:]).lower().encode()) % FOLDS
+    """Which of the folds a text is in, as `manage.py redaction score --fold` has it."""
+    return score.fold(case["text"], [(span["start"], span["end"], "") for span in case["spans"]])
 
 
 def read(case: dict) -> tuple[np.ndarray, np.ndarray] | None:
@@ -113,6 +113,10 @@ def main() -> None:
     parser.add_argument("files", nargs="*")
     options = parser.parse_args()
     torch.manual_seed(options.seed)
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(1)
+    for file in [*options.files, *options.gold]:
+        print(hashlib.sha256(Path(file).read_bytes()).hexdigest(), Path(file).name, file=sys.stderr)
     rng = random.Random(options.seed)
     cases = []
     for file in options.files:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import traceback
 import urllib.error
 import urllib.request
 
@@ -10,9 +11,15 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.test import override_settings
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+import gateway
 from budgets.models import Budget
 from gateway import engine
+from gateway.errors import GatewayError, PolicyRefused
 from gateway.models import Call, Payload, PromptVersion
 from redaction.models import RedactionPolicy
 from tests.proxy import DatabaseProxy
@@ -57,6 +64,30 @@ def messages(text=TEXT):
     ]
 
 
+def beside(text=TEXT):
+    """What may stand beside the messages, with the text wherever one can."""
+    schema = {"type": "object", "description": text, "properties": {"to": {"type": "string", "enum": ["a", text]}}}
+    function = {"name": "mail", "description": text, "parameters": schema}
+    return {
+        "user": MAIL, "metadata": {"who": text, text: "key"}, "stop": [text], "prediction": {"type": "content", "content": text},
+        "tools": [{"type": "function", "function": function}], "made_up": [{"deep": text}],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "reply", "description": text, "schema": schema}},
+    }  # fmt: skip
+
+
+@contextlib.contextmanager
+def exported():
+    """What OpenTelemetry exports of this process meanwhile, with everything in it, as texts."""
+    found, exporter, provider = [], InMemorySpanExporter(), trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        provider = TracerProvider()
+        trace.set_tracer_provider(provider)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    yield found
+    found += [span.to_json() for span in exporter.get_finished_spans()]
+    exporter.shutdown()
+
+
 def leave_in_mid_stream(server, key, model):
     """Asks for a stream and goes away after its first bytes."""
     body = json.dumps({"model": model, "stream": True, "messages": messages()}).encode()
@@ -66,6 +97,23 @@ def leave_in_mid_stream(server, key, model):
         client.settimeout(1)
         with contextlib.suppress(TimeoutError):
             client.recv(100)
+
+
+def call_in_process():
+    """Calls of an application through the Python API; what goes wrong says so without the text."""
+    for name in POLICIES:
+        for slug in MODELS.keys() - {"slow"}:
+            with contextlib.suppress(GatewayError):
+                gateway.complete(f"{name}-{slug}", messages=messages(), **beside())
+        with contextlib.suppress(GatewayError):
+            gateway.complete(f"{name}-slow", {"x": TEXT, TEXT: 1})
+        gateway.embed(f"{name}-echo", [TEXT])
+        stream = gateway.stream(f"{name}-echo", messages=messages())
+        next(iter(stream))
+        stream.close()
+    with pytest.raises(PolicyRefused) as raised:
+        gateway.complete("refusing", messages=messages(), **beside())
+    assert marks_in("".join(traceback.format_exception_only(raised.value))) == []
 
 
 def everywhere():
@@ -95,6 +143,7 @@ def configured(world):
                 cache_ttl_s=60 if slug == "truncated" else 0,
             )  # fmt: skip
         world.prompt(feature, {"messages": [{"role": "user", "content": "Answer {{ x }}"}]})
+    world.feature("session", policy=world.policy("session", outbound="pseudonymise", pseudonyms="session"))
     world.feature("refusing", policy=world.policy("refusing", outbound="refuse"))
     world.feature("poor", policy=RedactionPolicy.objects.get(name="strict"))
     Budget.objects.create(feature="poor", limit="0.000001")
@@ -117,8 +166,9 @@ def watched(world, tmp_path):
         server.stop()
 
 
-def test_nothing_raw_is_anywhere(configured, watched, provider, tmp_path, admin_client, capsys):
+def test_nothing_raw_is_anywhere(configured, watched, provider, tmp_path, admin_client, capsys, caplog):
     key = configured
+    caplog.set_level("DEBUG", "tollhouse")
     server, proxy, spool = watched
     server.catch_up()
     provider.pause_s = 0.002
@@ -131,16 +181,40 @@ def test_nothing_raw_is_anywhere(configured, watched, provider, tmp_path, admin_
     for name in POLICIES:
         for slug in MODELS:
             for stream in (False, True):
-                body = {"model": f"{name}-{slug}", "messages": messages(), "user": MAIL, "metadata": {"who": TEXT}}
+                body = {"model": f"{name}-{slug}", "messages": messages(), **beside()}
                 ask("/v1/chat/completions", {**body, "stream": stream}, **{"x-tollhouse-user": MAIL})
         ask("/v1/chat/completions", {"model": f"{name}-slow", "variables": {"x": TEXT}})
         ask("/v1/chat/completions", {"model": f"{name}-slow", "variables": {"x": TEXT, "y": TEXT}})
         ask("/v1/embeddings", {"model": f"{name}-echo", "input": [TEXT, MAIL]})
-        ask("/v1/responses", {"model": f"{name}-echo", "input": TEXT, "instructions": TEXT})
-        ask("/v1/messages", {"model": f"{name}-echo", "max_tokens": 9, "messages": [{"role": "user", "content": TEXT}]})
+        for stream in (False, True):
+            tool = {"name": "mail", "description": TEXT}
+            tools = [{"type": "function", **tool, "parameters": {"type": "object", "title": TEXT}}]
+            body = {
+                "model": f"{name}-echo",
+                "input": TEXT,
+                "instructions": TEXT,
+                "tools": tools,
+                "metadata": {"who": TEXT},
+            }
+            ask("/v1/responses", {**body, "stream": stream})
+            tools = [{**tool, "input_schema": {"type": "object", "title": TEXT}}]
+            body = {
+                "model": f"{name}-echo",
+                "max_tokens": 9,
+                "system": TEXT,
+                "messages": [{"role": "user", "content": TEXT}],
+            }
+            ask(
+                "/v1/messages",
+                {**body, "tools": tools, "stop_sequences": [TEXT], "metadata": {"user_id": MAIL}, "stream": stream},
+            )
         ask("/v1/chat/completions", {"model": f"{name}-echo", "messages": messages(), "n": TEXT})
         ask("/v1/chat/completions", {"model": f"{name}-echo", "messages": TEXT})
         leave_in_mid_stream(server, key, f"{name}-echo")
+    assert (
+        ask("/v1/chat/completions", {"model": "session", "messages": messages()}, **{"x-tollhouse-session": "s1"})[0]
+        == 200
+    )
     assert ask("/v1/chat/completions", {"model": "refusing", "messages": messages()})[0] == 403
     assert ask("/v1/chat/completions", {"model": "poor", "messages": messages()})[0] == 429
     assert ask("/v1/chat/completions", {"model": TEXT, "messages": messages()})[0] == 404
@@ -161,6 +235,10 @@ def test_nothing_raw_is_anywhere(configured, watched, provider, tmp_path, admin_
             form = {"content": 'messages = [{role = "user", content = "{{ x }}"}]', "variables": json.dumps({"x": TEXT}), "run": "1",
                     "route": "strict-echo"}  # fmt: skip
             admin_client.post(f"/admin/tollhouse_gateway/promptversion/playground/?version={version.pk}", form)
+        with exported() as spans:
+            call_in_process()
+    assert len(spans) >= 2 * len(MODELS) and marks_in("".join(spans)) == []
+    assert marks_in(caplog.text) == []
     policy = RedactionPolicy.objects.get(name="strict")
     tried = admin_client.post(
         f"/admin/tollhouse_redaction/redactionpolicy/{policy.pk}/try/", {"text": TEXT, "part": "prompts"}
@@ -186,7 +264,7 @@ def test_nothing_raw_is_anywhere(configured, watched, provider, tmp_path, admin_
     # That the paths were taken, and that what went out did go out as each policy says.
     outcomes = set(Call.objects.values_list("outcome", flat=True))
     assert outcomes >= {"ok", "truncated", "cancelled", "provider_error", "timeout", "refused_policy", "refused_budget"}
-    assert Call.objects.filter(operation="embeddings").count() == 2 and Payload.objects.count() > 20
+    assert Call.objects.filter(operation="embeddings").count() == 4 and Payload.objects.count() > 20
     assert sum(MAIL in text for _, text in answers) > 10
     assert any(MAIL in str(request) for request in provider.requests)
     assert any("[EMAIL_ADDRESS_1]" in str(request) for request in provider.requests)

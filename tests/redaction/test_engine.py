@@ -151,4 +151,21 @@ def test_the_score_command_makes_a_table(tmp_path: Path):
         call_command("redaction", "score", str(file), stdout=out, stderr=err)
     assert "### set" in out.getvalue() and "| EMAIL_ADDRESS | 1 | 1 | 1.00 | 1.00 | 1.00 |" in out.getvalue()
     assert "| US_SSN | 1 | 0 | 0.00 | 0.00 | 0.00 |" in out.getvalue() and "AGE" not in out.getvalue()
+    assert "| set.jsonl | 3 | 0.50 | 0.50 | 0.50 |" in out.getvalue()
     assert "in which something was found: 0 of 1" in out.getvalue() and ":4: not understood" in err.getvalue()
+
+
+def test_the_score_command_takes_a_fold_and_counts_false_alarms(tmp_path: Path):
+    file, chat, out = tmp_path / "set.jsonl", tmp_path / "chat.jsonl", StringIO()
+    file.write_text(
+        "".join(
+            json.dumps({"text": f"{word} again", "spans": []}) + "\n"
+            for word in ("one", "two", "three", "four", "five")
+        )
+    )
+    chat.write_text(json.dumps({"messages": [{"role": "user", "content": "mail jane@example.com"}]}) + "\n")
+    call_command("redaction", "score", *(f"{file}@{fold}" for fold in range(4)), clean=[str(chat)], stdout=out)
+    counts = [int(line.split("|")[2]) for line in out.getvalue().splitlines() if line.startswith("| set.jsonl@")]
+    assert sum(counts) == 5 and max(counts) < 5
+    assert "### chat.jsonl: 1 texts, 21 characters" in out.getvalue()
+    assert "| EMAIL_ADDRESS | patterns, contacts | 1 |" in out.getvalue()

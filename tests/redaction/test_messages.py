@@ -160,3 +160,24 @@ def test_nothing_is_held_back_that_cannot_become_a_placeholder():
     assert restorer.feed("ERSON_1") == ""
     assert restorer.feed("] c") == "Ada c"
     assert restorer.feed("[PERSON_9") == "[PERSON_9"
+
+
+def test_a_field_s_name_says_what_its_value_is():
+    everything = Policy(
+        name="p",
+        outbound="mask",
+        stored="none",
+        entities=("US_SSN", "BANK_ACCOUNT", "PHONE_NUMBER", "PASSPORT", "PERSON"),
+    )
+    given = {
+        "password": "hunter2xyz", "ssn": "536228726", "accountNumber": "000123456789", "api_key": "f3b9c1d27a8e4f60b5d2",
+        "phone": ["5550142345"], "passport_no": "X4RTBPFW4", "user": {"fullName": "Wei Zhang"},
+        "status": "open", "order_id": 88213, "price": "12.50", "created": "2026-01-02T10:00:00Z",
+    }  # fmt: skip
+    body = {"messages": [{"role": "tool", "content": json.dumps(given)}], "metadata": {"password": "hunter2xyz"}}
+    redacted = redact_body(body, everything, Vault()).body
+    assert json.loads(redacted["messages"][0]["content"]) == given | {
+        "password": "<PASSWORD>", "ssn": "<US_SSN>", "accountNumber": "<BANK_ACCOUNT>", "api_key": "<SECRET>",
+        "phone": ["<PHONE_NUMBER>"], "passport_no": "<PASSPORT>", "user": {"fullName": "<PERSON>"},
+    }  # fmt: skip
+    assert redacted["metadata"] == {"password": "<PASSWORD>"}

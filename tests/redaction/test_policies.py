@@ -8,7 +8,8 @@ import pytest
 
 from redaction.engine import spans
 from redaction.lists import Lists, find
-from redaction.messages import NOT_KEPT, EntitiesRefused, MediaRefused, payload, redact_body
+from redaction.media import MediaRefused
+from redaction.messages import NOT_KEPT, EntitiesRefused, payload, redact_body
 from redaction.policies import Policy
 from redaction.vault import Vault
 
@@ -142,7 +143,7 @@ def test_template_text_stays_and_what_variables_gave_does_not():
         ({"rules": (("EMAIL_ADDRESS", "hide"),)}, "choose from off, mask"),
         ({"rules": (("SECRET", "off"),)}, "credentials never pass"),
         ({"thresholds": (("EMAIL_ADDRESS", 2),)}, "between 0 and 1"),
-        ({"parts": (("tools", "mask"),)}, "choose from prompts, replies"),
+        ({"parts": (("images", "mask"),)}, "choose from prompts, replies"),
         ({"stored_parts": (("embeddings", "none"),)}, "'embeddings' is not known"),
         ({"media": "look"}, "choose from pass, refuse"),
         ({"lists": (Lists(patterns=(("PERSON", "Ada"),)),)}, "choose a name of your own"),

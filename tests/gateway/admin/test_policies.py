@@ -58,7 +58,7 @@ def test_rules_are_written_one_a_line_and_audited(admin_client, policy):
     [
         ("rules", "CREDIT_CARD", "write name = value"), ("rules", "CREDIT_CARD = hide", "choose from off, mask"),
         ("rules", "PERSON = mask", "add it to entities"), ("rules", "A = b\nA = c", "there twice"),
-        ("thresholds", "EMAIL_ADDRESS = high", "is no number"), ("parts", "tools = off", "choose from prompts"),
+        ("thresholds", "EMAIL_ADDRESS = high", "is no number"), ("parts", "images = off", "choose from prompts"),
         ("thresholds", "EMAIL_ADDRESS = nan", "between 0 and 1"),
     ],
 )  # fmt: skip
