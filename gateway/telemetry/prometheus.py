@@ -64,7 +64,7 @@ def _lines(series: Series) -> list[str]:
 
 
 def _labels(said: Mapping[str, str]) -> str:
-    pairs = ",".join(f'{name.replace(".", "_")}="{_escaped(value)}"' for name, value in said.items())
+    pairs = ",".join(f'{name.replace(".", "_")}="{_escaped(value)}"' for name, value in sorted(said.items()))
     return f"{{{pairs}}}" if pairs else ""
 
 

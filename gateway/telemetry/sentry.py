@@ -40,7 +40,7 @@ def tell(call: Finished) -> None:
     row = call.row
     began = uuid7_time(row["id"])
     ended = began + timedelta(milliseconds=row["latency_ms"])
-    parent = sentry_sdk.get_current_span()
+    parent = _parent()
     name = f"{row['operation']} {call.model}"
     transaction = None
     if parent is None:
@@ -58,6 +58,17 @@ def tell(call: Finished) -> None:
     span.finish(end_timestamp=ended)
     if transaction is not None:
         transaction.finish(end_timestamp=ended)
+
+
+def _parent() -> Any:
+    """The application's span around a call; None where there is none, as always in a process of our own."""
+    import sentry_sdk
+
+    span = None if _own else sentry_sdk.get_current_span()
+    if span is not None and (span.op or "").startswith("db"):
+        # A thread that shares the application's scope asks the database just now; that is not what called us.
+        return span.containing_transaction
+    return span
 
 
 def attributes(call: Finished) -> dict[str, Any]:
@@ -151,6 +162,8 @@ def guard() -> None:
 
 
 _guarding = False
+#: Whether `start` set Sentry up: then no code of an application runs here, and all calls share one scope.
+_own = False
 
 
 def scrubbed(event: Any, hint: Mapping[str, Any]) -> Any:
@@ -172,6 +185,7 @@ def scrubbed(event: Any, hint: Mapping[str, Any]) -> Any:
 
 def start(role: str) -> None:
     """Sets Sentry up in a process of the product's own, where SENTRY_DSN is set and nobody has done so yet."""
+    global _own
     dsn = os.environ.get("SENTRY_DSN")
     if not dsn or active():
         return
@@ -192,6 +206,8 @@ def start(role: str) -> None:
             send_default_pii=False,
             include_local_variables=False,
             max_request_body_size="never",
+            # Calls share a loop, and so would their breadcrumbs.
+            max_breadcrumbs=0,
             # Or every provider would be told of our traces.
             trace_propagation_targets=[],
             event_scrubber=EventScrubber(denylist=[*DEFAULT_DENYLIST, *SECRETS], recursive=True),
@@ -201,6 +217,7 @@ def start(role: str) -> None:
     except Exception as error:  # noqa: BLE001  (a wrong DSN must not keep a gate from opening)
         logger.error("telemetry: Sentry is not set up: %s", type(error).__name__)
         return
+    _own = True
     sentry_sdk.set_tag("tollhouse.role", role)
     guard()
 
@@ -214,4 +231,5 @@ def _own_event(event: Any, hint: Mapping[str, Any]) -> Any:
     if isinstance(request := event.get("request"), dict):
         url = str(request.get("url", "")).partition("?")[0]
         event["request"] = {"method": request.get("method"), "url": url}
+    event.pop("extra", None)
     return scrubbed(event, hint)

@@ -58,6 +58,8 @@ def attributes(span: Any) -> dict[str, Any]:
 
 def _handler(host: SentryHost) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             host.take(gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body)
