@@ -143,7 +143,13 @@ def test_receivers_are_told_of_every_call_and_of_no_text(world, told, receivers,
     with pytest.raises(urllib.error.HTTPError, match="401"):
         scrape(server, key)
     page = scrape(server)
-    labels = ("cache_hit", "false"), ("feature", "strict-echo"), ("model", "echo"), ("outcome", "ok"), ("provider", "mock")
+    labels = (
+        ("cache_hit", "false"),
+        ("feature", "strict-echo"),
+        ("model", "echo"),
+        ("outcome", "ok"),
+        ("provider", "mock"),
+    )
     pairs = ",".join(f'tollhouse_{name}="{value}"' for name, value in labels)
     assert sample(page, f"tollhouse_calls_total{{{pairs}}}") == 3
     assert "gen_ai_client_operation_duration_seconds_bucket{" in page and 'le="+Inf"' in page
