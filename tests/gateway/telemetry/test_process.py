@@ -3,17 +3,20 @@
 import threading
 
 import pytest
+import sentry_sdk
 from django.test import override_settings
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
 import gateway
+import gateway.errors
 from gateway.conf import DIALECTS
 from gateway.telemetry import content, dialects, meters, names, sentry, spans, trouble
 from gateway.telemetry.exporting import CountedSpans
 from redaction.policies import Policy
 from tests.gateway.telemetry.calls import finished
+from tests.gateway.telemetry.sentry_host import SentryHost
 
 
 class Kept(SpanExporter):
@@ -187,3 +190,36 @@ def test_sentry_hears_nothing_of_what_our_functions_had_in_hand():
     text = str(sentry.scrubbed(event, {}))
     assert "raw" not in text and "'a': '1'" in text and "'b': '2'" in text
     assert sentry.scrubbed({}, {}) == {}
+
+
+@pytest.fixture
+def sentry_set_up():
+    """An application that has Sentry, for the time of a test."""
+    with SentryHost() as host:
+        sentry_sdk.init(
+            dsn=host.dsn, traces_sample_rate=1.0, default_integrations=False, auto_enabling_integrations=False
+        )
+        yield host
+        sentry_sdk.get_client().close()
+        sentry_sdk.get_global_scope().set_client(None)
+
+
+def test_sentry_gets_a_calls_span_in_the_applications_transaction(world, sentry_set_up):
+    world.feature("f")
+    world.feature("broken", "status:500")
+    messages = [{"role": "user", "content": "zebedee.quark@example.com"}]
+    with sentry_sdk.start_transaction(op="http.server", name="view") as view:
+        gateway.complete("f", messages=messages)
+        with pytest.raises(gateway.errors.ProviderError):
+            gateway.complete("broken", messages=messages)
+    sentry_sdk.flush()
+    spans_heard = sentry_set_up.spans("gen_ai.chat")
+    assert [(span["name"], span["trace_id"], span["parent_span_id"]) for span in spans_heard] == [
+        ("chat echo", view.trace_id, view.span_id), ("chat status:500", view.trace_id, view.span_id)
+    ]  # fmt: skip
+    (event,) = sentry_set_up.of("event")
+    assert event["contexts"]["trace"]["trace_id"] == view.trace_id
+    assert event["tags"]["tollhouse.feature"] == "broken" and event["tags"]["tollhouse.call_id"]
+    assert "zebedee" not in sentry_set_up.raw
+    counted = [item for payload in sentry_set_up.of("trace_metric") for item in payload["items"]]
+    assert {item["name"] for item in counted} >= {"tollhouse.calls", "gen_ai.client.operation.duration"}
