@@ -14,7 +14,7 @@ from gateway.types import TOKEN_PARTS, Json
 #: Outcomes in which the model answered.
 ANSWERED = frozenset({"ok", "truncated"})
 #: Outcomes that somebody has to look at: something failed, and nobody decided that it should.
-FAILED = frozenset({"provider_error", "timeout", "ledger_unavailable", "lost"})
+FAILED = frozenset({"provider_error", "timeout", "ledger_unavailable"})
 
 
 @dataclass(slots=True, kw_only=True)

@@ -27,6 +27,12 @@ def note(signal: str, *, ok: bool, dropped: int) -> None:
         store.store.add("tollhouse.telemetry.dropped", dropped, said)
 
 
+def failing() -> list[str]:
+    """The signals that the collector does not take now."""
+    with _lock:
+        return sorted(_failing)
+
+
 def state() -> dict[str, object]:
     """Which signals the collector does not take now, and how many items of each were dropped since the start."""
     with _lock:
