@@ -20,7 +20,9 @@ FROM jsonb_array_elements(%s::jsonb) AS m ORDER BY 1
 ON CONFLICT (key) DO UPDATE SET at = now(), values = EXCLUDED.values
 
 -- name: forget
-DELETE FROM tollhouse_meter WHERE process <> '' AND at < now() - %s * interval '1 second'
+-- But for those that somebody has in hand just now, so that two processes never wait for each other.
+DELETE FROM tollhouse_meter WHERE key IN (
+    SELECT key FROM tollhouse_meter WHERE process <> '' AND at < now() - %s * interval '1 second' FOR UPDATE SKIP LOCKED)
 
 -- name: read
 SELECT name, labels, values FROM tollhouse_meter

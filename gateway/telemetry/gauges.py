@@ -1,5 +1,6 @@
 """What is now: of the gate of this process, and of the whole product as the database has it."""
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
@@ -131,3 +132,7 @@ class _Look:
                     connection.close()
                 self._at = monotonic()
             return self._found
+
+
+# A forked child has no gate yet; its parent tells of its own.
+os.register_at_fork(after_in_child=_sources.clear)

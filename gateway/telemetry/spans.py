@@ -27,8 +27,8 @@ Attribute = str | bool | int | float | Sequence[str]
 
 #: A proxy: where an application sets up OpenTelemetry later, it speaks to that from then on.
 tracer = trace.get_tracer("tollhouse")
-#: Stages that are spans of their own; the others take microseconds.
-TOLD_STAGES = frozenset({"redact", "cache", "hold", "send", "redact_reply"})
+#: Stages that are spans of their own, beside the attempts of sending; the others take microseconds.
+TOLD_STAGES = frozenset({"redact", "cache", "hold", "redact_reply"})
 #: Numbers of a request → their attribute and whether it is a whole number.
 REQUESTED: Mapping[tuple[str, ...], tuple[str, type]] = {
     ("temperature",): ("gen_ai.request.temperature", float),

@@ -67,3 +67,10 @@ def test_the_scrape_and_the_panels_are_whole():
     legends = [re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]) for panel in panels for target in panel["targets"]]
     assert {label for names in legends for label in names} <= set().union(*SERIES.values())
     assert {variable["name"] for variable in dashboard()["templating"]["list"]} == {"datasource", "feature"}
+
+
+def test_the_collectors_pipelines_are_of_what_it_has():
+    found = yaml.safe_load((DEPLOY / "collector/otel-collector.yml").read_text())
+    for pipeline in found["service"]["pipelines"].values():
+        for part in ("receivers", "processors", "exporters"):
+            assert pipeline[part] and set(pipeline[part]) <= found[part].keys()

@@ -175,6 +175,14 @@ def test_a_collector_that_does_not_answer_costs_a_bounded_queue(monkeypatch):
     assert "spans" not in trouble.state()["failing"]
 
 
+def test_the_overview_says_what_a_collector_does_not_take(admin_client):
+    said = "The collector does not take metrics of this process."
+    trouble.note("metrics", ok=False, dropped=0)
+    assert said in admin_client.get("/admin/").content.decode()
+    trouble.note("metrics", ok=True, dropped=0)
+    assert said not in admin_client.get("/admin/").content.decode()
+
+
 def test_sentry_hears_nothing_of_what_our_functions_had_in_hand():
     def frames():
         return [{"module": "shop.views", "vars": {"a": "1"}}, {"module": "gateway.facade", "vars": {"messages": "raw"}},

@@ -4,19 +4,22 @@ One server for all of it; personal data goes through every kind of call, and sta
 """
 
 import json
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 
 import pytest
 
+import gateway
 from budgets.models import Budget
 from gateway.models import Call
 from tests.gateway.telemetry import sentry_host
 from tests.gateway.telemetry.collector import Collector, attributes
 from tests.gateway.telemetry.convention import METRICS, NEXT, faults_of_metric, faults_of_span
 from tests.gateway.test_nothing_raw import MAIL, MODELS, TEXT, marks_in, messages, post
-from tests.server import Server
+from tests.server import ROOT, Server, environment
 
 TOKEN = "a-token-for-prometheus-alone"
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -48,6 +51,27 @@ def sample(page, line):
 def receivers():
     with Collector() as collector, sentry_host.SentryHost() as sentry:
         yield collector, sentry
+
+
+def test_a_worker_tells_of_budgets_over_grpc(world, receivers):
+    collector, _ = receivers
+    Budget.objects.create(limit=5)
+    world.feature("f")
+    gateway.complete("f", messages=[{"role": "user", "content": "hi"}])
+    variables = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.grpc_url, "OTEL_METRIC_EXPORT_INTERVAL": "300", "OTEL_TRACES_EXPORTER": "none"
+    }  # fmt: skip
+    worker = subprocess.Popen([sys.executable, "manage.py", "worker"], cwd=ROOT, env=environment() | variables)
+    try:
+        until(lambda: "tollhouse.worker.silent" in collector.metrics, "the worker's gauges")
+        (limit,) = collector.metrics["tollhouse.budget.limit"].gauge.data_points
+        (spent,) = collector.metrics["tollhouse.budget.spent"].gauge.data_points
+        assert limit.as_double == 5 and spent.as_double == pytest.approx(float(Call.objects.get().cost_usd))
+        assert attributes(limit)["tollhouse.budget.metric"] == "usd"
+    finally:
+        worker.terminate()
+        assert worker.wait(30) == 0
+    assert collector.came_by == {"metrics over gRPC"}
 
 
 @pytest.fixture
