@@ -17,6 +17,7 @@ from gateway.admin.call_list import Filters, TooMuch, read
 from gateway.admin.calls import TONES
 from gateway.conf import settings
 from gateway.models import Call, Feature
+from gateway.telemetry import trouble
 from gateway.templatetags.tollhouse import share
 from gateway.worker_beat import silent_s
 
@@ -51,6 +52,7 @@ def overview(user: User) -> dict[str, Any]:
     found: dict[str, Any] = {name: get() for name, (permission, get) in parts.items() if user.has_perm(permission)}
     if user.has_perm("tollhouse_gateway.view_worker"):
         found["worker_missing"] = _worker_missing()
+        found["telemetry_failing"] = " and ".join(trouble.failing())
     found["tones"] = TONES
     found["first_steps"] = found.get("calls") == [] and not Call.objects.exists()
     if found["first_steps"]:

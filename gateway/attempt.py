@@ -19,6 +19,7 @@ from gateway.ledger import Bid, Ledger
 from gateway.providers import Request
 from gateway.providers.shape import check
 from gateway.redact import Redacted
+from gateway.telemetry.propagate import trace_headers
 from gateway.types import ZERO, Json, Piece
 
 
@@ -211,5 +212,5 @@ class Attempts:
             feature=call.feature.slug, operation=call.ask.operation, model=target.model, body=body, stream=call.ask.stream,
             base_url=provider.base_url, api_key=provider.api_key, timeout_s=left_s,
             connect_timeout_s=call.route.connect_timeout_s, first_token_timeout_s=call.route.first_token_timeout_s,
-            options=provider.options, most_bytes=settings().MAX_REPLY_BYTES,
+            options=provider.options, most_bytes=settings().MAX_REPLY_BYTES, trace=trace_headers(self.entry, provider.name),
         )  # fmt: skip

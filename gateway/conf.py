@@ -8,6 +8,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
+#: Names of telemetry that can be switched on beside those of the conventions.
+DIALECTS = ("openinference", "langfuse", "genai-next")
+#: The shortest secret that cannot be guessed.
+SHORTEST_TOKEN = 16
+
 
 class TollhouseSettings:
     """Each attribute is an entry of `settings.TOLLHOUSE`; the value here is its default.
@@ -88,6 +93,15 @@ class TollhouseSettings:
     #: Let the analyzer have an address that is not public.
     REDACTION_MODEL_PRIVATE: bool = False
 
+    #: What Prometheus sends as its bearer token to read `/metrics`, at least 16 characters. Empty: there is no `/metrics`.
+    METRICS_TOKEN: str = ""
+    #: Names on spans and meters beside those of the GenAI conventions v1.41: `openinference` (Phoenix), `langfuse`,
+    #: `genai-next` (metrics of the conventions' newest text).
+    TELEMETRY_DIALECTS: tuple[str, ...] = ()
+    #: Names of providers, as globs, that are sent the call's trace context (`traceparent`): servers of your own, whose spans
+    #: then stand below the call's.
+    TRACE_PROVIDERS: tuple[str, ...] = ()
+
     def __init__(self) -> None:
         given: dict[str, Any] = getattr(django_settings, "TOLLHOUSE", {})
         known = get_type_hints(type(self))
@@ -102,6 +116,14 @@ class TollhouseSettings:
             if not isinstance(value, expected):
                 raise ImproperlyConfigured(f"TOLLHOUSE[{name!r}] must be of type {expected.__name__}, not {value!r}.")
             setattr(self, name, value)
+        if unknown := set(self.TELEMETRY_DIALECTS) - set(DIALECTS):
+            raise ImproperlyConfigured(
+                f"TOLLHOUSE['TELEMETRY_DIALECTS'] has {', '.join(sorted(unknown))}; known are {', '.join(DIALECTS)}."
+            )
+        if 0 < len(self.METRICS_TOKEN) < SHORTEST_TOKEN:
+            raise ImproperlyConfigured(
+                f"TOLLHOUSE['METRICS_TOKEN'] can be guessed: make it {SHORTEST_TOKEN} random characters or more."
+            )
 
 
 @cache

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from opentelemetry import trace as otel
+from opentelemetry.trace import Span
 
 from budgets.rates import Rates
 from gateway.errors import GatewayError, ProviderError
@@ -29,6 +30,8 @@ class Entry:
         self.left: Literal["", "drained", "crowded"] = ""
         #: How the call's rate limits stood when it was let in; None where it is under none.
         self.rates: Rates | None = None
+        #: The call's span, where a provider was told of it before the call ended.
+        self.span: Span | None = None
         caller = ask.caller
         trace_id, parent_span_id = trace_context(caller.traceparent)
         self.row: Row = {

@@ -23,6 +23,7 @@ from gateway.prompts.renderer import Renderer
 from gateway.providers.connect import connector
 from gateway.running import Running
 from gateway.session_maps import SessionMaps
+from gateway.telemetry import process as telemetry
 from gateway.trips import Trips
 from redaction import engine
 
@@ -52,6 +53,8 @@ class Gate:
         self.trips = Trips(connection_parameters())
         # A gate of a test that stands in for this one has no database to tell.
         self.health = Health(options, self.trips.note if watched else lambda *_: None)
+        #: By what telemetry knows this gate; None where it is not told of it.
+        self.told: telemetry.Source | None = None
         self.running = Running()
         self.drains = Drains(options.MAX_DRAINS)
         self.ledger = ledger
@@ -76,7 +79,9 @@ class Gate:
         connect = connection_parameters()
         writer = Writer(connect, options)
         ledger = SpoolingLedger(writer, connect, options) if options.SPOOL_DIR else writer
-        return cls(catalog, options, executor, ledger=ledger, observed=Observed())
+        gate = cls(catalog, options, executor, ledger=ledger, observed=Observed())
+        gate.told = telemetry.watch(gate)
+        return gate
 
     def _swap(self, catalog: Catalog) -> None:
         self.catalog = catalog
@@ -94,6 +99,8 @@ class Gate:
         await self.key_uses.close()
         await self.trips.close()
         await self.ledger.stop()
+        if self.told:
+            await telemetry.forget(self.told)
         await self.http.close()
         self.executor.shutdown()
         self.renderer.close()

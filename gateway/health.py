@@ -95,6 +95,10 @@ class Health:
         """Names of the targets that are left alone now."""
         return sorted(name for name, breaker in self._breakers.items() if breaker.open)
 
+    def breakers(self) -> dict[str, bool]:
+        """Whether each target that was called is left alone now."""
+        return {name: breaker.open for name, breaker in list(self._breakers.items())}
+
     def prefer(self, route: RouteInfo) -> RouteInfo:
         """The route with targets that are left alone behind the others."""
         if len(route.targets) == 1 or not (left_alone := self.open):

@@ -22,6 +22,9 @@ from gateway.offload import offload
 from gateway.price import cost, price_of
 from gateway.prices.usage import from_openai
 from gateway.redact import Redacted
+from gateway.telemetry.content import tellable
+from gateway.telemetry.finished import Finished
+from gateway.telemetry.spans import around
 from gateway.types import TOKEN_PARTS, ZERO, Json, Usage
 from redaction.messages import RedactionFailed, payload
 
@@ -179,7 +182,19 @@ class Record:
         clock = self.entry.elapsed_ms()
         self.entry.close()
         await self.ledger.settle(self._operation(content))
-        emit.emit(row, settle_ms=self.entry.elapsed_ms() - clock)
+        settle_ms = self.entry.elapsed_ms() - clock
+        emit.log(row, settle_ms=settle_ms)
+        if emit.wanted():
+            emit.emit(self._finished(content, settle_ms))
+
+    def _finished(self, content: Mapping[str, Json] | None, settle_ms: float) -> Finished:
+        call, caller = self.call, self.call.ask.caller
+        target = self.sent.target if self.sent else call.route.targets[0]
+        return Finished(
+            row=self.entry.row, body=call.ask.body, vendor=target.provider.price_provider, model=target.model,
+            base_url=target.provider.base_url, response_id=self.heard.id, content=tellable(call.policy, content),
+            settle_ms=settle_ms, parent=around(caller.traceparent, caller.tracestate), span=self.entry.span,
+        )  # fmt: skip
 
     def _operation(self, content: Mapping[str, Json] | None) -> Settle:
         return Settle(

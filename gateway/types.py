@@ -69,6 +69,7 @@ class Caller:
     source: str = "sdk"
     labels: Mapping[str, str] | None = None
     traceparent: str = ""
+    tracestate: str = ""
 
     @property
     def unit(self) -> str:

@@ -46,6 +46,7 @@ REQUEST_HEADERS = {
     "x-tollhouse-cohort": "The rollout group.",
     "x-tollhouse-session": "A conversation or session, to find its calls by.",
     "traceparent": "W3C trace context; the call's span becomes its child.",
+    "tracestate": "What belongs to it, passed on as it is.",
 }
 ANSWER_HEADERS = {
     "x-tollhouse-call-id": "The call's row. On every answer to a call that has one, refusals among them.",
@@ -226,6 +227,25 @@ def headers_page() -> str:
     )
 
 
+def metrics_page() -> str:
+    """The metrics, with both of their names."""
+    from gateway.telemetry.names import METRICS
+    from gateway.telemetry.prometheus import name_of
+
+    rows = [
+        (f"`{metric.name}`", f"`{name_of(metric)}`", metric.kind, metric.unit.strip("{}"),
+         metric.description + (f" With the dialect `{metric.dialect}`." if metric.dialect else ""),
+         ", ".join(f"`{name}`" for name in metric.attributes))
+        for metric in METRICS
+    ]  # fmt: skip
+    return _page(
+        "Metrics",
+        "What a collector gets, and what [`/metrics`](../observability.md#prometheus-and-grafana) tells Prometheus; there "
+        "attributes have `_` for each dot, and histograms the usual `_bucket`, `_sum` and `_count`.",
+        _table(("OpenTelemetry", "Prometheus", "kind", "unit", "what", "attributes"), rows),
+    )
+
+
 def commands_page() -> str:
     """Our commands of `manage.py`, with their arguments."""
     from django.core.management import load_command_class
@@ -333,7 +353,7 @@ def roles_page() -> str:
 PAGES = {
     "roles": roles_page,
     "python": python_page,"settings": settings_page, "errors": errors_page, "headers": headers_page, "commands": commands_page,
-         "catalog": catalog_page}  # fmt: skip
+         "catalog": catalog_page, "metrics": metrics_page}  # fmt: skip
 
 
 def _comments(file: Path) -> dict[str, str]:

@@ -4,6 +4,7 @@ from budgets.channels.apprise import Apprise
 from budgets.channels.base import Channel, Notice, Receipt
 from budgets.channels.email import Email
 from budgets.channels.pagerduty import PagerDuty
+from budgets.channels.sentry import Sentry
 from budgets.channels.slack import Slack
 from budgets.channels.webhook import Webhook
 
@@ -13,6 +14,7 @@ __all__ = ["KINDS", "Channel", "Notice", "Receipt", "channel"]
 KINDS = {
     "slack": "Slack",
     "pagerduty": "PagerDuty",
+    "sentry": "Sentry",
     "webhook": "Signed webhook",
     "email": "Email",
     "apprise": "Apprise",
@@ -28,6 +30,7 @@ def channel(kind: str, *, allow_private: bool = False) -> Channel:
     found: dict[str, Channel] = {
         "slack": Slack(),
         "pagerduty": PagerDuty(),
+        "sentry": Sentry(),
         "webhook": Webhook(),
         "email": Email(),
         "apprise": Apprise(allow_private=allow_private),

@@ -1,12 +1,13 @@
 """The data plane: a small ASGI application in front of Django, in the same process and event loop."""
 
+import asyncio
 import gc
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from gateway import engine
-from gateway.http import chat, embeddings, health, messages, models, responses
+from gateway.http import chat, embeddings, health, messages, metrics, models, responses
 from gateway.http.errors import answer_error
 from gateway.http.request import Request
 
@@ -25,19 +26,27 @@ ROUTES: dict[tuple[str, str], Callable[[Request], Awaitable[None]]] = {
     ("GET", "/v1/models"): models.models,
     ("GET", "/healthz"): health.healthz,
     ("GET", "/readyz"): health.readyz,
+    ("GET", "/metrics"): metrics.metrics,
 }
+
+
+def _nothing() -> None:
+    pass
+
+
 PATHS = {path for _, path in ROUTES}
 
 
-def data_plane(django: App) -> App:
+def data_plane(django: App, *, start: Callable[[], None] = _nothing, stop: Callable[[], None] = _nothing) -> App:
     """The application that answers the data plane's paths itself and hands everything else to `django`.
 
-    The gate opens when the server starts and closes, with its last rows written, when it stops.
+    The gate opens when the server starts and closes, with its last rows written, when it stops; `start` is called before
+    that, in the process that serves, and `stop` after it.
     """
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await _lifespan(receive, send, start, stop)
         elif scope["type"] == "http" and (scope["path"] in PATHS or scope["path"].startswith("/v1/")):
             await answer(Request(scope, receive, send))
         else:
@@ -58,11 +67,12 @@ async def answer(request: Request) -> None:
         await answer_error(request, error)
 
 
-async def _lifespan(receive: Receive, send: Send) -> None:
+async def _lifespan(receive: Receive, send: Send, start: Callable[[], None], stop: Callable[[], None]) -> None:
     while True:
         event = await receive()
         if event["type"] == "lifespan.startup":
             try:
+                start()
                 await engine.adopt()
             except Exception as error:  # noqa: BLE001  (told to the server, which then does not start)
                 logger.error("the gate did not open: %s", str(error).strip().splitlines()[0])
@@ -72,6 +82,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             await send({"type": "lifespan.startup.complete"})
         else:
             await engine.release()
+            await asyncio.to_thread(stop)
             await send({"type": "lifespan.shutdown.complete"})
             return
 

@@ -70,6 +70,8 @@ def caller(request: Request, key: KeyInfo) -> Caller:
         key=key.name,
         source="http",
         traceparent=request.header("traceparent"),
+        # Longer than the standard asks anybody to pass on, it is not passed on.
+        tracestate=request.header("tracestate")[:512] if b"tracestate" in request.headers else "",
     )
 
 

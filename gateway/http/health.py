@@ -4,6 +4,7 @@ import orjson
 
 from gateway import engine
 from gateway.http.request import Request
+from gateway.telemetry import trouble
 
 
 async def healthz(request: Request) -> None:
@@ -26,6 +27,7 @@ async def readyz(request: Request) -> None:
         "problem": problem,
         "features": len(gate.catalog.features),
         "left_alone": gate.health.open,
+        "telemetry": trouble.state(),
         "revisions": dict(gate.catalog.revisions),
         **gate.ledger.state(),
     }

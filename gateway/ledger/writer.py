@@ -86,8 +86,8 @@ class Writer:
         return counter() - self._away_since if self.problem else 0.0
 
     def state(self) -> dict[str, object]:
-        """What `/readyz` tells of clock and worker, as of the last heartbeat."""
-        return self._pulse.state()
+        """What `/readyz` tells of clock and worker, as of the last heartbeat; what waits for the database, and how long."""
+        return {**self._pulse.state(), "queue": len(self._queue), "away_s": round(self.away_s, 3)}
 
     async def hold(self, op: Hold) -> Grant | Refusal:
         """The grant, or why there is none. Raises LedgerUnavailable when the database does not answer in time."""

@@ -6,6 +6,7 @@ from gateway.models.bills import Bill, BillLine
 from gateway.models.cache import CachedReply
 from gateway.models.calls import Adjustment, Call, Hold, Owner, Payload, Worker
 from gateway.models.catalog import Feature, Key, KeyUse, Provider, Revision, Route, Target
+from gateway.models.meters import Meter
 from gateway.models.prices import Price
 from gateway.models.prompts import Deployment, Prompt, PromptVersion, Variant
 from gateway.models.retention import CallSum, LegalHold, RetentionKind, RetentionRule
@@ -26,6 +27,7 @@ __all__ = [
     "Key",
     "KeyUse",
     "LegalHold",
+    "Meter",
     "Owner",
     "Payload",
     "Price",

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
+from types import MappingProxyType
 from typing import ClassVar
 
 import aiohttp
@@ -26,7 +27,8 @@ class Request:
     """One attempt at one target. `body` is in the OpenAI shape, without model and stream fields; times in seconds;
     `most_bytes` is the most that a reply may have, `sent_at` when the attempt began, by `perf_counter`.
 
-    `options` are those of the provider's kind, from the catalog.
+    `options` are those of the provider's kind, from the catalog; `trace` are headers that make what the provider does a
+    part of the application's trace.
     """
 
     feature: str
@@ -41,6 +43,7 @@ class Request:
     first_token_timeout_s: float
     most_bytes: int
     options: Mapping[str, Json] = field(default_factory=dict)
+    trace: Mapping[str, str] = MappingProxyType({})
     sent_at: float = field(default_factory=perf_counter)
 
     def patience_s(self) -> float:

@@ -35,7 +35,7 @@ async def posted(
         post = http.post(
             url,
             data=orjson.dumps(body),
-            headers={"content-type": "application/json", **headers},
+            headers={"content-type": "application/json", **headers, **request.trace},
             timeout=aiohttp.ClientTimeout(total=request.timeout_s, sock_connect=request.connect_timeout_s),
             allow_redirects=False,
         )

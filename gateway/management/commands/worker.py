@@ -23,6 +23,7 @@ from gateway.ledger import partitions
 from gateway.ledger.buckets import forget_idle
 from gateway.ledger.replay import replay_spools
 from gateway.models import CachedReply
+from gateway.telemetry import gauges, own
 from gateway.worker_beat import beat
 
 logger = logging.getLogger("tollhouse.worker")
@@ -59,6 +60,8 @@ class Command(BaseCommand):
         stopped = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
+        own.start("worker")
+        gauges.export(gauges.OF_PRODUCT, gauges.of_product)
         # A thread for each, so that none waits for another's slow work. They are daemons: one that does not stop in time
         # is left to die with the process, and whatever it was at is done again by the next worker.
         threads = [threading.Thread(target=_repeat, args=(job, stopped), name=job.name, daemon=True) for job in JOBS]
@@ -67,6 +70,7 @@ class Command(BaseCommand):
         stopped.wait()
         for thread in threads:
             thread.join(STOP_S)
+        own.stop()
 
 
 def _repeat(job: Job, stopped: threading.Event) -> None:

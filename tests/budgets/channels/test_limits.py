@@ -4,7 +4,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 
-from budgets.channels import email, render, webhook
+from budgets.channels import email, render, sentry, webhook
 from budgets.channels.pagerduty import event
 from budgets.channels.slack_message import message, reply
 from tests.budgets.channels.notices import ANY, NASTY, RESOLVED, USUAL, conforms, nasty
@@ -20,6 +20,8 @@ def check(notice):
     conforms(found, "pagerduty_event")
     assert len(orjson.dumps(found)) <= 512_000
     conforms(orjson.loads(webhook.body(notice)), "webhook")
+    sent = orjson.loads(sentry.envelope(notice, environment="production").split(b"\n")[2])
+    assert all(0 < len(tag) <= 200 for tag in sent["tags"].values()) and len(sent["message"]["formatted"]) <= 2000
     letter = email.compose(notice, {"to": ["oncall@example.com"], "from": "gate@example.com"}).message()
     assert letter["To"] == "oncall@example.com"
     assert letter["Bcc"] is None

@@ -163,6 +163,11 @@ def test_health_needs_no_key_and_the_rest_does(server):
     assert answer.status_code == 401 and answer.headers["www-authenticate"] == "Bearer"
 
 
+def test_meters_are_there_only_where_they_have_a_token(world, server):
+    answer = httpx.get(f"{server.url}/metrics", headers={"authorization": f"Bearer {world.key()}"})
+    assert answer.status_code == 404 and "TOLLHOUSE_METRICS_TOKEN" in answer.json()["error"]["message"]
+
+
 def test_both_ways_to_send_a_key(world, server):
     world.feature("f")
     key = world.key()

@@ -1,0 +1,233 @@
+"""Telemetry inside of an application's process: its own trace, its own providers, and nothing where it has none."""
+
+import threading
+
+import pytest
+import sentry_sdk
+from django.test import override_settings
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+
+import gateway
+import gateway.errors
+from gateway.conf import DIALECTS
+from gateway.telemetry import content, dialects, meters, names, sentry, spans, trouble
+from gateway.telemetry.exporting import CountedSpans
+from redaction.policies import Policy
+from tests.gateway.telemetry.calls import finished
+from tests.gateway.telemetry.sentry_host import SentryHost
+
+
+class Kept(SpanExporter):
+    """Keeps spans while somebody wants them: a process has one provider of spans, for good."""
+
+    def __init__(self) -> None:
+        self.spans = []
+        self.wanted = False
+
+    def export(self, spans):
+        self.spans += spans if self.wanted else ()
+        return SpanExportResult.SUCCESS
+
+
+@pytest.fixture(scope="session")
+def application():
+    """An application that sets OpenTelemetry up for itself."""
+    kept, provider = Kept(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    trace.set_tracer_provider(provider)
+    return kept
+
+
+@pytest.fixture
+def exported(application):
+    application.spans, application.wanted = [], True
+    yield application.spans
+    application.wanted = False
+
+
+def test_calls_are_children_of_the_applications_span(world, exported):
+    world.feature("f")
+    messages = [{"role": "user", "content": "hi"}]
+    tracer = trace.get_tracer("app")
+    with tracer.start_as_current_span("view") as view:
+        gateway.complete("f", messages=messages)
+        assert list(gateway.stream("f", messages=messages))
+    with tracer.start_as_current_span("task"):
+        pass
+    gateway.complete("f", messages=messages)
+    calls = [span for span in exported if span.name == "chat echo"]
+    parent = view.get_span_context()
+    assert [span.parent and span.parent.span_id for span in calls] == [parent.span_id, parent.span_id, None]
+    assert [span.context.trace_id == parent.trace_id for span in calls] == [True, True, False]
+    for call in calls:
+        inside = [span for span in exported if span.parent and span.parent.span_id == call.context.span_id]
+        assert {"hold", "attempt mock/echo", "settle"} <= {span.name for span in inside}
+        assert all(call.start_time <= span.start_time <= span.end_time for span in inside)
+
+
+def test_a_span_says_what_the_row_does():
+    call = finished(
+        body={"temperature": 1, "n": 2, "max_tokens": 50, "top_p": True, "response_format": {"type": "json_schema"}}
+    )
+    said = spans.attributes(call)
+    assert said["gen_ai.provider.name"] == "azure.ai.openai"
+    assert said["gen_ai.usage.input_tokens"] == 1200 and said["gen_ai.usage.output_tokens"] == 300
+    assert said["gen_ai.usage.cache_read.input_tokens"] == 200 and said["gen_ai.usage.reasoning.output_tokens"] == 60
+    assert said["gen_ai.request.temperature"] == 1.0 and said["gen_ai.request.choice.count"] == 2
+    assert said["gen_ai.request.max_tokens"] == 50 and "gen_ai.request.top_p" not in said
+    assert said["gen_ai.output.type"] == "json" and said["server.port"] == 443
+    assert said["operation.cost"] == said["gen_ai.usage.cost"] == 0.000324
+
+
+def test_an_unsampled_trace_is_not_sampled_here(exported):
+    trace_id, span_id = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    for flags in ("00", "01"):
+        parent = spans.around(f"00-{trace_id}-{span_id}-{flags}", "")
+        spans.tell(finished(parent=parent), 1_800_000_000_000_000_000)
+    assert len({span.name: span for span in exported}) == len(exported) == 6
+    assert spans.around("00-nonsense-b7ad6b7169203331-01", "") is None
+    assert spans.around("", "") is None
+
+
+def test_dialects_are_told_beside_the_conventions():
+    call = finished()
+    with override_settings(TOLLHOUSE={"TELEMETRY_DIALECTS": ("openinference", "langfuse")}):
+        said = spans.attributes(call)
+    assert said["openinference.span.kind"] == "LLM" and said["llm.model_name"] == "gpt-4o-mini"
+    assert (said["llm.token_count.prompt"], said["llm.token_count.completion"], said["llm.token_count.total"]) == (
+        1200,
+        300,
+        1500,
+    )
+    assert said["llm.cost.total"] == 0.000324 and said["langfuse.observation.cost_details"] == '{"total":0.000324}'
+    assert set(dialects.SPANS) == set(DIALECTS)
+    assert not any(name.startswith(("llm.", "langfuse.")) for name in spans.attributes(call))
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept"),
+    [
+        ({"stored": "redacted"}, True),
+        ({"stored": "full"}, False),
+        ({"stored": "hash"}, False),
+        ({"stored": "none"}, False),
+        ({"stored": "redacted", "stored_parts": (("tool_results", "full"),)}, False),
+        ({"stored": "none", "stored_parts": (("replies", "redacted"),)}, True),
+    ],
+)
+def test_text_is_told_only_where_all_that_is_kept_is_redacted(policy, kept):
+    found = Policy(name="p", outbound="off", entities=("PERSON",), **policy)
+    stored = {"messages": [{"role": "user", "content": "x"}], "reply": []}
+    assert (content.tellable(found, stored) is not None) == kept
+    assert content.tellable(found, {"sha256": "0"}) is None and content.tellable(found, None) is None
+
+
+def test_text_is_told_only_where_the_conventions_switch_is_on(monkeypatch):
+    call = finished(content={
+        "messages": [{"role": "system", "content": "Serve."}, {"role": "user", "content": [{"type": "text", "text": "hi"}, {"type": "image_url"}]}],
+        "reply": [{"role": "assistant", "content": None, "tool_calls": [{"id": "c", "function": {"name": "mail", "arguments": "{}"}}]}],
+    })  # fmt: skip
+    for word in ("", "NO_CONTENT", "EVENT_ONLY", "false"):
+        monkeypatch.setenv(content.SWITCH, word)
+        assert not any(name.endswith((".messages", "_instructions")) for name in spans.attributes(call))
+    monkeypatch.setenv(content.SWITCH, "SPAN_ONLY")
+    said = spans.attributes(call)
+    assert said["gen_ai.system_instructions"] == '[{"type":"text","content":"Serve."}]'
+    assert said["gen_ai.input.messages"] == '[{"role":"user","parts":[{"type":"text","content":"hi\\n[image_url]"}]}]'
+    assert '"type":"tool_call","id":"c","name":"mail","arguments":"{}"' in said["gen_ai.output.messages"]
+
+
+def test_estimates_are_no_usage_and_models_cannot_be_invented_for_ever():
+    told = {name for name, _, _ in meters.measured(finished(row={"usage_estimated": True}))}
+    assert "gen_ai.client.token.usage" not in told and "tollhouse.tokens" in told
+    said = [meters.bounded({"test.model": f"m{n}"})["test.model"] for n in range(meters.MOST_VALUES + 5)]
+    assert said[-5:] == [meters.OTHER] * 5 and said[0] == "m0" and len(set(said)) == meters.MOST_VALUES + 1
+    for name, _, attributes in meters.measured(finished(row={"outcome": "timeout", "error_class": "ProviderTimeout"})):
+        assert set(attributes) <= set(names.BY_NAME[name].attributes), name
+
+
+def test_a_collector_that_does_not_answer_costs_a_bounded_queue(monkeypatch):
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "4")
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2")
+    blocked, asked = threading.Event(), threading.Event()
+
+    class Stuck(Kept):
+        def export(self, spans):
+            asked.set()
+            blocked.wait(30)
+            return SpanExportResult.FAILURE
+
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(CountedSpans(Stuck()))
+    tracer, before = provider.get_tracer("test"), trouble.state()["dropped"].get("spans", 0)
+    for _ in range(2):
+        tracer.start_span("s").end()
+    assert asked.wait(30)
+    for _ in range(7):
+        tracer.start_span("s").end()
+    assert trouble.state()["dropped"]["spans"] - before == 3
+    blocked.set()
+    provider.shutdown()
+    assert trouble.state()["dropped"]["spans"] - before == 9 and "spans" in trouble.state()["failing"]
+    trouble.note("spans", ok=True, dropped=0)
+    assert "spans" not in trouble.state()["failing"]
+
+
+def test_the_overview_says_what_a_collector_does_not_take(admin_client):
+    said = "The collector does not take metrics of this process."
+    trouble.note("metrics", ok=False, dropped=0)
+    assert said in admin_client.get("/admin/").content.decode()
+    trouble.note("metrics", ok=True, dropped=0)
+    assert said not in admin_client.get("/admin/").content.decode()
+
+
+def test_sentry_hears_nothing_of_what_our_functions_had_in_hand():
+    def frames():
+        return [{"module": "shop.views", "vars": {"a": "1"}}, {"module": "gateway.facade", "vars": {"messages": "raw"}},
+                {"module": "orjson", "vars": {"body": "raw"}}, {"module": None, "vars": {"x": "raw"}}]  # fmt: skip
+
+    event = {
+        "exception": {"values": [
+            {"type": "ProviderError", "module": "gateway.errors", "value": "The provider answered: raw", "stacktrace": {"frames": frames()}},
+            {"type": "KeyError", "module": None, "value": "k", "stacktrace": {"frames": [{"module": "shop.views", "vars": {"b": "2"}}]}},
+        ]},
+        "threads": {"values": [{"stacktrace": {"frames": frames()}}]},
+    }  # fmt: skip
+    text = str(sentry.scrubbed(event, {}))
+    assert "raw" not in text and "'a': '1'" in text and "'b': '2'" in text
+    assert sentry.scrubbed({}, {}) == {}
+
+
+@pytest.fixture
+def sentry_set_up():
+    """An application that has Sentry, for the time of a test."""
+    with SentryHost() as host:
+        sentry_sdk.init(
+            dsn=host.dsn, traces_sample_rate=1.0, default_integrations=False, auto_enabling_integrations=False
+        )
+        yield host
+        sentry_sdk.get_client().close()
+        sentry_sdk.get_global_scope().set_client(None)
+
+
+def test_sentry_gets_a_calls_span_in_the_applications_transaction(world, sentry_set_up):
+    world.feature("f")
+    world.feature("broken", "status:500")
+    messages = [{"role": "user", "content": "zebedee.quark@example.com"}]
+    with sentry_sdk.start_transaction(op="http.server", name="view") as view:
+        gateway.complete("f", messages=messages)
+        with pytest.raises(gateway.errors.ProviderError):
+            gateway.complete("broken", messages=messages)
+    sentry_sdk.flush()
+    spans_heard = sentry_set_up.spans("gen_ai.chat")
+    assert [(span["name"], span["trace_id"], span["parent_span_id"]) for span in spans_heard] == [
+        ("chat echo", view.trace_id, view.span_id), ("chat status:500", view.trace_id, view.span_id)
+    ]  # fmt: skip
+    (event,) = sentry_set_up.of("event")
+    assert event["contexts"]["trace"]["trace_id"] == view.trace_id
+    assert event["tags"]["tollhouse.feature"] == "broken" and event["tags"]["tollhouse.call_id"]
+    assert "zebedee" not in sentry_set_up.raw
+    counted = [item for payload in sentry_set_up.of("trace_metric") for item in payload["items"]]
+    assert {item["name"] for item in counted} >= {"tollhouse.calls", "gen_ai.client.operation.duration"}
