@@ -4,6 +4,7 @@ import math
 import re
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache, lru_cache
 from time import perf_counter
 from typing import Protocol
@@ -38,21 +39,22 @@ def spans(text: str, policy: Policy, *, ends_at: float = math.inf) -> list[Span]
     if not wanted or not text or text.isspace():
         return []
     names = _names(model()) if model() and not wanted.isdisjoint(NER_ENTITIES) else None
+    rules = patterns.chosen(wanted, policy.threshold, policy.thresholds)
     found: list[Span] = []
     for offset, part in parts(text):
         if perf_counter() > ends_at:
             raise TimeoutError("the analysis took too long")
-        results = patterns.find(part, wanted, ends_at=ends_at)
+        results = rules.find(part, ends_at=ends_at)
         if names is not None:
             results += _beside_marks(part, (span for span in names.find(part) if span.type in wanted), policy)
         if own:
             results = lists.without_allowed(part, results, own) + lists.find(part, own, ends_at=ends_at)
-        found += [
-            Span(start=span.start + offset, end=span.end + offset, type=span.type, score=span.score)
-            for span in results
-            if span.score >= policy.least(span.type)
-        ]
+        found += [_moved(span, offset) for span in results if span.score >= policy.least(span.type)]
     return without_overlaps(text, found, last=NER_ENTITIES)
+
+
+def _moved(span: Span, by: int) -> Span:
+    return replace(span, start=span.start + by, end=span.end + by) if by else span
 
 
 def _beside_marks(text: str, found: Iterable[Span], policy: Policy) -> list[Span]:

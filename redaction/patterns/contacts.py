@@ -40,8 +40,6 @@ _TLD = (
     r"(?:com|org|net|edu|gov|mil|int|info|biz|io|co|app|dev|ai|eu|uk|us|de|fr|es|it|nl|be|ch|at|ie|pt|dk|se|no|fi|pl|cz|sk|hu|"
     r"ro|bg|gr|ca|au|nz|jp|cn|in|br|mx|za|ru|ua|tr|kr|sg|hk)"
 )
-#: What has to be in a text with such a domain.
-_DOTS = "|".join(sorted({"." + tld[0] for tld in _TLD[3:-1].split("|")}))
 _BODY = r"[^\s<>\"'`{}|\\^\[\]]"
 
 _PHONE = (
@@ -59,16 +57,16 @@ RULES: tuple[Rule, ...] = (
     # Handles of payment providers, which have no domain (NPCI, UPI handles).
     rule("EMAIL_ADDRESS", r"(?<![\w.+-])[\w.-]{2,64}@(?:ok(?:axis|hdfcbank|icici|sbi)|ybl|ibl|axl|apl|upi|paytm)\b(?!\.\w)", 0.8, needs="@", reach=(70, 20)),
     # RFC 3986.
-    rule("URL", rf"(?i)\b(?:https?|ftp|wss?)://{_BODY}{{1,2000}}(?<![.,;:!?)])", 0.6, needs="://", reach=(8, 2_100)),
-    rule("URL", rf"(?i)\b(?<![@./-])www\.(?:[\w-]{{1,63}}\.){{1,5}}[a-z]{{2,24}}(?:[/?#]{_BODY}{{0,2000}}(?<![.,;:!?)]))?", 0.6, needs="www.", reach=(4, 2_300)),
-    rule("URL", rf"\b(?<![@./%-])(?:[A-Za-z0-9][\w-]{{1,62}}\.){{1,4}}{_TLD}\b(?!\.?[\w@(-])(?:[/?#]{_BODY}{{0,2000}}(?<![.,;:!?)]))?", 0.5, needs=_DOTS, reach=(260, 2_100)),
+    rule("URL", rf"(?i)\b(?:https?|ftp|wss?)://{_BODY}{{1,2000}}(?<![.,;:!?)])", 0.6, needs="http |https |ftp |ws |wss ", first="words"),
+    rule("URL", rf"(?i)\b(?<![@./-])www\.(?:[\w-]{{1,63}}\.){{1,5}}[a-z]{{2,24}}(?:[/?#]{_BODY}{{0,2000}}(?<![.,;:!?)]))?", 0.6, needs="www ", first="words"),
+    rule("URL", rf"\b(?<![@./%-])(?:[A-Za-z0-9][\w-]{{1,62}}\.){{1,4}}{_TLD}\b(?!\.?[\w@(-])(?:[/?#]{_BODY}{{0,2000}}(?<![.,;:!?)]))?", 0.5, first="dotted"),
     # RFC 791; RFC 4291 with at least two groups, not times.
-    rule("IP_ADDRESS", r"\b(?<!\.)(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?(?![\w]|\.\d)", 0.9, digits=4, reach=(4, 24), needs=".", check=ipv4, first="digits"),
-    rule("IP_ADDRESS", r"\b(?<![:.])(?=[0-9A-Fa-f:.]{2,45}(?![\w:]))(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,6}(?![\w:])", 0.8, digits=2, reach=(44, 44), needs=":", check=ipv6),
+    rule("IP_ADDRESS", r"\b(?<!\.)(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?(?![\w]|\.\d)", 0.9, digits=4, reach=(4, 24), needs=".", check=ipv4, first="digits", shape=r"\.\d{1,3}\.\d"),
+    rule("IP_ADDRESS", r"\b(?<![:.])(?=[0-9A-Fa-f:.]{2,45}(?![\w:]))(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,6}(?![\w:])", 0.8, digits=2, reach=(44, 44), needs=":", check=ipv6, shape=r":[0-9A-Fa-f]{0,4}:"),
     rule("IP_ADDRESS", r"\b(?<![:.])(?:[0-9A-Fa-f]{1,4}:){1,6}:(?:[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){0,5})?(?![\w:])", 0.8, needs="::", reach=(44, 44), check=ipv6),
     # IEEE 802: six octets.
-    rule("MAC_ADDRESS", r"\b(?<![:-])[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![\w:-])", 0.95, digits=1, reach=(18, 18), needs=":|-"),
-    rule("MAC_ADDRESS", r"\b(?<!\.)(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}(?![\w.])", 0.6, digits=1, reach=(16, 16), needs="."),
+    rule("MAC_ADDRESS", r"\b(?<![:-])[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![\w:-])", 0.95, digits=1, reach=(18, 18), needs=":|-", shape=r"[:-][0-9A-Fa-f]{2}[:-]"),
+    rule("MAC_ADDRESS", r"\b(?<!\.)(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}(?![\w.])", 0.6, digits=1, reach=(16, 16), needs=".", shape=r"\.[0-9A-Fa-f]{4}\."),
     # ITU-T E.123 and what people make of it; without the usual groups only where it is said to be one.
     rule("PHONE_NUMBER", _PHONE, 0.5, digits=7, reach=(10, 36), check=grouped, near=_CALL),
     rule("PHONE_NUMBER", _PHONE, 0.2, digits=7, reach=(10, 36), check=phone, near=_CALL),
