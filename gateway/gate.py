@@ -24,7 +24,7 @@ from gateway.providers.connect import connector
 from gateway.running import Running
 from gateway.session_maps import SessionMaps
 from gateway.trips import Trips
-from redaction import engine
+from redaction import apart, engine
 
 logger = logging.getLogger("tollhouse.gate")
 
@@ -102,7 +102,7 @@ class Gate:
 def _warm() -> None:
     """Builds the redaction engine, which takes seconds, before the first call needs it."""
     try:
-        engine.warm()
+        apart.warm()
     except OSError as error:
         logger.error(
             "TOLLHOUSE_REDACTION_MODEL=%r cannot be loaded, so calls that need it are refused; install it, or leave it "

@@ -20,19 +20,20 @@ GROUPED = re.compile(
 EXTENSION = re.compile(r"(?i)\s?(?:x|ext\.?|extension|#)\s?\d{1,6}$")
 
 
-def grouped(text: str) -> bool:
-    """Whether digits are grouped as a telephone number's are: behind a country code, or as national plans do it.
-
-    With a country code any 7 to 15 digits will do (ITU-T E.164).
-    """
-    number = EXTENSION.sub("", text).strip()
-    return phone(number) and (number.startswith(("+", "00", "(+")) or bool(GROUPED.match(number)))
-
-
 def phone(text: str) -> bool:
-    """Whether so many digits can be a telephone number at all, and are neither a date nor a sum."""
-    number = EXTENSION.sub("", text).strip()
+    """Whether so many digits can be a telephone number at all (ITU-T E.164), and are neither a date nor a sum."""
+    number = _without_extension(text)
     return 7 <= len(digits(number)) <= 15 and not NO_PHONE.match(number)
+
+
+def grouped(text: str) -> bool:
+    """Whether a telephone number's digits are grouped as they usually are: behind a country code, or as national plans do it."""
+    number = _without_extension(text)
+    return number.startswith(("+", "00", "(+")) or bool(GROUPED.match(number))
+
+
+def _without_extension(text: str) -> str:
+    return EXTENSION.sub("", text).strip() if "#" in text or "x" in text.lower() else text.strip()
 
 
 #: Top-level domains that are told without a scheme before them; those that file names end in are left out.
@@ -68,8 +69,7 @@ RULES: tuple[Rule, ...] = (
     rule("MAC_ADDRESS", r"\b(?<![:-])[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![\w:-])", 0.95, digits=1, reach=(18, 18), needs=":|-", shape=r"[:-][0-9A-Fa-f]{2}[:-]"),
     rule("MAC_ADDRESS", r"\b(?<!\.)(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}(?![\w.])", 0.6, digits=1, reach=(16, 16), needs=".", shape=r"\.[0-9A-Fa-f]{4}\."),
     # ITU-T E.123 and what people make of it; without the usual groups only where it is said to be one.
-    rule("PHONE_NUMBER", _PHONE, 0.5, digits=7, reach=(10, 36), check=grouped, near=_CALL),
-    rule("PHONE_NUMBER", _PHONE, 0.2, digits=7, reach=(10, 36), check=phone, near=_CALL),
+    rule("PHONE_NUMBER", _PHONE, 0.5, digits=7, first="telephone", check=phone, usual=grouped, near=_CALL),
     # Names of accounts on services, and behind their label.
     rule("USERID", r"(?i)\buser[ _-]?(?:id|name)s?[\"']?(?:\s{0,3}(?::|=|#)|\s(?:is|was))?\s{1,3}[\"'`]?(?P<value>(?=[\w.-]{0,40}[\d._-])[A-Za-z0-9][\w.-]{2,40})\b", 0.7, needs="user"),
     rule("USERID", r"(?i)\b(?:user[ _-]?(?:id|name)|login|handle)[\"']?\s{0,3}[:=]\s{0,3}[\"'`]?(?P<value>@?[A-Za-z0-9][\w.-]{2,40})\b(?![(@.])", 0.6, needs="user|login|handle"),

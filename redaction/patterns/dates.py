@@ -20,12 +20,11 @@ _FORMS = (
 )
 
 #: The months as whole words.
-_MONTHS = "".join(
-    f"{month} |"
-    for month in "jan january feb february mar march apr april may jun june jul july aug august sep sept september oct october nov november "
-    "dec december januar februar märz mai juni juli oktober dezember janvier février mars avril juin juillet août septembre octobre novembre "
-    "décembre".split()
-).rstrip("|")
+_MONTHS = (
+    "jan |january |feb |february |mar |march |apr |april |may |jun |june |jul |july |aug |august |sep |sept |september |oct |october |"
+    "nov |november |dec |december |januar |februar |märz |mai |juni |juli |oktober |dezember |janvier |février |mars |avril |juin |"
+    "juillet |août |septembre |octobre |novembre |décembre "
+)
 
 RULES: tuple[Rule, ...] = tuple(
     rule(

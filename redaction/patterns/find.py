@@ -13,7 +13,7 @@ from redaction.patterns import addresses, contacts, dates, identities, names, se
 from redaction.patterns.fold import Folded
 from redaction.patterns.hints import Hints
 from redaction.patterns.reading import Reading
-from redaction.patterns.rule import BEFORE, BEHIND, IN_CONTEXT, Rule
+from redaction.patterns.rule import BEFORE, BEHIND, IN_CONTEXT, UNUSUAL, Rule
 from redaction.spans import Span
 
 RULES: tuple[Rule, ...] = (
@@ -53,17 +53,16 @@ class Chosen:
             for word in rule.words:
                 self._by_word[word].append(at)
         near = (string for rule, _ in self._rules for string in rule.near_strings)
-        self._hints = Hints((*self._by_string, *near))
+        self._hints = Hints(self._by_string, near)
 
     def find(self, text: str, *, ends_at: float = math.inf) -> list[Span]:
         """Every finding that scores enough, overlaps included. Raises TimeoutError as `find` does."""
-        reading = Reading(text)
-        strings = self._hints(reading.lower, reading.words)
+        reading = self.read(text)
         found: list[Span] = []
-        for rule, least in self._worth_trying(reading, strings):
+        for rule, least in self._worth_trying(reading):
             if perf_counter() > ends_at:
                 raise TimeoutError("the analysis took too long")
-            near = rule.near if _may_be_near(rule, strings) else None
+            near = rule.near if _may_be_near(rule, reading.beginnings) else None
             if rule.score >= least or near:
                 for match in reading.matches(rule):
                     span = _span(rule, near, reading.folded, match)
@@ -71,10 +70,13 @@ class Chosen:
                         found.append(span)
         return found
 
-    def _worth_trying(self, reading: Reading, strings: set[str]) -> list[tuple[Rule, float]]:
-        """The rules that could match anything in a text that has these strings, in their own order."""
+    def read(self, text: str) -> Reading:
+        return Reading(text, self._hints)
+
+    def _worth_trying(self, reading: Reading) -> list[tuple[Rule, float]]:
+        """The rules that could match anything in the text, in their own order."""
         worth = set(self._others)
-        for string in strings & self._by_string.keys():
+        for string in reading.strings:
             worth.update(self._by_string[string])
         for word in reading.words & self._by_word.keys():
             worth.update(self._by_word[word])
@@ -88,9 +90,9 @@ class Chosen:
         ]
 
 
-def _may_be_near(rule: Rule, strings: set[str]) -> bool:
-    """Whether the text that has these strings may have one of the rule's context words at all."""
-    return rule.near is not None and (not rule.near_strings or not strings.isdisjoint(rule.near_strings))
+def _may_be_near(rule: Rule, beginnings: set[str]) -> bool:
+    """Whether the text that has these beginnings of words may have one of the rule's context words at all."""
+    return rule.near is not None and (not rule.near_strings or not beginnings.isdisjoint(rule.near_strings))
 
 
 def _span(rule: Rule, near: re.Pattern[str] | None, folded: Folded, match: re.Match[str]) -> Span | None:
@@ -101,7 +103,7 @@ def _span(rule: Rule, near: re.Pattern[str] | None, folded: Folded, match: re.Ma
     end -= len(value) - len(stripped)
     if start == end or (rule.check and not rule.check(stripped)):
         return None
-    score = rule.score
+    score = rule.score if not rule.usual or rule.usual(stripped) else UNUSUAL
     if near and score < IN_CONTEXT and near.search(folded.text, max(0, start - BEFORE), end + BEHIND):
         score = IN_CONTEXT
     first, last = folded.origin(start, end)

@@ -9,40 +9,55 @@ MOST_WORDS = 30_000
 
 
 class Hints:
-    """The strings, in small letters, and what is known of words seen so far. Safe from any thread."""
+    """Strings, in small letters, that are to stand anywhere, or only at beginnings of words; and what is known of words seen so far.
 
-    def __init__(self, strings: Iterable[str]) -> None:
-        #: Beginning of a word's part → the parts that begin so → the strings that need them.
-        self._parts: dict[str, dict[str, list[str]]] = {}
+    Safe from any thread.
+    """
+
+    def __init__(self, anywhere: Iterable[str], beginnings: Iterable[str] = ()) -> None:
+        #: A part of a word → the strings that need it, and whether at a word's beginning only.
+        self._parts: dict[str, list[tuple[str, bool]]] = {}
         #: Strings that have no part of a word, or one of a single letter: each is searched for.
-        self._odd: list[str] = []
-        for string in dict.fromkeys(strings):
+        self._odd: list[tuple[str, bool]] = []
+        for string in dict.fromkeys(anywhere):
             part = max(RUN.findall(string), key=len, default="")
             if len(part) > 1:
-                self._parts.setdefault(part[:2], {}).setdefault(part, []).append(string)
+                self._parts.setdefault(part, []).append((string, False))
             else:
-                self._odd.append(string)
-        self._known: dict[int, tuple[str, ...]] = {}
+                self._odd.append((string, False))
+        for string in dict.fromkeys(beginnings):
+            part = RUN.findall(string)[0]
+            if len(part) > 1:
+                self._parts.setdefault(part, []).append((string, True))
+            else:
+                self._odd.append((string, True))
+        self._known: dict[int, tuple[tuple[str, bool], ...]] = {}
 
-    def __call__(self, text: str, words: Iterable[str]) -> set[str]:
-        """Those of the strings that are in the text, which is in small letters; `words` are its runs of word characters."""
-        likely = set(self._odd)
+    def __call__(self, text: str, words: Iterable[str]) -> tuple[set[str], set[str]]:
+        """The strings that are in the text, which is in small letters, and those that begin words; `words` are all of its words."""
+        likely, new = set(self._odd), []
         known = self._known
         for word in words:
             hints = known.get(hash(word))
             if hints is None:
-                hints = self._learn(word)
-            if hints:
+                new.append(word)
+            elif hints:
                 likely.update(hints)
-        return {string for string in likely if string in text}
+        if new:
+            likely.update(self._learn(new))
+        there = [(string, begins) for string, begins in likely if string in text]
+        return {string for string, begins in there if not begins}, {string for string, begins in there if begins}
 
-    def _learn(self, word: str) -> tuple[str, ...]:
-        hints: dict[str, None] = {}
-        for at in range(len(word) - 1):
-            for part, strings in self._parts.get(word[at : at + 2], {}).items():
-                if word.startswith(part, at):
-                    hints.update(dict.fromkeys(strings))
-        if len(self._known) >= MOST_WORDS:
+    def _learn(self, words: list[str]) -> set[tuple[str, bool]]:
+        """What the words say; all at once, as most have no part in common with any string."""
+        together = " ".join(words)
+        hints: dict[str, list[tuple[str, bool]]] = {}
+        for part, strings in self._parts.items():
+            if part in together:
+                for word in words:
+                    if part in word:
+                        hints.setdefault(word, []).extend(one for one in strings if not one[1] or word.startswith(part))
+        if len(self._known) + len(words) > MOST_WORDS:
             self._known.clear()
-        self._known[hash(word)] = tuple(hints)
-        return tuple(hints)
+        self._known.update((hash(word), tuple(hints.get(word, ()))) for word in words[:MOST_WORDS])
+        return {one for found in hints.values() for one in found}

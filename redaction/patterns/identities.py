@@ -33,10 +33,10 @@ STATES: tuple[Rule, ...] = (
     # IRS: employer identification number; as a personal tax id in context.
     rule("TAX_ID", r"\b(?<!-)\d{2}-\d{7}(?![\w-])", 0.35, near=r"ein\b|tin\b|tax|employer|irs\b|fein", digits=9, reach=(2, 14), first="digits"),
     # HMRC, National Insurance Manual NIM39110: prefix without D, F, I, Q, U, V, no BG, GB, KN, NK, NT, TN, ZZ.
-    rule("UK_NINO", rf"(?i)\b(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]{_SPACED}\d{{2}}{_SPACED}\d{{2}}{_SPACED}\d{{2}}{_SPACED}[A-D](?!\w)", 0.9, digits=6, reach=(6, 16)),
+    rule("UK_NINO", rf"(?i)\b(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]{_SPACED}\d{{2}}{_SPACED}\d{{2}}{_SPACED}\d{{2}}{_SPACED}[A-D](?!\w)", 0.9, digits=6, reach=(6, 16), shape=r"\d[ \u2011-]?[A-Da-d](?!\w)"),
     rule("UK_NHS", r"\b(?<!-)\d{3}[ -]\d{3}[ -]\d{4}(?![\w-])", 0.7, check=checks.nhs, near=r"nhs|patient", digits=10, reach=(2, 16), first="digits"),
     rule("UK_NHS", r"\b(?<!-)\d{10}(?![\w-])", 0.1, check=checks.nhs, near=r"nhs", digits=10, reach=(2, 14), first="digits"),
-    rule("NATIONAL_ID", r"\b(?:\d{2}\.?\d{3}\.?\d{3}|[XYZ]-?\d{7})[ -]?[A-HJ-NP-TV-Z](?!\w)", 0.8, check=checks.spanish_id, digits=7, reach=(4, 16)),
+    rule("NATIONAL_ID", r"\b(?:\d{2}\.?\d{3}\.?\d{3}|[XYZ]-?\d{7})[ -]?[A-HJ-NP-TV-Z](?!\w)", 0.8, check=checks.spanish_id, digits=7, reach=(4, 16), shape=r"\d[ -]?[A-HJ-NP-TV-Z](?!\w)"),
     rule("NATIONAL_ID", r"\b[12] ?\d{2} ?(?:0[1-9]|1[0-2]|[2-9]\d) ?(?:\d{2}|2[AB]) ?\d{3} ?\d{3} ?\d{2}(?!\w)", 0.85, check=checks.nir, digits=12, reach=(2, 26), first="digits"),
     rule("NATIONAL_ID", r"(?i)\b[A-Z]{6}[0-9L-NP-V]{2}[A-EHLMPR-T][0-9L-NP-V]{2}[A-Z][0-9L-NP-V]{3}[A-Z](?!\w)", 0.9, check=checks.codice_fiscale, digits=4, reach=(16, 18), longest=16, mixed=True),
     rule("NATIONAL_ID", r"\b(?:19|20)?\d{6}[-+]\d{4}(?!\w)", 0.7, check=checks.swedish_id, near=r"personn|samordn", digits=10, reach=(2, 16), first="digits"),
@@ -74,7 +74,9 @@ def _numbered(text: str) -> bool:
 
 
 def _labelled(entity: str, label: str, needs: str, score: float = 0.9) -> Rule:
-    return rule(entity, rf"\b(?i:(?:{label}){_LINK}){_VALUE}", score, needs=needs, check=_numbered, reach=(40, 110), within=3)
+    return rule(
+        entity, rf"\b(?i:(?:{label}){_LINK}){_VALUE}", score, needs=needs, check=_numbered, reach=(40, 110), within=3
+    )
 
 
 LABELLED: tuple[Rule, ...] = (

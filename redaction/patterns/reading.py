@@ -6,10 +6,20 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from redaction.patterns.fold import Folded
-from redaction.patterns.rule import TOGETHER, Rule
+from redaction.patterns.hints import Hints
+from redaction.patterns.rule import HOUSE_NUMBER, TOGETHER, Rule
+
+
+def _is_word(char: str) -> bool:
+    """Whether a character, or none, is one of a word's, as `re` has it."""
+    return char.isalnum() or char == "_"
+
 
 DIGITS = re.compile(r"\d+")
 WORD = re.compile(r"\w+")
+#: Blanks for what is in no word, among the characters of ASCII; much faster than the pattern.
+BLANKS = str.maketrans(dict.fromkeys((chr(code) for code in range(128) if not _is_word(chr(code))), " "))
+HOUSE = re.compile(rf"\b(?<![.,:/-]){HOUSE_NUMBER}(?: ?(?:bis|ter|quater))?,? \w")
 DOT = re.compile(r"\.[^\W\d_]")
 #: A window ends at a blank, which is at most this far from where it would.
 STRETCH = 64
@@ -23,36 +33,34 @@ Window = tuple[int, int]
 class Reading:
     """A text as the rules read it. What is found out about it is found out once, and only when a rule asks."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, hints: Hints) -> None:
         self.folded = Folded(text)
         self.text = self.folded.text
         lower = self.text.lower()
         # Some capitals have small forms of two characters.
         self.lower = lower if len(lower) == len(self.text) else "".join(c.lower()[0] for c in self.text)
-        self.words = set(WORD.findall(self.lower))
+        self.words = set(self.lower.translate(BLANKS).split() if lower.isascii() else WORD.findall(self.lower))
+        #: Strings that rules need, and beginnings of their context words, as far as the text has them.
+        self.strings, self.beginnings = hints(self.lower, self.words)
         self.longest = max(map(len, self.words), default=0)
         self._numbers: list[Number] = [match.span() for match in DIGITS.finditer(self.text)]
         self.digits = sum([end - start for start, end in self._numbers])
         self._around: list[tuple[int, int]] | None = None
         self._beside_letters: set[Number] | None = None
+        self._house_numbers: list[int] | None = None
         self._near: dict[tuple[Any, ...], list[Window]] = {}
         self._many: dict[tuple[int, bool], list[Number]] = {}
         self._places: dict[str, list[int]] = {}
-        self._matched: dict[tuple[Any, ...], list[re.Match[str]]] = {}
 
-    def matches(self, rule: Rule) -> list[re.Match[str]]:
-        """What the rule's pattern matches; rules that differ in other things only share it."""
-        same = (rule.pattern, rule.reach, rule.digits, rule.needs)
-        found = self._matched.get(same)
-        if found is None:
-            found = self._matched[same] = list(self._at(rule) if rule.first else self._within(rule))
-        return found
+    def matches(self, rule: Rule) -> Iterator[re.Match[str]]:
+        """What the rule's pattern matches."""
+        return self._at(rule) if rule.first else self._within(rule)
 
     def windows(self, rule: Rule) -> Iterator[tuple[int, int]]:
         """The ranges in which the rule's pattern is to be tried, in order and apart."""
         if self.longest < rule.longest:
             return
-        there = [word for word in rule.needs if word in self.lower] + list(rule.words & self.words)
+        there = [*self.strings.intersection(rule.needs), *self.words.intersection(rule.words)]
         if (rule.needs or rule.words) and not there:
             return
         if rule.digits:
@@ -60,7 +68,7 @@ class Reading:
                 if not there or any(self.lower.find(word, start, end) >= 0 for word in there):
                     yield start, end
         elif there:
-            places = [at for word in rule.needs for at in _all(self.lower, word)]
+            places = [at for word in rule.needs if word in self.strings for at in _all(self.lower, word)]
             places += [at for word in rule.words & self.words for at in self._whole(word)]
             for start, end in self._apart([(at, at) for at in sorted(places)], rule.reach):
                 if not rule.within or self._digits_in(start, end) >= rule.within:
@@ -77,9 +85,15 @@ class Reading:
         if rule.first == "words":
             begin = sorted([at for word in rule.words & self.words for at in self._whole(word)])
             if rule.digits:
-                begin = [at for at in begin if self._digits_in(at, at + rule.reach[0])]
+                begin = [at for first, last in self._near_digits(rule) for at in _between(begin, first, last)]
         elif rule.first == "dotted":
             begin = self._dotted()
+        elif rule.first == "telephone":
+            begin = [
+                at for number, _ in self._numbers_with(rule.digits, ahead=True) for at in self._signs_before(number)
+            ]
+        elif rule.first == "house":
+            begin = self._houses()
         else:
             begin = [at for at, _ in self._numbers_with(rule.digits, ahead=True)]
         over, match = 0, rule.pattern.match
@@ -96,7 +110,8 @@ class Reading:
 
     def _dotted(self) -> list[int]:
         """Where runs of word characters, dots and hyphens begin that have a dot before a letter."""
-        text, found, over = self.text, [], 0
+        text, over = self.text, 0
+        found: list[int] = []
         for match in DOT.finditer(text):
             at = match.start()
             while at > over and (text[at - 1] in ".-" or _is_word(text[at - 1])):
@@ -105,6 +120,20 @@ class Reading:
                 found.append(at)
             over = match.start()
         return found
+
+    def _signs_before(self, number: int) -> Iterator[int]:
+        """Where a number may begin: at brackets and a plus before it, and at its first digit."""
+        for at in range(max(0, number - 2), number):
+            if self.text[at] in "(+" and (at == number - 1 or self.text[number - 1] in "(+"):
+                yield at
+        yield number
+
+    def _houses(self) -> list[int]:
+        """Where numbers begin that a word or another number stands behind, as it does behind a house's."""
+        if self._house_numbers is None:
+            house, text = HOUSE.match, self.text
+            self._house_numbers = [at for at, _ in self._numbers if house(text, at)]
+        return self._house_numbers
 
     def _whole(self, word: str) -> list[int]:
         """Where the word stands as a whole one."""
@@ -153,7 +182,8 @@ class Reading:
         if found is None:
             numbers = self._numbers_with(rule.digits)
             if rule.mixed:
-                numbers = [number for number in numbers if number in self._mixed()]
+                mixed = self._mixed()
+                numbers = [number for number in numbers if number in mixed]
             if rule.behind:
                 numbers = [number for number in numbers if self._stands_behind(number[0], rule.behind)]
             found = self._near[same] = self._apart(numbers, rule.reach)
@@ -164,7 +194,9 @@ class Reading:
         if self._beside_letters is None:
             text = self.text
             self._beside_letters = {
-                (start, end) for start, end in self._numbers if _is_word(text[start - 1 : start]) or _is_word(text[end : end + 1])
+                (start, end)
+                for start, end in self._numbers
+                if _is_word(text[start - 1 : start]) or _is_word(text[end : end + 1])
             }
         return self._beside_letters
 
@@ -199,9 +231,8 @@ class Reading:
         return blank if blank >= 0 else min(end + STRETCH, len(self.text))
 
 
-def _is_word(char: str) -> bool:
-    """Whether a character, or none, is one of a word's, as `re` has it."""
-    return char.isalnum() or char == "_"
+def _between(places: list[int], first: int, last: int) -> list[int]:
+    return places[bisect_left(places, first) : bisect_left(places, last)]
 
 
 def _all(text: str, word: str) -> Iterator[int]:
