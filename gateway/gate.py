@@ -25,7 +25,7 @@ from gateway.running import Running
 from gateway.session_maps import SessionMaps
 from gateway.telemetry import process as telemetry
 from gateway.trips import Trips
-from redaction import engine
+from redaction import apart, engine
 
 logger = logging.getLogger("tollhouse.gate")
 
@@ -109,7 +109,7 @@ class Gate:
 def _warm() -> None:
     """Builds the redaction engine, which takes seconds, before the first call needs it."""
     try:
-        engine.warm()
+        apart.warm()
     except (OSError, ValueError, engine.AnalyzerAway) as error:
         logger.error(
             "TOLLHOUSE_REDACTION_MODEL=%r cannot be loaded, so calls that need it are refused; install it, or leave it "

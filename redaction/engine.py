@@ -5,6 +5,7 @@ import math
 import re
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache, lru_cache
 from time import perf_counter
 from typing import Any, Protocol
@@ -42,20 +43,17 @@ def spans(text: str, policy: Policy, *, ends_at: float = math.inf) -> list[Span]
     if not wanted or not text or text.isspace():
         return []
     names = _names(model()) if model() and not wanted.isdisjoint(NER_ENTITIES) else None
+    rules = patterns.chosen(wanted, policy.threshold, policy.thresholds)
     found: list[Span] = []
     for offset, part in parts(text):
         if perf_counter() > ends_at:
             raise TimeoutError("the analysis took too long")
-        results = patterns.find(part, wanted, ends_at=ends_at)
+        results = rules.find(part, ends_at=ends_at)
         if names is not None:
             results += _beside_marks(part, (span for span in _found(names, part) if span.type in wanted), policy)
         if own:
             results = lists.without_allowed(part, results, own) + lists.find(part, own, ends_at=ends_at)
-        found += [
-            Span(start=span.start + offset, end=span.end + offset, type=span.type, score=span.score)
-            for span in results
-            if span.score >= policy.least(span.type)
-        ]
+        found += [_moved(span, offset) for span in results if span.score >= policy.least(span.type)]
     return without_overlaps(text, found, last=NER_ENTITIES)
 
 
@@ -80,6 +78,10 @@ def _found(names: Names, text: str) -> list[Span]:
             raise
         logger.warning("%s The built-in tagger looks for names meanwhile.", error)
         return _names(BUILT_IN).find(text)
+
+
+def _moved(span: Span, by: int) -> Span:
+    return replace(span, start=span.start + by, end=span.end + by) if by else span
 
 
 def _beside_marks(text: str, found: Iterable[Span], policy: Policy) -> list[Span]:

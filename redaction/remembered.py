@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from time import monotonic
 
-from redaction import engine
+from redaction import apart, engine
 from redaction.policies import Policy
 from redaction.spans import Span
 
@@ -32,7 +32,7 @@ class Memory:
 
     def __init__(
         self,
-        analyse: Callable[..., list[Span]] = engine.spans,
+        analyse: Callable[..., list[Span]] = apart.spans,
         *,
         most_texts: int = MOST_TEXTS,
         most_bytes: int = MOST_BYTES,

@@ -59,7 +59,7 @@ def without_overlaps(text: str, found: Iterable[Span], last: Iterable[str] = ())
             continue
         edges = [span.start, *(edge for other in kept[first:until] for edge in (other.start, other.end)), span.end]
         for start, end in zip(edges[::2], edges[1::2], strict=True):
-            if piece := trimmed(text, replace(span, start=start, end=max(start, end))):
+            if end - start >= 2 and (piece := trimmed(text, replace(span, start=start, end=end))):
                 kept.insert(bisect_left(kept, piece.start, key=lambda other: other.start), piece)
     return kept
 
@@ -71,4 +71,6 @@ def trimmed(text: str, span: Span) -> Span | None:
         start += 1
     while start < end and not text[end - 1].isalnum():
         end -= 1
-    return replace(span, start=start, end=end) if end - start >= 2 else None
+    if end - start < 2:
+        return None
+    return span if (start, end) == (span.start, span.end) else replace(span, start=start, end=end)

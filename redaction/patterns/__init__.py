@@ -1,5 +1,5 @@
 """Personal data that can be told by its form, its checksum or the words beside it. Needs nothing but `re`."""
 
-from redaction.patterns.find import find
+from redaction.patterns.find import chosen, find
 
-__all__ = ["find"]
+__all__ = ["chosen", "find"]

@@ -2,7 +2,7 @@
 
 import re
 
-from redaction.patterns.rule import Rule, rule
+from redaction.patterns.rule import HOUSE_NUMBER, Rule, rule
 
 #: USPS Publication 28, appendix C1 (the suffixes that people use), and British ones.
 _SUFFIX = (
@@ -35,7 +35,6 @@ _END = (
 _APART = r"(?:utca|út|u\.|tér|körút|krt\.|köz|sétány|rakpart|vej|gade|gata|gate|vei|väg|Allé|Alle|Platz|Straße|Strasse|Weg|Ring|Gasse|Damm|Str\.|straat|laan|ulice|nám\.|cesta|trg|brygge|plass)"
 _WORD = r"[^\W\d_][\w'.-]{0,30}"
 _NAME = r"[^\W\d_a-zà-ÿ][\w'.-]{0,30}"
-_NUMBER = r"\d{1,5}[A-Za-z]?(?:[-/]\d{1,4}[A-Za-z]?)?"
 _UNIT = r"(?:(?i:apartment|apt|suite|ste|unit|flat|floor|room|rm|building|bldg|app\.|appt|wohnung|top|lot|trlr)\b\.?\s?(?:#\s?)?[A-Za-z]?\d{0,5}[A-Za-z]?\b|#\s?\d{1,5})"
 _STATE = (
     r"(?:AL|AK|AZ|AR|CA|CO|CT|DE|DC|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|NY|NC|ND|OH|OK|OR|PA|PR|RI|"
@@ -75,26 +74,37 @@ def _street(text: str) -> bool:
     return not re.match(r"(?i)\d+ (?:hour|day|minute|week|month|year|time|piece|star|mile|point|step|way)s?\b", text)
 
 
-RULES: tuple[Rule, ...] = tuple(
+#: Parts that stand alone: units, and codes, whose digits stand beside letters.
+ALONE: tuple[Rule, ...] = (
+    rule(
+        "STREET_ADDRESS",
+        r"\b(?:Apt|Apartment|Suite|Ste|Flat)\.? ?#?\d{1,5}[A-Z]?\b",
+        0.6,
+        needs="apt|apartment|suite|ste|flat",
+        reach=(2, 22),
+        within=1,
+    ),
+    rule("STREET_ADDRESS", rf"\b{_POSTCODE}(?!\w)", 0.7, digits=2, reach=(8, 8), mixed=True),
+    rule("STREET_ADDRESS", rf"\b{_CANADIAN}(?!\w)", 0.5, digits=3, reach=(8, 8), mixed=True),
+)
+
+RULES: tuple[Rule, ...] = ALONE + tuple(
     rule("STREET_ADDRESS", pattern, score, check=check, needs=needs, digits=digits, reach=reach, first=first, behind=behind)
     for pattern, score, check, needs, digits, reach, first, behind in (
         # 12a High Street, Flat 3, London SW1A 2AA; 1600 N. Pennsylvania Ave NW, Washington, DC 20500
-        (rf"\b(?<![.,:/-]){_NUMBER},? (?:\d{{1,5}} )?(?:[NSEW]{{1,2}}\.? )?(?:(?:{_NAME}|\d{{1,3}}(?:st|nd|rd|th)) ){{0,4}}{_SUFFIX}\b\.?(?: (?:[NSEW]{{1,2}}|North|South|East|West)\b)?{_TAIL}", 0.8, _street, "", 1, (8, 150), "digits", ""),
-        (rf"(?i)\b(?<![.,:/-])\d{{1,5}}[a-z]? (?:(?:[^\W\d_]{{2,20}}|\d{{1,3}}(?:st|nd|rd|th)) ){{1,3}}{_PLAIN}\b", 0.6, _street, "street|ave|road|rd|boulevard|blvd|lane|drive|terrace|parkway|crescent|highway", 1, (8, 110), "digits", ""),
+        (rf"\b(?<![.,:/-]){HOUSE_NUMBER},? (?:\d{{1,5}} )?(?:[NSEW]{{1,2}}\.? )?(?:(?:{_NAME}|\d{{1,3}}(?:st|nd|rd|th)) ){{0,4}}{_SUFFIX}\b\.?(?: (?:[NSEW]{{1,2}}|North|South|East|West)\b)?{_TAIL}", 0.8, _street, "", 1, (8, 150), "house", ""),
+        (rf"(?i)\b(?<![.,:/-])\d{{1,5}}[a-z]? (?:(?:[^\W\d_]{{2,20}}|\d{{1,3}}(?:st|nd|rd|th)) ){{1,3}}{_PLAIN}\b", 0.6, _street, "street|ave|road|rd|boulevard|blvd|lane|drive|terrace|parkway|crescent|highway", 1, (8, 110), "house", ""),
         # Hauptstraße 12, 1010 Wien; Kungsgatan 4; Unter den Linden 5
-        (rf"\b(?:\d{{1,5}} )?(?:{_NAME}[ -]){{0,2}}[^\W\d_a-z][^\W\d_]{{1,30}}{_END},? {_NUMBER}\b{_TAIL}", 0.8, None, "", 1, (100, 120), "", _plain(_END)),
-        (rf"\b(?:\d{{1,5}} )?{_NAME}(?: {_NAME}){{0,2}} {_APART} {_NUMBER}\b\.?{_TAIL}", 0.8, None, "", 1, (100, 120), "", _plain(_APART, " ")),
-        (rf"\b(?<![.,:/-]){_NUMBER},? [^\W\d_a-z][^\W\d_]{{2,30}}{_END}(?:,? \d{{1,4}})?\b{_TAIL}", 0.75, None, "", 1, (8, 150), "digits", ""),
+        (rf"\b(?=[^\W_a-z])(?:\d{{1,5}} )?(?:{_NAME}[ -]){{0,2}}(?=[^\W\d_]{{2,45}}\.?,? \d)[^\W\d_a-z][^\W\d_]{{1,30}}{_END},? {HOUSE_NUMBER}\b{_TAIL}", 0.8, None, "", 1, (100, 120), "", _plain(_END)),
+        (rf"\b(?=[^\W_a-z])(?:\d{{1,5}} )?{_NAME}(?: {_NAME}){{0,2}} {_APART} {HOUSE_NUMBER}\b\.?{_TAIL}", 0.8, None, "", 1, (100, 120), "", _plain(_APART, " ")),
+        (rf"\b(?<![.,:/-]){HOUSE_NUMBER},? [^\W\d_a-z][^\W\d_]{{2,30}}{_END}(?:,? \d{{1,4}})?\b{_TAIL}", 0.75, None, "", 1, (8, 150), "house", ""),
         # 10 rue de la Paix, 75002 Paris; Via Roma 12; Calle Mayor, 5, 3º
-        (rf"\b(?<![.,:/-]){_NUMBER}(?: ?(?:bis|ter|quater))?,? {_BEFORE}(?: (?:de|du|des|del|della|dello|delle|dei|degli|di|da|do|dos|das|la|le|les|el|los|las|l'|d'|den|der)){{0,3}} (?:[ldLD]')?{_NAME}(?:[ -](?:de |du |des |la |le )?{_NAME}){{0,3}}(?: \d{{1,4}}\b)?{_TAIL}", 0.75, None, "", 1, (8, 150), "digits", ""),
-        (rf"\b{_BEFORE}(?: (?:de|du|des|del|della|dello|delle|dei|degli|di|da|do|dos|das|la|le|les|el|los|las|den|der)){{0,2}} {_NAME}(?:[ -](?:de |del |di |da |la )?{_NAME}){{0,3}},? (?:n[.º°]? ?)?{_NUMBER}\b{_TAIL}", 0.7, None, _BEFORES, 1, (110, 120), "words", ""),
+        (rf"\b(?<![.,:/-]){HOUSE_NUMBER}(?: ?(?:bis|ter|quater))?,? {_BEFORE}(?: (?:de|du|des|del|della|dello|delle|dei|degli|di|da|do|dos|das|la|le|les|el|los|las|l'|d'|den|der)){{0,3}} (?:[ldLD]')?{_NAME}(?:[ -](?:de |du |des |la |le )?{_NAME}){{0,3}}(?: \d{{1,4}}\b)?{_TAIL}", 0.75, None, "", 1, (8, 150), "house", ""),
+        (rf"\b{_BEFORE}(?: (?:de|du|des|del|della|dello|delle|dei|degli|di|da|do|dos|das|la|le|les|el|los|las|den|der)){{0,2}} {_NAME}(?:[ -](?:de |del |di |da |la )?{_NAME}){{0,3}},? (?:n[.º°]? ?)?{HOUSE_NUMBER}\b{_TAIL}", 0.7, None, _BEFORES, 1, (110, 120), "words", ""),
         # USPS Publication 28, sections 281 and 285; military mail
         (r"(?i)\bP\.? ?O\.? ?Box \d{1,6}\b" + _TAIL, 0.85, None, "box", 1, (16, 110), "", ""),
         (r"\b(?:(?:PSC|CMR|Unit|UNIT) \d{1,5},? Box \d{1,5}|US[A-Z]{2} [A-Z]\w{1,20})[\s,]{1,4}(?:APO|FPO|DPO),? (?:AA|AE|AP) \d{5}", 0.95, None, "apo|fpo|dpo", 5, (40, 30), "", ""),
-        # parts that stand alone
-        (r"\b(?:Apt|Apartment|Suite|Ste|Flat)\.? ?#?\d{1,5}[A-Z]?\b", 0.6, None, "apt|apartment|suite|ste|flat", 1, (16, 8), "", ""),
-        (rf"\b{_POSTCODE}(?!\w)", 0.7, None, "", 2, (8, 8), "", ""),
-        (rf"\b{_CANADIAN}(?!\w)", 0.5, None, "", 3, (8, 8), "", ""),
+        # a town with its state and code, a code that is called so
         (rf"\b{_TOWN},? {_STATE},? {_ZIP}(?![\w-])", 0.7, None, "", 5, (70, 12), "", _plain(_STATE, " ")),
         (r"(?i)\b(?:zip(?: ?code)?|postal code|postcode|plz|code postal)\b[\s:is]{1,5}(?P<value>[A-Z0-9]{1,5}[ -]?[A-Z0-9]{2,5})\b", 0.7, lambda t: any(c.isdigit() for c in t), "zip|post|plz|code", 2, (30, 12), "", ""),
     )

@@ -20,19 +20,20 @@ GROUPED = re.compile(
 EXTENSION = re.compile(r"(?i)\s?(?:x|ext\.?|extension|#)\s?\d{1,6}$")
 
 
-def grouped(text: str) -> bool:
-    """Whether digits are grouped as a telephone number's are: behind a country code, or as national plans do it.
-
-    With a country code any 7 to 15 digits will do (ITU-T E.164).
-    """
-    number = EXTENSION.sub("", text).strip()
-    return phone(number) and (number.startswith(("+", "00", "(+")) or bool(GROUPED.match(number)))
-
-
 def phone(text: str) -> bool:
-    """Whether so many digits can be a telephone number at all, and are neither a date nor a sum."""
-    number = EXTENSION.sub("", text).strip()
+    """Whether so many digits can be a telephone number at all (ITU-T E.164), and are neither a date nor a sum."""
+    number = _without_extension(text)
     return 7 <= len(digits(number)) <= 15 and not NO_PHONE.match(number)
+
+
+def grouped(text: str) -> bool:
+    """Whether a telephone number's digits are grouped as they usually are: behind a country code, or as national plans do it."""
+    number = _without_extension(text)
+    return number.startswith(("+", "00", "(+")) or bool(GROUPED.match(number))
+
+
+def _without_extension(text: str) -> str:
+    return EXTENSION.sub("", text).strip() if "#" in text or "x" in text.lower() else text.strip()
 
 
 #: Top-level domains that are told without a scheme before them; those that file names end in are left out.
@@ -40,8 +41,6 @@ _TLD = (
     r"(?:com|org|net|edu|gov|mil|int|info|biz|io|co|app|dev|ai|eu|uk|us|de|fr|es|it|nl|be|ch|at|ie|pt|dk|se|no|fi|pl|cz|sk|hu|"
     r"ro|bg|gr|ca|au|nz|jp|cn|in|br|mx|za|ru|ua|tr|kr|sg|hk)"
 )
-#: What has to be in a text with such a domain.
-_DOTS = "|".join(sorted({"." + tld[0] for tld in _TLD[3:-1].split("|")}))
 _BODY = r"[^\s<>\"'`{}|\\^\[\]]"
 
 _PHONE = (
@@ -59,19 +58,18 @@ RULES: tuple[Rule, ...] = (
     # Handles of payment providers, which have no domain (NPCI, UPI handles).
     rule("EMAIL_ADDRESS", r"(?<![\w.+-])[\w.-]{2,64}@(?:ok(?:axis|hdfcbank|icici|sbi)|ybl|ibl|axl|apl|upi|paytm)\b(?!\.\w)", 0.8, needs="@", reach=(70, 20)),
     # RFC 3986.
-    rule("URL", rf"(?i)\b(?:https?|ftp|wss?)://{_BODY}{{1,2000}}(?<![.,;:!?)])", 0.6, needs="://", reach=(8, 2_100)),
-    rule("URL", rf"(?i)\b(?<![@./-])www\.(?:[\w-]{{1,63}}\.){{1,5}}[a-z]{{2,24}}(?:[/?#]{_BODY}{{0,2000}}(?<![.,;:!?)]))?", 0.6, needs="www.", reach=(4, 2_300)),
-    rule("URL", rf"\b(?<![@./%-])(?:[A-Za-z0-9][\w-]{{1,62}}\.){{1,4}}{_TLD}\b(?!\.?[\w@(-])(?:[/?#]{_BODY}{{0,2000}}(?<![.,;:!?)]))?", 0.5, needs=_DOTS, reach=(260, 2_100)),
+    rule("URL", rf"(?i)\b(?:https?|ftp|wss?)://{_BODY}{{1,2000}}(?<![.,;:!?)])", 0.6, needs="http |https |ftp |ws |wss ", first="words"),
+    rule("URL", rf"(?i)\b(?<![@./-])www\.(?:[\w-]{{1,63}}\.){{1,5}}[a-z]{{2,24}}(?:[/?#]{_BODY}{{0,2000}}(?<![.,;:!?)]))?", 0.6, needs="www ", first="words"),
+    rule("URL", rf"\b(?<![@./%-])(?:[A-Za-z0-9][\w-]{{1,62}}\.){{1,4}}{_TLD}\b(?!\.?[\w@(-])(?:[/?#]{_BODY}{{0,2000}}(?<![.,;:!?)]))?", 0.5, first="dotted"),
     # RFC 791; RFC 4291 with at least two groups, not times.
-    rule("IP_ADDRESS", r"\b(?<!\.)(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?(?![\w]|\.\d)", 0.9, digits=4, reach=(4, 24), needs=".", check=ipv4, first="digits"),
-    rule("IP_ADDRESS", r"\b(?<![:.])(?=[0-9A-Fa-f:.]{2,45}(?![\w:]))(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,6}(?![\w:])", 0.8, digits=2, reach=(44, 44), needs=":", check=ipv6),
+    rule("IP_ADDRESS", r"\b(?<!\.)(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?(?![\w]|\.\d)", 0.9, digits=4, reach=(4, 24), needs=".", check=ipv4, first="digits", shape=r"\.\d{1,3}\.\d"),
+    rule("IP_ADDRESS", r"\b(?<![:.])(?=[0-9A-Fa-f:.]{2,45}(?![\w:]))(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,6}(?![\w:])", 0.8, digits=2, reach=(44, 44), needs=":", check=ipv6, shape=r":[0-9A-Fa-f]{0,4}:"),
     rule("IP_ADDRESS", r"\b(?<![:.])(?:[0-9A-Fa-f]{1,4}:){1,6}:(?:[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){0,5})?(?![\w:])", 0.8, needs="::", reach=(44, 44), check=ipv6),
     # IEEE 802: six octets.
-    rule("MAC_ADDRESS", r"\b(?<![:-])[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![\w:-])", 0.95, digits=1, reach=(18, 18), needs=":|-"),
-    rule("MAC_ADDRESS", r"\b(?<!\.)(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}(?![\w.])", 0.6, digits=1, reach=(16, 16), needs="."),
+    rule("MAC_ADDRESS", r"\b(?<![:-])[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![\w:-])", 0.95, digits=1, reach=(18, 18), needs=":|-", shape=r"[:-][0-9A-Fa-f]{2}[:-]"),
+    rule("MAC_ADDRESS", r"\b(?<!\.)(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}(?![\w.])", 0.6, digits=1, reach=(16, 16), needs=".", shape=r"\.[0-9A-Fa-f]{4}\."),
     # ITU-T E.123 and what people make of it; without the usual groups only where it is said to be one.
-    rule("PHONE_NUMBER", _PHONE, 0.5, digits=7, reach=(10, 36), check=grouped, near=_CALL),
-    rule("PHONE_NUMBER", _PHONE, 0.2, digits=7, reach=(10, 36), check=phone, near=_CALL),
+    rule("PHONE_NUMBER", _PHONE, 0.5, digits=7, first="telephone", check=phone, usual=grouped, near=_CALL),
     # Names of accounts on services, and behind their label.
     rule("USERID", r"(?i)\buser[ _-]?(?:id|name)s?[\"']?(?:\s{0,3}(?::|=|#)|\s(?:is|was))?\s{1,3}[\"'`]?(?P<value>(?=[\w.-]{0,40}[\d._-])[A-Za-z0-9][\w.-]{2,40})\b", 0.7, needs="user"),
     rule("USERID", r"(?i)\b(?:user[ _-]?(?:id|name)|login|handle)[\"']?\s{0,3}[:=]\s{0,3}[\"'`]?(?P<value>@?[A-Za-z0-9][\w.-]{2,40})\b(?![(@.])", 0.6, needs="user|login|handle"),

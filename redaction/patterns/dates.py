@@ -19,7 +19,12 @@ _FORMS = (
     rf"(?i:{_MONTH}\.? {_DAY}(?:st|nd|rd|th)?\b(?:,? {_YEAR})?)",
 )
 
-_MONTHS = "jan|feb|mar|mär|apr|avr|may|mai|jun|juin|jul|aug|ao|sep|oct|okt|nov|dec|dez|déc|fév"
+#: The months as whole words.
+_MONTHS = (
+    "jan |january |feb |february |mar |march |apr |april |may |jun |june |jul |july |aug |august |sep |sept |september |oct |october |"
+    "nov |november |dec |december |januar |februar |märz |mai |juni |juli |oktober |dezember |janvier |février |mars |avril |juin |"
+    "juillet |août |septembre |octobre |novembre |décembre "
+)
 
 RULES: tuple[Rule, ...] = tuple(
     rule(
@@ -33,6 +38,6 @@ RULES: tuple[Rule, ...] = tuple(
         first=first,
     )
     for form, digits, needs, first in zip(
-        _FORMS, (8, 6, 4, 1, 1), ("-", "/|.", "/|.|-", _MONTHS, _MONTHS), (*["digits"] * 4, ""), strict=True
+        _FORMS, (8, 6, 4, 1, 1), ("-", "/|.", "/|.|-", _MONTHS, _MONTHS), (*["digits"] * 4, "words"), strict=True
     )
 )

@@ -15,6 +15,10 @@ OTHER_SCRIPT = re.compile("[\u0370-\u052f]")
 PLAIN = dict(zip("‘’‚‛“”„‟‐‑‒–—―−", "''''\"\"\"\"-------", strict=True))
 
 
+#: So many kinds of characters are replaced one kind after the other, which takes less than looking at each character.
+FEW = 16
+
+
 class _Fold(dict[int, str]):
     """Character → what it is read as, filled as characters are met."""
 
@@ -45,20 +49,31 @@ class Folded:
         self._at: Sequence[int] | None = None
         if text.isascii():
             return
-        odd = {char for char in set(text) if char > "\x7f" and FOLD[ord(char)] != char}
-        if not odd and not OTHER_SCRIPT.search(text):
-            return
-        pieces = [FOLD[ord(char)] if char in odd else char for char in text]
-        if any(len(FOLD[ord(char)]) != 1 for char in odd):
+        folded = {char: FOLD[ord(char)] for char in set(text) if char > "\x7f"}
+        odd = {char: plain for char, plain in folded.items() if plain != char}
+        if all(len(plain) == 1 for plain in odd.values()):
+            self.text = _replaced(text, odd)
+        else:
+            pieces = [odd.get(char, char) for char in text]
             at, position = [], 0
             for piece in pieces:
                 at.append(position)
                 position += len(piece)
-            self._at = at
-        self.text = MIXED.sub(lambda word: word[0].translate(LOOKALIKES), "".join(pieces))
+            self._at, self.text = at, "".join(pieces)
+        if OTHER_SCRIPT.search(self.text):
+            self.text = MIXED.sub(lambda word: word[0].translate(LOOKALIKES), self.text)
 
     def origin(self, start: int, end: int) -> tuple[int, int]:
         """Where a range of the read text stands in the original; invisible characters around it stay outside."""
         if self._at is None:
             return start, end
         return bisect_right(self._at, start) - 1, bisect_right(self._at, end - 1)
+
+
+def _replaced(text: str, odd: dict[str, str]) -> str:
+    """The text with each odd character as another; one after the other where they are few, and none becomes another of them."""
+    if len(odd) > FEW or not odd.keys().isdisjoint(odd.values()):
+        return "".join([odd.get(char, char) for char in text])
+    for char, plain in odd.items():
+        text = text.replace(char, plain)
+    return text

@@ -14,10 +14,10 @@ MONEY: tuple[Rule, ...] = (
     rule("CREDIT_CARD", r"\b(?<![.-])(?<!\d )[2-6]\d{3}([ -]?)\d{4}\1\d{4}\1\d{3,4}(?![\w]|[.-]\d)", 0.2, digits=15, reach=(4, 30), near=r"(?:credit|debit)? ?cards?\b|visa|mastercard|amex|karte", first="digits"),
     rule("CREDIT_CARD", r"(?i)(?<![\w-])(?:[x*•]{4}[ -]?){3}\d{4}\b", 0.5, needs="xxxx|****|••••"),
     # ISO 13616.
-    rule("IBAN_CODE", r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{1,4}){3,9}(?!\w)", 1.0, check=checks.iban, digits=6, reach=(30, 44)),
-    rule("IBAN_CODE", r"\b[a-z]{2}\d{2}[a-z0-9]{11,30}\b", 1.0, check=checks.iban, digits=6, reach=(30, 44), longest=15),
+    rule("IBAN_CODE", r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{1,4}){3,9}(?!\w)", 1.0, check=checks.iban, digits=6, reach=(30, 44), mixed=True),
+    rule("IBAN_CODE", r"\b[a-z]{2}\d{2}[a-z0-9]{11,30}\b", 1.0, check=checks.iban, digits=6, reach=(30, 44), mixed=True, longest=15),
     rule("IBAN_CODE", r"(?i:\biban\b(?: number| no\.?| is| was|[:#]){0,2})\s{0,2}[\"']?(?P<value>[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{1,4}){2,9}|[a-z]{2}\d{2}[a-z0-9]{8,30})\b", 0.8, needs="iban"),
-    rule("CRYPTO", r"\b(?:[13][1-9A-HJ-NP-Za-km-z]{25,34}|bc1[02-9ac-hj-np-z]{11,71})(?!\w)", 1.0, check=checks.bitcoin, digits=2, reach=(64, 80), longest=14),
+    rule("CRYPTO", r"\b(?:[13][1-9A-HJ-NP-Za-km-z]{25,34}|bc1[02-9ac-hj-np-z]{11,71})(?!\w)", 1.0, check=checks.bitcoin, digits=2, reach=(64, 80), longest=14, mixed=True),
     # EIP-55: 20 bytes in hexadecimal.
     rule("CRYPTO", r"\b0x[0-9a-fA-F]{40}(?!\w)", 0.7, needs="0x", reach=(2, 48)),
     rule("ROUTING_NUMBER", r"\b(?<!-)\d{9}(?![\w-])", 0.2, check=checks.routing, near=r"routing|aba\b|rtn\b|wire|transit", digits=9, reach=(2, 6), first="digits"),
@@ -33,12 +33,12 @@ STATES: tuple[Rule, ...] = (
     # IRS: employer identification number; as a personal tax id in context.
     rule("TAX_ID", r"\b(?<!-)\d{2}-\d{7}(?![\w-])", 0.35, near=r"ein\b|tin\b|tax|employer|irs\b|fein", digits=9, reach=(2, 14), first="digits"),
     # HMRC, National Insurance Manual NIM39110: prefix without D, F, I, Q, U, V, no BG, GB, KN, NK, NT, TN, ZZ.
-    rule("UK_NINO", rf"(?i)\b(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]{_SPACED}\d{{2}}{_SPACED}\d{{2}}{_SPACED}\d{{2}}{_SPACED}[A-D](?!\w)", 0.9, digits=6, reach=(6, 16)),
+    rule("UK_NINO", rf"(?i)\b(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]{_SPACED}\d{{2}}{_SPACED}\d{{2}}{_SPACED}\d{{2}}{_SPACED}[A-D](?!\w)", 0.9, digits=6, reach=(6, 16), shape=r"\d[ \u2011-]?[A-Da-d](?!\w)"),
     rule("UK_NHS", r"\b(?<!-)\d{3}[ -]\d{3}[ -]\d{4}(?![\w-])", 0.7, check=checks.nhs, near=r"nhs|patient", digits=10, reach=(2, 16), first="digits"),
     rule("UK_NHS", r"\b(?<!-)\d{10}(?![\w-])", 0.1, check=checks.nhs, near=r"nhs", digits=10, reach=(2, 14), first="digits"),
-    rule("NATIONAL_ID", r"\b(?:\d{2}\.?\d{3}\.?\d{3}|[XYZ]-?\d{7})[ -]?[A-HJ-NP-TV-Z](?!\w)", 0.8, check=checks.spanish_id, digits=7, reach=(4, 16)),
+    rule("NATIONAL_ID", r"\b(?:\d{2}\.?\d{3}\.?\d{3}|[XYZ]-?\d{7})[ -]?[A-HJ-NP-TV-Z](?!\w)", 0.8, check=checks.spanish_id, digits=7, reach=(4, 16), shape=r"\d[ -]?[A-HJ-NP-TV-Z](?!\w)"),
     rule("NATIONAL_ID", r"\b[12] ?\d{2} ?(?:0[1-9]|1[0-2]|[2-9]\d) ?(?:\d{2}|2[AB]) ?\d{3} ?\d{3} ?\d{2}(?!\w)", 0.85, check=checks.nir, digits=12, reach=(2, 26), first="digits"),
-    rule("NATIONAL_ID", r"(?i)\b[A-Z]{6}[0-9L-NP-V]{2}[A-EHLMPR-T][0-9L-NP-V]{2}[A-Z][0-9L-NP-V]{3}[A-Z](?!\w)", 0.9, check=checks.codice_fiscale, digits=4, reach=(16, 18), longest=16),
+    rule("NATIONAL_ID", r"(?i)\b[A-Z]{6}[0-9L-NP-V]{2}[A-EHLMPR-T][0-9L-NP-V]{2}[A-Z][0-9L-NP-V]{3}[A-Z](?!\w)", 0.9, check=checks.codice_fiscale, digits=4, reach=(16, 18), longest=16, mixed=True),
     rule("NATIONAL_ID", r"\b(?:19|20)?\d{6}[-+]\d{4}(?!\w)", 0.7, check=checks.swedish_id, near=r"personn|samordn", digits=10, reach=(2, 16), first="digits"),
     rule("NATIONAL_ID", r"\b\d{9}(?!\w)", 0.1, check=checks.bsn, near=r"bsn\b|burgerservice|sofi", digits=9, reach=(2, 12), first="digits"),
     rule("NATIONAL_ID", r"\b\d{11}(?!\w)", 0.2, check=checks.pesel, near=r"pesel", digits=11, reach=(2, 14), first="digits"),
@@ -47,7 +47,7 @@ STATES: tuple[Rule, ...] = (
     rule("TAX_ID", r"\b(?:ATU\d{8}|BE ?[01]\d{9}|DE ?\d{9}|DK ?\d{8}|ES ?[A-Z0-9]\d{7}[A-Z0-9]|FI ?\d{8}|FR ?[A-Z0-9]{2} ?\d{9}|GB ?\d{3} ?\d{4} ?\d{2}|"
          r"IE ?\d{7}[A-Z]{1,2}|IT ?\d{11}|LU ?\d{8}|NL ?\d{9}B\d{2}|PL ?\d{10}|PT ?\d{9}|SE ?\d{12})(?!\w)", 0.35, near=r"vat|ust|tva|iva|btw|tax|mwst|partita", digits=8, reach=(8, 20)),
     # Income Tax Department of India: the fourth letter is the kind of holder; UIDAI.
-    rule("IN_PAN", r"\b[A-Z]{3}[ABCFGHJLPT][A-Z]\d{4}[A-Z](?!\w)", 0.6, near=r"pan\b|tax", digits=4, reach=(8, 8)),
+    rule("IN_PAN", r"\b[A-Z]{3}[ABCFGHJLPT][A-Z]\d{4}[A-Z](?!\w)", 0.6, near=r"pan\b|tax", digits=4, reach=(8, 8), mixed=True),
     rule("IN_AADHAAR", r"\b(?<!-)[2-9]\d{3}[ -]?\d{4}[ -]?\d{4}(?![\w-])", 0.3, check=checks.aadhaar, near=r"aadha?ar|uid", digits=12, reach=(2, 18), first="digits"),
     # ICAO 9303: the machine-readable zone's two lines.
     rule("PASSPORT", r"\bP[A-Z<][A-Z]{3}[A-Z<]{39}(?!\w)|\b[A-Z0-9<]{9}\d[A-Z]{3}\d{7}[MFX<]\d{7}[A-Z0-9<]{14}\d{2}(?!\w)", 1.0, needs="<", reach=(60, 60)),
@@ -76,7 +76,9 @@ def _numbered(text: str) -> bool:
 
 
 def _labelled(entity: str, label: str, needs: str, score: float = 0.9) -> Rule:
-    return rule(entity, rf"\b(?i:(?:{label}){_LINK}){_VALUE}", score, needs=needs, check=_numbered, reach=(40, 110))
+    return rule(
+        entity, rf"\b(?i:(?:{label}){_LINK}){_VALUE}", score, needs=needs, check=_numbered, reach=(40, 110), within=3
+    )
 
 
 LABELLED: tuple[Rule, ...] = (

@@ -71,23 +71,24 @@ ISSUED: tuple[tuple[str, str, str], ...] = (
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = (
-    *(rule("SECRET", pattern, 1.0, needs=needs, reach=(40, 12_000)) for _, pattern, needs in ISSUED),
+    *(rule("SECRET", pattern, 1.0, needs=needs, reach=(40, 12_000), longest=3 if needs != "sk|key-" else 32) for _, pattern, needs in ISSUED),
     # RFC 6750 and RFC 7617: what stands behind the scheme's name in a header.
     rule("SECRET", r"(?i)\b(?:bearer|basic)\s{1,3}(?P<value>[A-Za-z0-9._~+/-]{16,4000}={0,2})", 0.9, needs="bearer|basic", reach=(0, 4_200), check=random),
     # RFC 3986, 3.2.1: the password of an URL's user; connection strings have the same form.
-    rule("PASSWORD", r"(?<![\w+.-])[a-z][a-z0-9+.-]{1,20}://[^\s:/@\"']{0,80}:(?P<value>[^\s@\"']{1,200})@", 1.0, needs="://", reach=(24, 320), check=assigned),
+    rule("PASSWORD", r"(?<![\w+.-])[a-z][a-z0-9+.-]{1,20}://[^\s:/@\"']{0,80}:(?P<value>[^\s@\"']{1,200})@", 1.0, needs="://", reach=(24, 320), check=assigned,
+         shape=r"://[^\s:/@\"']{0,80}:[^\s@\"']{1,200}@"),
     rule("PASSWORD", rf"(?i){_LOGIN}s?{_QUOTE}?\s{{0,3}}(?::|=>|:=|==?)\s{{0,3}}{_QUOTE}(?P<value>[^\"'`\n]{{4,200}}){_QUOTE}", 0.95,
          needs="pass|pw|kennwort|mot de|contrase|senha|wachtwoord", check=assigned),
     rule("PASSWORD", rf"(?i){_LOGIN}s?\s{{0,3}}(?::|=>|:=|=)\s{{0,3}}(?P<value>[^\s\"'`,;&<>|]{{4,200}})", 0.9,
          needs="pass|pw|kennwort|mot de|contrase|senha|wachtwoord", check=assigned),
-    rule("PASSWORD", rf"(?i)\b{_LOGIN}s?(?:\s+(?:for\s+\w{{1,20}}\s+)?(?:is|was|to|of|as|used|set to|ist|est|es))?\s{{1,3}}(?:now\s)?"
+    rule("PASSWORD", rf"(?i)\b{_LOGIN}s?(?:\s{{1,9}}(?:for\s{{1,9}}\w{{1,20}}\s{{1,9}})?(?:is|was|to|of|as|used|set to|ist|est|es))?\s{{1,3}}(?:now\s)?"
          rf"{_QUOTE}(?P<value>[^\s\"'`]{{4,100}}){_QUOTE}", 0.9,
          needs="pass|pw|kennwort|mot de|contrase|senha|wachtwoord", check=assigned),
-    rule("PASSWORD", rf"(?i)\b{_LOGIN}s?(?:\s+(?:for\s+\w{{1,20}}\s+)?(?:is|was|to|of|as|set to|ist|est|es))?(?:\s+now)?\s{{1,3}}"
+    rule("PASSWORD", rf"(?i)\b{_LOGIN}s?(?:\s{{1,9}}(?:for\s{{1,9}}\w{{1,20}}\s{{1,9}})?(?:is|was|to|of|as|set to|ist|est|es))?(?:\s{{1,9}}now)?\s{{1,3}}"
          r"(?P<value>[^\s\"'`,;()<>]{4,100})", 0.8,
          needs="pass|pw|kennwort|mot de|contrase|senha|wachtwoord", check=typed),
-    rule("PASSWORD", r"(?i)\b(?:(?<!social )(?:security|one[- ]time|verification)\s(?:code|number|passcode|pin)|pin(?: code| number)?|cvv2?|cvc2?|otp)(?:\s+is)?\s{0,3}[:=#]?\s{0,3}"
-         r"(?P<value>\d{3,8})(?![\w-])(?!\s*(?:minutes|hours|days|items|%))", 0.7, needs="pin|security c|security n|cvv|cvc|otp|time |verification"),
+    rule("PASSWORD", r"(?i)\b(?:(?<!social )(?:security|one[- ]time|verification)\s(?:code|number|passcode|pin)|pin(?: code| number)?|cvv2?|cvc2?|otp)(?:\s{1,9}is)?\s{0,3}[:=#]?\s{0,3}"
+         r"(?P<value>\d{3,8})(?![\w-])(?!\s{0,9}(?:minutes|hours|days|items|%))", 0.7, needs="pin|security c|security n|cvv|cvc|otp|time |verification", within=3),
     rule("SECRET", rf"(?i){_NAME}s?[\w-]{{0,20}}{_QUOTE}?\s{{0,3}}(?::|=>|:=|=)\s{{0,3}}{_QUOTE}(?P<value>[^\s\"'`]{{6,500}}){_QUOTE}", 0.9,
          needs="secret|token|key|credential", reach=(20, 620), check=assigned),
     rule("SECRET", rf"(?i){_NAME}s?[\w-]{{0,20}}\s{{0,3}}(?:(?::|=>|:=|=)\s{{0,3}}|\s(?:is|was)\s{{1,3}}|\s)(?P<value>[\w+/.~=-]{{12,500}})", 0.8,

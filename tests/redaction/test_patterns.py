@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 import sys
 from time import perf_counter, thread_time
@@ -14,7 +15,8 @@ from redaction import patterns
 from redaction.engine import spans
 from redaction.messages import redact_body
 from redaction.patterns import checks
-from redaction.patterns.find import RULES, Reading, find
+from redaction.patterns.find import RULES, chosen, find
+from redaction.patterns.hints import Hints
 from redaction.policies import PATTERN_ENTITIES, Policy
 from redaction.spans import without_overlaps
 from redaction.vault import Vault
@@ -178,6 +180,7 @@ HOSTILE = [
     "-----BEGIN PRIVATE KEY-----\n" * 40, "eyJaaaaaaaaa." * 80, "Mr. " * 250, "Regards,\n" * 110, "name: " * 160, "::" * 500, "1:" * 500,
     "account number is " * 55, "passport " * 110, "\u200b" * 1000, "а" * 1000, "аa" * 500, "\u202e" * 500 + "1 " * 250, "[" * 1000, "GB82 " * 200,
     "Hauptstraße " * 80, "rue de la " * 100, "\ud800" * 1000, "ﷺ" * 1000, "= " * 500, "x" * 64 + "@" + "y." * 400,
+    "((+1" * 250, "1 rue " * 160, "May 4 " * 160, "am 1 " * 200, "www.a" * 200, "-a.b" * 250, "ssn 1 " * 160, " ".join(f"w{n:x}" for n in range(200)),
 ]  # fmt: skip
 
 
@@ -195,6 +198,13 @@ def _seconds(text):
     began = thread_time()
     find(text, ALL)
     return thread_time() - began
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.entity} {rule.pattern.pattern[:20]}")
+def test_every_repetition_is_bounded(rule):
+    """What makes time grow no faster than the length, whatever the text: no pattern reads on without an end."""
+    for pattern in (rule.pattern, rule.near, rule.shape):
+        assert pattern is None or re._parser.parse(pattern.pattern).getwidth()[1] <= 40_000
 
 
 def test_a_text_stops_at_its_time():
@@ -225,17 +235,51 @@ def test_every_rule_has_something_to_find():
     assert {entity for entity in PATTERN_ENTITIES if entity != "US_PASSPORT"} <= {rule.entity for rule in RULES}
 
 
+def enough(match, rule):
+    """Whether a match has the digits without which it is nothing."""
+    return sum(char.isdigit() for char in match[0]) >= rule.digits
+
+
 @given(st.lists(st.sampled_from([
     "10 rue de la Paix", "Via Roma 12", "12a High Street", "078-05-1120", "4111 1111 1111 1111", "2024-02-30", "3/4/99", "943 476 5919", "1.2.3.4", "in", "am",
     "an der Alster 4", "x1", "1x", "-", ".", ",", "\n", " ", "7", "12345678901", "850101-1234", "Calle Mayor, 5",
+    "+44 (0)20 7946 0958", "(+49) 30 1234567", "((030) 1234567", "12bis rue Monge", "12-14 Elm Road", "www.example.com/a", "see.shop.de", "-a.com", "x@b.org",
+    "4 May 1999", "May 4th", "https://a.example/b",
 ]), max_size=12).map(" ".join))  # fmt: skip
 def test_a_pattern_tried_where_it_can_begin_finds_what_it_finds_anywhere(text):
-    reading = Reading(text)
+    reading = chosen(ALL, 0.0).read(text)
     for rule in (rule for rule in RULES if rule.first):
-        anywhere = [m.span() for start, end in reading.windows(rule) for m in rule.pattern.finditer(text, start, end)]
-        assert [match.span() for match in reading.matches(rule)] == anywhere
+        needed = (
+            reading.strings.intersection(rule.needs) or reading.words & rule.words or not (rule.needs or rule.words)
+        )
+        anywhere = [match.span() for match in rule.pattern.finditer(text) if enough(match, rule)] if needed else []
+        assert [match.span() for match in reading.matches(rule) if enough(match, rule)] == anywhere
 
 
 def test_an_account_is_told_by_an_abbreviated_label():
     for text in ("ACCNUM: 77281945", "acc no 77281945", "acct number 77281945"):
         assert "BANK_ACCOUNT" in {span.type for span in patterns.find(text, ["BANK_ACCOUNT"])}, text
+
+
+@given(
+    st.lists(st.text("abc -_é", max_size=4), min_size=1, max_size=6),
+    st.lists(st.text("abc -_é\n", max_size=8), max_size=6),
+)
+def test_hints_are_those_strings_that_the_text_has_however_often_it_is_asked(strings, texts):
+    words = re.compile(r"\w+")
+    anywhere = [string for string in strings if string]
+    beginnings = [string for string in strings if words.match(string)]
+    hints = Hints(anywhere, beginnings)
+    for text in [*texts, *texts]:
+        there, begin = hints(text, set(words.findall(text)))
+        assert there == {string for string in anywhere if string in text}
+        assert {string for string in beginnings if re.search(rf"\b{string}", text)} <= begin <= set(beginnings)
+
+
+def test_a_rule_that_cannot_score_enough_changes_nothing_but_what_is_tried():
+    text = "Born on 8 March 1951, seen on 9 April 2020; PESEL 44051401359, or 44051401458, call 555 0199 223 or 212-555-0199."
+    every = find(text, ALL)
+    for least in (0.0, 0.25, 0.4, 0.6, 0.9):
+        assert chosen(ALL, least).find(text) == [span for span in every if span.score >= least]
+    some = chosen(ALL, 0.9, (("DATE_TIME", 0.3),)).find(text)
+    assert some == [span for span in every if span.score >= (0.3 if span.type == "DATE_TIME" else 0.9)]
