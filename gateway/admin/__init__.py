@@ -8,6 +8,7 @@ from gateway.admin import (
     calls,
     catalog,
     channels,
+    datasets,
     deployments,
     keys,
     ledger,
@@ -21,6 +22,6 @@ from gateway.admin import (
 )
 
 __all__ = [
-    "alerts", "audit", "bills", "budgets", "calls", "catalog", "channels", "deployments", "keys",
+    "alerts", "audit", "bills", "budgets", "calls", "catalog", "channels", "datasets", "deployments", "keys",
     "ledger", "policies", "prices", "prompts", "raises", "rates", "switches", "triggers",
 ]  # fmt: skip

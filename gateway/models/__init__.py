@@ -5,6 +5,7 @@ from gateway.models.bills import Bill, BillLine
 from gateway.models.cache import CachedReply
 from gateway.models.calls import Adjustment, Call, Hold, Owner, Payload, Worker
 from gateway.models.catalog import Feature, Key, KeyUse, Provider, Revision, Route, Target
+from gateway.models.datasets import Dataset, DatasetItem
 from gateway.models.prices import Price
 from gateway.models.prompts import Deployment, Prompt, PromptVersion, Variant
 
@@ -15,6 +16,8 @@ __all__ = [
     "BillLine",
     "CachedReply",
     "Call",
+    "Dataset",
+    "DatasetItem",
     "Deployment",
     "Feature",
     "Hold",
