@@ -82,15 +82,17 @@ class DatasetItemAdmin(AuditedAdmin[DatasetItem]):
     fields = ["dataset", "feature", "shown_call", "shown_messages", "expected", "created_at", "created_by"]
     readonly_fields = ["feature", "shown_call", "shown_messages", "created_at", "created_by"]
 
+    def get_fields(self, request: HttpRequest, obj: DatasetItem | None = None) -> list[str]:
+        return [name for name in self.fields if name != "shown_messages" or may_read(request)]
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        if not may_read(request):
-            raise PermissionDenied
-        item = self.get_object(request, object_id) if request.method == "GET" else None
+        reads = request.method == "GET" and may_read(request)
+        item = self.get_object(request, object_id) if reads else None
         if item is not None and self.has_view_permission(request, item):
             audit(request, "read", item)
         return super().change_view(request, object_id, form_url, extra_context)

@@ -59,7 +59,9 @@ def _condition(term: Term, value: Any) -> Q:
             name, equals, wanted = value.text.partition("=")
             if not equals:
                 return Q(labels__has_key=name)
-            return _of_text(KeyTextTransform(name, "labels"), wanted, value.quoted)
+            # That the label is there is said too, or its absence would be neither this nor its contrary.
+            pattern = _escaped(wanted) if value.quoted else _pattern(wanted)
+            return Q(labels__has_key=name) & Q(Like(KeyTextTransform(name, "labels"), Value(pattern)))
         case Kind.TYPES:
             return Q(entities__has_key=value.text)
         case Kind.PROMPT if value.text and not value.quoted:
@@ -74,11 +76,6 @@ def _of_column(column: str, value: Text) -> Q:
     if value.text.count("*") == 1 and value.text.endswith("*"):
         return Q(**{f"{column}__startswith": value.text[:-1]})
     return Q(Like(F(column), Value(_pattern(value.text))))
-
-
-def _of_text(of: Any, wanted: str, quoted: bool) -> Q:
-    """As for a column, of an expression; one that is not there fits nothing."""
-    return Q(Like(of, Value(_escaped(wanted) if quoted else _pattern(wanted))))
 
 
 def _pattern(text: str) -> str:

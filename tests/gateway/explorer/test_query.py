@@ -65,7 +65,7 @@ def test_times_are_those_of_the_query():
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
-        ("tenat:acme", "tenat", 'There is no field “tenat”. Did you mean tenant? To look for the words themselves'),
+        ("tenat:acme", "tenat", "There is no field “tenat”. Did you mean tenant? To look for the words themselves"),
         ("a xyzzy:1", "xyzzy", "The help lists"),
         ("cost>cheap", "cheap", "cost wants an amount of US dollars, e.g. cost>0.05; “cheap” is none."),
         ("latency>2", "2", "with its unit"),
@@ -108,7 +108,15 @@ def test_a_quoted_value_means_just_itself(value):
     assert parse(f"tenant:{quote(value)}", now=NOW).exact() == {"tenant": value}
 
 
-@given(st.lists(st.one_of(st.sampled_from([*FIELDS, ":", ">", "<=", "..", ",", '"', "-", " ", "\\", "*", "5", "2s"]), st.text(max_size=4)), max_size=12))
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from([*FIELDS, ":", ">", "<=", "..", ",", '"', "-", " ", "\\", "*", "5", "2s"]),
+            st.text(max_size=4),
+        ),
+        max_size=12,
+    )
+)
 @settings(max_examples=150, deadline=None)
 def test_whatever_is_typed_is_a_query_or_a_problem_within_the_text(pieces):
     text = "".join(pieces)

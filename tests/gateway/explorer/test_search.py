@@ -5,7 +5,7 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from django.db.models import FloatField, Func, Value
+from django.db.models import Func, TextField, Value
 from django.utils import timezone
 
 from gateway.explorer.query import exactly, parse
@@ -118,12 +118,14 @@ def test_a_slice_that_takes_too_long_is_read_in_parts():
     many_calls(40, days=1)
     now = timezone.now()
     within = Range(now - timedelta(days=1), now)
-    slow = Call.objects.annotate(slept=Func(Value(0.005), function="pg_sleep", output_field=FloatField()))
+    slow = Call.objects.annotate(slept=Func(Value(0.005), function="pg_sleep", output_field=TextField()))
     walk = _Walk(slow, within.low, within.high, upwards=False, whole=True)
     seen = []
     while not walk.over:
         seen += walk.step(PAGE)
-    assert [call.id for call in seen] == list(Call.objects.filter(id__lt=within.high).order_by("-id").values_list("id", flat=True))
+    assert [call.id for call in seen] == list(
+        Call.objects.filter(id__lt=within.high).order_by("-id").values_list("id", flat=True)
+    )
 
 
 def test_pages_full_of_conditions_are_turned_in_both_directions():
