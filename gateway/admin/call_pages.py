@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from gateway import datasets
 from gateway.admin.base import audit
-from gateway.admin.call_list import TONES, readable, tenants
+from gateway.admin.call_list import TONES, readable
 from gateway.admin.payloads import may_read, messages_of, read_payloads
 from gateway.errors import GatewayError
 from gateway.explorer.compare import call_of, differences, figures, version_before
@@ -59,7 +59,7 @@ def compare(page: Page, request: HttpRequest, id: UUID) -> HttpResponse:
         problem = "" if before else f"There is no call {wanted} that you may see."
     else:
         version = version_before(call)
-        before = call_of(version, call, tenants(request)) if version else None
+        before = call_of(version, call, readable(request)) if version else None
     asked = request.method == "POST" and "payload" in request.POST
     said = read_payloads(request, [before, call]) if asked and before else {}
     old, new = (said.get(each.id) if each else None for each in (before, call))

@@ -14,7 +14,7 @@ from django.utils.http import urlencode
 
 from gateway.admin import call_pages
 from gateway.admin.base import ReadOnlyAdmin
-from gateway.admin.call_list import PERIODS, Filters, TooMuch, read, readable, renamed, tenants
+from gateway.admin.call_list import PERIODS, Filters, TooMuch, read, readable, renamed
 from gateway.admin.call_list import TONES as TONES
 from gateway.admin.payloads import may_read, messages_of, read_payloads
 from gateway.admin.switches import link_of_filters, links_of_call
@@ -87,7 +87,7 @@ class CallAdmin(ReadOnlyAdmin[Call]):
         if (id := _whole_id(filters.text)) and readable(request).filter(id=id).exists():
             return HttpResponseRedirect(reverse("admin:tollhouse_gateway_call_change", args=[id]))
         try:
-            page = read(filters, tenants(request))
+            page = read(filters, readable(request))
         except TooMuch:
             page = None
         context = {

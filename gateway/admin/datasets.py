@@ -82,8 +82,8 @@ class DatasetItemAdmin(AuditedAdmin[DatasetItem]):
     fields = ["dataset", "feature", "shown_call", "shown_messages", "expected", "created_at", "created_by"]
     readonly_fields = ["feature", "shown_call", "shown_messages", "created_at", "created_by"]
 
-    def get_fields(self, request: HttpRequest, obj: DatasetItem | None = None) -> list[str]:
-        return [name for name in self.fields if name != "shown_messages" or may_read(request)]
+    def get_fields(self, request: HttpRequest, obj: DatasetItem | None = None) -> Any:
+        return [name for name in self.fields or () if name != "shown_messages" or may_read(request)]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

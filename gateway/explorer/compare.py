@@ -1,9 +1,11 @@
 """A call beside one of the prompt version before it: figures side by side, and what their messages differ in."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+
+from django.db.models import QuerySet
 
 from gateway.explorer.query import exactly
 from gateway.explorer.search import Range, search
@@ -38,11 +40,11 @@ def version_before(call: Call) -> PromptVersion | None:
     return kin.order_by("-id").first()
 
 
-def call_of(version: PromptVersion, call: Call, tenants: Collection[str] | None = None) -> Call | None:
+def call_of(version: PromptVersion, call: Call, among: QuerySet[Call] | None = None) -> Call | None:
     """The newest call of that version before this call that had a reply; of the same tenant, where it has one."""
     query = exactly(feature=call.feature, prompt=version.address, outcome="ok", tenant=call.tenant)
     within = Range(call.started_at - timedelta(days=DAYS), call.started_at)
-    found = search(query, within, size=1, tenants=tenants, budget_s=BUDGET_S).calls
+    found = search(query, within, size=1, among=among, budget_s=BUDGET_S).calls
     return found[0] if found else None
 
 

@@ -57,6 +57,8 @@ def _condition(term: Term, value: Any) -> Q:
             return _of_id(field.columns[0], value)
         case Kind.PAIR:
             name, equals, wanted = value.text.partition("=")
+            if not value.text:
+                return Q(labels={})
             if not equals:
                 return Q(labels__has_key=name)
             # That the label is there is said too, or its absence would be neither this nor its contrary.

@@ -5,7 +5,6 @@ read quickly. It ends when the page is full, when the range is over, or when its
 came, and the next search goes on from there. Slices are ranges of the key, so that only their partitions are read.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import perf_counter
@@ -62,25 +61,19 @@ class Page:
     searched_to: datetime | None = None
 
 
-def calls(query: Query, tenants: Collection[str] | None = None) -> QuerySet[Call]:
-    """The calls that fit, at any time; of these tenants only, unless None is given."""
-    found = Call.objects.filter(conditions(query))
-    return found if tenants is None else found.filter(tenant__in=tenants)
-
-
 def search(
     query: Query,
     within: Range,
     *,
     before: UUID | None = None,
     after: UUID | None = None,
-    tenants: Collection[str] | None = None,
+    among: QuerySet[Call] | None = None,
     size: int = PAGE,
     budget_s: float | None = None,
 ) -> Page:
     """One page: the newest calls, or the next ones below `before` or above `after`. Raises TooMuch.
 
-    `tenants` limits it to what a reader may see; None: everything. `budget_s` is how long it may go on.
+    `among` are the calls that the reader may see; None: all. `budget_s` is how long it may go on.
     """
     upwards = after is not None
     low, high = within.low, within.high
@@ -88,8 +81,9 @@ def search(
         low = max(low, UUID(int=min(after.int + 1, MOST_ID)))
     elif before is not None:
         high = min(high, before)
-    fitting = calls(query, tenants)
-    whole = not query.terms and tenants is None
+    allowed = Call.objects.all() if among is None else among
+    fitting = allowed.filter(conditions(query))
+    whole = not fitting.query.where
     walk = _Walk(fitting, low, high, upwards=upwards, whole=whole)
     ends_at = perf_counter() + (BUDGET_S if budget_s is None else budget_s)
     found: list[Call] = []
