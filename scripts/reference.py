@@ -107,6 +107,7 @@ FIELDS = {
 }
 COMMANDS = {
     "gateway": (
+        "calls",
         "catalog",
         "keys",
         "prices",

@@ -69,7 +69,7 @@ def write_parquet(pieces: Iterator[bytes], columns: Sequence[str], path: str) ->
     """The CSV of `copy` (not guarded) as a Parquet file with a type for each column. Needs pyarrow: `tollhouse[parquet]`."""
     # An extra, which few need; it takes a while to import.
     import pyarrow as pa  # type: ignore[import-untyped]
-    from pyarrow import csv, parquet  # type: ignore[import-untyped]
+    from pyarrow import csv, parquet
 
     schema = pa.schema([(column, _type(column, pa)) for column in columns])
     converted = csv.ConvertOptions(
