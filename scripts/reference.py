@@ -109,6 +109,7 @@ FIELDS = {
 COMMANDS = {
     "gateway": (
         "audit",
+        "calls",
         "catalog",
         "compliance",
         "keys",

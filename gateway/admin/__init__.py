@@ -8,6 +8,7 @@ from gateway.admin import (
     calls,
     catalog,
     channels,
+    datasets,
     deployments,
     keys,
     ledger,
@@ -23,6 +24,6 @@ from gateway.admin import (
 )
 
 __all__ = [
-    "alerts", "audit", "bills", "budgets", "calls", "catalog", "channels", "deployments", "keys",
+    "alerts", "audit", "bills", "budgets", "calls", "catalog", "channels", "datasets", "deployments", "keys",
     "ledger", "limits", "policies", "prices", "prompts", "raises", "rates", "retention", "switches", "triggers",
 ]  # fmt: skip

@@ -1,126 +1,156 @@
-"""The list of calls: keyset pages over id ranges, so that its cost does not grow with the table."""
+"""The list of calls as its address asks for it: `?q=QUERY&since=…&until=…`, and the page to go on from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import OperationalError, transaction
-from django.db import connection as database
 from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
 
-from gateway.ledger.partitions import first_id
+from gateway.access import visible_calls
+from gateway.explorer.query import Problem, Query, moment, parse, quote
+from gateway.explorer.search import Page, Range, search
+from gateway.explorer.search import TooMuch as TooMuch
 from gateway.models import Call
-from gateway.types import OUTCOMES
+from gateway.models.calls import uuid7_time
 
-PAGE = 50
-#: A page that takes longer is given up, and the reader asked to narrow the range.
-TIMEOUT_MS = 5000
 PERIODS = {
-    "1h": ("Last hour", timedelta(hours=1)),
-    "24h": ("Last 24 hours", timedelta(days=1)),
-    "7d": ("Last 7 days", timedelta(days=7)),
-    "30d": ("Last 30 days", timedelta(days=30)),
+    "1h": "Last hour",
+    "24h": "Last 24 hours",
+    "7d": "Last 7 days",
+    "30d": "Last 30 days",
+    "90d": "Last 90 days",
+    "all": "Any time",
 }
-EXACT = ("feature", "tenant", "outcome", "provider", "model_served", "key", "user_ref", "session_id", "prompt_version")
+PERIOD = "30d"
+#: Kinds of outcome, for colour; the word itself is always shown too.
+TONES = {
+    "ok": "good", "truncated": "warn", "filtered": "warn", "cancelled": "warn", "lost": "bad", "provider_error": "bad",
+    "timeout": "bad", "ledger_unavailable": "bad",
+}  # fmt: skip
+#: Parameters of older addresses, and the fields that they are.
+OLDER = {
+    "feature": "feature", "tenant": "tenant", "outcome": "outcome", "provider": "provider", "model_served": "model",
+    "key": "key", "user_ref": "user", "session_id": "session", "prompt_version": "prompt",
+}  # fmt: skip
 
 
-class TooMuch(Exception):
-    """The page could not be read in time."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """What the URL asks for. Unknown values ask for nothing rather than fail."""
+    """What the address asks for. A query with a `problem` asks for nothing until it is mended."""
 
-    period: str
-    since: datetime | None
-    until: datetime | None
-    exact: Mapping[str, str]
-    before: UUID | None
-    after: UUID | None
+    text: str
+    since: str
+    until: str
+    query: Query
+    now: datetime
+    problem: Problem | None = None
+    before: UUID | None = None
+    after: UUID | None = None
 
     @classmethod
-    def of(cls, query: Mapping[str, str]) -> "Filters":
-        period = query.get("period", "24h")
-        exact = {name: query[name].strip() for name in EXACT if query.get(name, "").strip()}
-        if exact.get("outcome") not in (None, *OUTCOMES):
-            exact.pop("outcome")
+    def of(cls, given: Mapping[str, str]) -> "Filters":
+        """The filters of an address's parameters, older ones too; times that cannot be read count as not given."""
+        now = timezone.now()
+        text, since, until = _current(given)
+        problem = None
+        try:
+            query = parse(text, now=now)
+        except Problem as found:
+            query, problem = Query(text=text), found
         return cls(
-            period=period if period in PERIODS or period == "custom" else "24h",
-            since=_moment(query.get("since", "")),
-            until=_moment(query.get("until", "")),
-            exact=exact,
-            before=_id(query.get("before", "")),
-            after=_id(query.get("after", "")),
+            text=text,
+            since=since if since in PERIODS or moment(since, now) else PERIOD,
+            until=until if moment(until, now) else "",
+            query=query,
+            now=now,
+            problem=problem,
+            before=_id(given.get("before", "")),
+            after=_id(given.get("after", "")),
         )
 
-    def calls(self, rows: QuerySet[Call]) -> QuerySet[Call]:
-        """Those of the rows that are asked for, without paging. Always bounded by ids, so that only their partitions are read."""
-        now = timezone.now()
-        since = self.since if self.period == "custom" else now - PERIODS[self.period][1]
-        until = self.until if self.period == "custom" else None
-        found = rows.filter(id__gte=first_id(since or now - timedelta(days=1)))
-        found = found.filter(id__lt=first_id(until or now + timedelta(minutes=5)))
-        exact = dict(self.exact)
-        if address := exact.pop("prompt_version", ""):
-            found = found.filter(prompt_version__startswith=address.rpartition("@")[2])
-        return found.filter(**exact)
+    @property
+    def custom(self) -> bool:
+        """Whether the range is none of the periods."""
+        return self.since not in PERIODS or bool(self.until)
+
+    @property
+    def since_at(self) -> datetime | None:
+        """From when on; None for any time."""
+        return self.query.since or moment(self.since, self.now)
+
+    @property
+    def until_at(self) -> datetime | None:
+        """Before when; None for now."""
+        return self.query.until or moment(self.until, self.now)
+
+    def within(self) -> Range:
+        """Where to look; from the oldest call on where nothing else is said."""
+        until = self.until_at or self.now + timedelta(minutes=5)
+        since = self.since_at
+        if since is None:
+            first = Call.objects.order_by("id").values_list("id", flat=True).first()
+            since = uuid7_time(first) if first else until
+        return Range(since, max(since, until))
+
+    @property
+    def pieces(self) -> tuple[str, str, str]:
+        """The query before, within and after the place that its problem means."""
+        assert self.problem
+        start, end = self.problem.start, max(self.problem.end, self.problem.start + 1)
+        return self.text[:start], self.text[start:end] or " ", self.text[end:]
+
+    @property
+    def period(self) -> str:
+        """The range in words."""
+        return "" if self.custom or self.query.since or self.query.until else PERIODS[self.since].lower()
 
     def link(self, **changes: str) -> str:
         """The query string of this view with something changed; pages start anew unless they are what changes."""
-        query = {"period": self.period, **self.exact}
-        if self.period == "custom":
-            query |= {name: at.isoformat() for name, at in (("since", self.since), ("until", self.until)) if at}
-        return "?" + urlencode(query | changes)
+        found = {"q": self.text, "since": self.since, "until": self.until} | changes
+        return "?" + urlencode({name: value for name, value in found.items() if value})
+
+    def narrowed(self, name: str, value: str) -> str:
+        """The query string of this view with one more condition."""
+        term = f"{name}:{quote(value)}"
+        return self.link() if term in self.text.split() else self.link(q=f"{self.text} {term}".strip())
 
 
-@dataclass(frozen=True)
-class Page:
-    """Some calls, newest first, and the ids from which the neighbouring pages go on (empty: there is none)."""
-
-    calls: list[Call]
-    older: str
-    newer: str
+def read(filters: Filters, among: QuerySet[Call] | None = None) -> Page:
+    """One page of the calls among these (None: of all). Raises TooMuch; a query with a problem finds nothing."""
+    if filters.problem:
+        return Page(calls=[])
+    return search(filters.query, filters.within(), before=filters.before, after=filters.after, among=among)
 
 
-def read(filters: Filters, among: QuerySet[Call]) -> Page:
-    """One page of the calls among these, e.g. `visible_calls(user)`. Raises TooMuch when it takes longer than allowed."""
-    calls = filters.calls(among)
-    upwards = filters.after is not None
-    if filters.after:
-        calls = calls.filter(id__gt=filters.after).order_by("id")
-    elif filters.before:
-        calls = calls.filter(id__lt=filters.before).order_by("-id")
-    else:
-        calls = calls.order_by("-id")
-    try:
-        with transaction.atomic(), database.cursor() as cursor:
-            cursor.execute("SET LOCAL statement_timeout = %s", [TIMEOUT_MS])
-            rows = list(calls[: PAGE + 1])
-    except OperationalError as error:
-        if "statement timeout" in str(error):
-            raise TooMuch from None
-        raise
-    more, rows = len(rows) > PAGE, rows[:PAGE]
-    if upwards:
-        rows.reverse()
-    has_older = bool(rows) and (more or upwards)
-    has_newer = bool(rows) and (more if upwards else filters.before is not None)
-    return Page(calls=rows, older=str(rows[-1].id) if has_older else "", newer=str(rows[0].id) if has_newer else "")
+def readable(request: HttpRequest) -> QuerySet[Call]:
+    """The calls that the reader may see, at any time. Every page of calls asks here."""
+    return visible_calls(request.user)
 
 
-def _moment(text: str) -> datetime | None:
-    try:
-        found = parse_datetime(text)
-    except ValueError:
-        return None
-    if found is None:
-        return None
-    return (found if found.tzinfo else timezone.make_aware(found)).astimezone(UTC)
+def renamed(given: Mapping[str, str]) -> str:
+    """The address that an older one means, as a query string; empty for one that is none."""
+    if not any(name in given for name in ("period", "from", "to", *OLDER)):
+        return ""
+    text, since, until = _current(given)
+    found = {"q": text, "since": since, "until": until}
+    found |= {name: given[name] for name in ("before", "after") if name in given}
+    return "?" + urlencode({name: value for name, value in found.items() if value})
+
+
+def _current(given: Mapping[str, str]) -> tuple[str, str, str]:
+    """Query, since and until, with what older parameters say."""
+    older = (f"{field}:{quote(given[name].strip())}" for name, field in OLDER.items() if given.get(name, "").strip())
+    text = " ".join([part for part in (given.get("q", "").strip(), *older) if part])
+    since, until = given.get("since", "").strip(), given.get("until", "").strip()
+    if (period := given.get("period", "")) in PERIODS:
+        since, until = period, ""
+    # The form's own moments, beside its list of periods.
+    since, until = given.get("from", "").strip() or since, given.get("to", "").strip() or until
+    return text, since, until
 
 
 def _id(text: str) -> UUID | None:

@@ -1,44 +1,42 @@
 """Calls: the list, and the page of one call."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, reverse
+from django.urls import URLPattern, path, reverse
+from django.utils.http import urlencode
 
-from gateway.access import visible, visible_calls
-from gateway.admin import privacy
-from gateway.admin.base import ReadOnlyAdmin, audit
-from gateway.admin.call_list import PERIODS, Filters, TooMuch, read
+from gateway.access import visible
+from gateway.admin import call_pages, privacy
+from gateway.admin.base import ReadOnlyAdmin
+from gateway.admin.call_list import PERIODS, Filters, TooMuch, read, readable, renamed
+from gateway.admin.call_list import TONES as TONES
+from gateway.admin.payloads import may_read, messages_of, read_payloads
 from gateway.admin.switches import link_of_filters, links_of_call
-from gateway.models import Adjustment, Call, Feature, Payload, Price, PromptVersion
+from gateway.conf import settings
+from gateway.explorer.curl import curl
+from gateway.explorer.fields import FIELDS
+from gateway.explorer.query import quote
+from gateway.explorer.suggest import suggestions
+from gateway.explorer.trace import related, stages, waterfall
+from gateway.models import Adjustment, Call, Dataset, Price, PromptVersion
 from gateway.prices.rates import MILLION, Rates
-from gateway.types import OUTCOMES, TOKEN_PARTS
+from gateway.types import TOKEN_PARTS
 
-STAGES = ("identify", "render", "redact", "cache", "price", "hold", "send", "redact_reply")
-#: Kinds of outcome, for colour; the word itself is always shown too.
-TONES = {
-    "ok": "good", "truncated": "warn", "filtered": "warn", "cancelled": "warn", "lost": "bad", "provider_error": "bad",
-    "timeout": "bad", "ledger_unavailable": "bad",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A stage or attempt in the timeline; start and width in thousandths of the whole."""
-
-    name: str
-    ms: float
-    start: int
-    width: int
-    kind: str = "stage"
-    note: str = ""
+#: Queries that the help offers.
+EXAMPLES = (
+    ("feature:support.* -outcome:ok", "calls of these features that went wrong"),
+    ("cost>0.05 latency>2s", "dear and slow ones"),
+    ("tenant:acme model:gpt-*,claude-* attempts>1", "of a tenant, with retries"),
+    ("label:team=checkout prompt:3f2a9c41", "of a team, with this prompt version"),
+    ('outcome:timeout "rate limit" since:2026-11-01', "words in the reason, the error or a name"),
+)
 
 
 @dataclass(frozen=True)
@@ -58,16 +56,40 @@ class CallAdmin(ReadOnlyAdmin[Call]):
     about = "One row for each passage through the gate, whatever happened. Nobody can change one; a correction is an adjustment."
 
     def get_urls(self) -> list[URLPattern]:
-        return [*privacy.urls(self.admin_site), *super().get_urls()]
+        pages = {"session": call_pages.session, "suggest": suggest}
+        pages_of_one = {"compare": call_pages.compare, "replay": call_pages.replay, "keep": call_pages.keep}
+        return [
+            *privacy.urls(self.admin_site),
+            *(path(f"{name}/", self._view(view), name=f"tollhouse_gateway_call_{name}") for name, view in pages.items()),
+            *(path(f"<uuid:id>/{name}/", self._view(view), name=f"tollhouse_gateway_call_{name}")
+              for name, view in pages_of_one.items()),
+            *super().get_urls(),
+        ]  # fmt: skip
+
+    def _view(self, view: Any) -> Any:
+        """The view, for those who may see calls."""
+
+        def guarded(request: HttpRequest, **given: UUID) -> HttpResponse:
+            if not self.has_view_permission(request):
+                raise PermissionDenied
+            answer: HttpResponse = view(self, request, **given)
+            return answer
+
+        return self.admin_site.admin_view(guarded)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        if wanted := request.GET.get("id", "").strip():
-            return self._jump(request, wanted)
-        filters = Filters.of(request.GET.dict())
+        given = request.GET.dict()
+        if wanted := given.get("id", "").strip():
+            return self._jump(wanted)
+        if address := renamed(given):
+            return HttpResponseRedirect(address)
+        filters = Filters.of(given)
+        if (id := _whole_id(filters.text)) and readable(request).filter(id=id).exists():
+            return HttpResponseRedirect(reverse("admin:tollhouse_gateway_call_change", args=[id]))
         try:
-            page = read(filters, visible_calls(request.user))
+            page = read(filters, readable(request))
         except TooMuch:
             page = None
         context = {
@@ -77,85 +99,70 @@ class CallAdmin(ReadOnlyAdmin[Call]):
             "opts": self.opts,
             "filters": filters,
             "page": page,
-            "periods": {key: label for key, (label, _) in PERIODS.items()},
-            "features": Feature.objects.values_list("slug", flat=True),
-            "outcomes": OUTCOMES,
+            "periods": PERIODS,
+            "fields": FIELDS.values(),
+            "field_help": {field.name: field.help for field in FIELDS.values()},
+            "examples": EXAMPLES,
             "tones": TONES,
-            "off_links": link_of_filters(request, filters.exact),
+            "off_links": link_of_filters(request, filters.query.exact()),
             "rights": privacy.may_see(request),
-            "anything": page is not None and (page.calls or visible_calls(request.user).exists()),
+            "anything": page is not None and (page.calls or readable(request).exists()),
         }
         return TemplateResponse(request, "admin/tollhouse_gateway/call/list.html", context)
 
-    def _jump(self, request: HttpRequest, wanted: str) -> HttpResponse:
-        try:
-            return HttpResponseRedirect(reverse("admin:tollhouse_gateway_call_change", args=[UUID(wanted)]))
-        except ValueError:
-            messages.error(request, f"“{wanted}” is no id of a call; it looks like 0190a2b4-….")
-            return HttpResponseRedirect(reverse("admin:tollhouse_gateway_call_changelist"))
+    def _jump(self, wanted: str) -> HttpResponse:
+        """To the call of that id; the list says what is wrong with one that is none."""
+        if id := _whole_id(wanted):
+            return HttpResponseRedirect(reverse("admin:tollhouse_gateway_call_change", args=[id]))
+        return HttpResponseRedirect("?" + urlencode({"q": f"id:{quote(wanted)}"}))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        try:
-            call = visible_calls(request.user).filter(id=UUID(object_id)).first()
-        except ValueError:
-            call = None
         if not self.has_view_permission(request):
             raise PermissionDenied
+        id = _whole_id(object_id)
+        call = readable(request).filter(id=id).first() if id else None
         if call is None:
             raise Http404(f"There is no call {object_id}.")
-        price = Price.objects.filter(id=call.price_id).first() if call.price_id else None
-        may_read = request.user.has_perm("tollhouse_gateway.read_payload")
         asked = request.method == "POST" and "payload" in request.POST
-        if asked and not may_read:
-            raise PermissionDenied
-        payload = None
-        if asked:
-            payload = Payload.objects.filter(id=call.id).first()
-            audit(request, "read", Payload(id=call.id))
+        payload = read_payloads(request, [call]).get(call.id) if asked else None
+        near = related(call, readable(request))
+        price = Price.objects.filter(id=call.price_id).first() if call.price_id else None
         context = {
             **self.admin_site.each_context(request),
+            **call_pages.replaying(request),
             "title": f"{call.feature}",
             "opts": self.opts,
             "call": call,
+            "tones": TONES,
             "tone": TONES.get(call.outcome, "bad"),
-            "bars": list(timeline(call)),
+            "bars": list(stages(call)),
+            "near": near,
+            "steps": waterfall(near or []),
             "money": money(call, price),
             "price": price,
             "adjustments": Adjustment.objects.filter(call_id=call.id),
             "version": _version(request, call),
-            "may_read": may_read,
+            "may_read": may_read(request),
             "asked": asked,
             "payload": payload,
+            "curl": curl(call, base_url(request), messages_of(payload)),
+            "datasets": Dataset.objects.all() if request.user.has_perm("tollhouse_gateway.add_datasetitem") else None,
             "off_links": links_of_call(request, call),
         }
         return TemplateResponse(request, "admin/tollhouse_gateway/call/page.html", context)
 
 
-def timeline(call: Call) -> Iterator[Bar]:
-    """The stages of a call, one after the other, with failed attempts inside of the sending."""
-    # The database keeps an object's keys in an order of its own; a stage that is no longer known comes last.
-    order = {name: place for place, name in enumerate(STAGES)}
-    found = call.trace.get("stages", {})
-    stages = {name: found[name] for name in sorted(found, key=lambda name: order.get(name, len(order)))}
-    whole = max(sum(stages.values()), 0.001)
-    at = 0.0
-    for name, ms in stages.items():
-        yield _bar(name, ms, at, whole)
-        if name == "send":
-            inside = at
-            for attempt in call.trace.get("attempts", []):
-                note = f"{attempt['outcome']}{' ' + str(attempt['status']) if attempt.get('status') else ''}"
-                yield _bar(attempt["target"], attempt["ms"], inside, whole, kind="attempt", note=note)
-                inside += attempt["ms"]
-        at += ms
+def suggest(page: CallAdmin, request: HttpRequest) -> HttpResponse:
+    """Known values of a field that begin so, as JSON."""
+    found = suggestions(request.GET.get("field", ""), request.GET.get("start", "")[:200])
+    return JsonResponse({"values": found})
 
 
-def _bar(name: str, ms: float, at: float, whole: float, *, kind: str = "stage", note: str = "") -> Bar:
-    start = min(996, round(1000 * at / whole))
-    width = min(1000 - start, max(4, round(1000 * ms / whole)))
-    return Bar(name=name, ms=ms, start=start, width=width, kind=kind, note=note)
+def base_url(request: HttpRequest) -> str:
+    """Where the data plane is: as configured, else where the reader is."""
+    return settings().PUBLIC_URL.rstrip("/") or f"{request.scheme}://{request.get_host()}"
 
 
 def money(call: Call, price: Price | None) -> list[MoneyLine]:
@@ -177,3 +184,11 @@ def _version(request: HttpRequest, call: Call) -> PromptVersion | None:
         return None
     versions = visible(PromptVersion.objects.select_related("prompt__feature"), request.user)
     return versions.filter(address=call.prompt_version, prompt__feature__slug=call.feature).first()
+
+
+def _whole_id(text: str) -> UUID | None:
+    """The id that a text is, with or without `id:` in front."""
+    try:
+        return UUID(text.strip().removeprefix("id:"))
+    except ValueError:
+        return None

@@ -6,6 +6,7 @@ from gateway.models.bills import Bill, BillLine
 from gateway.models.cache import CachedReply
 from gateway.models.calls import Adjustment, Call, Hold, Owner, Payload, Worker
 from gateway.models.catalog import Feature, Key, KeyUse, Provider, Revision, Route, Target
+from gateway.models.datasets import Dataset, DatasetItem
 from gateway.models.meters import Meter
 from gateway.models.prices import Price
 from gateway.models.prompts import Deployment, Prompt, PromptVersion, Variant
@@ -21,6 +22,8 @@ __all__ = [
     "CachedReply",
     "Call",
     "CallSum",
+    "Dataset",
+    "DatasetItem",
     "Deployment",
     "Feature",
     "Hold",

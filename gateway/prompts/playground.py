@@ -1,6 +1,6 @@
 """The playground: a prompt's content, live or not, tried on a route, within a budget of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -21,15 +21,25 @@ def run(feature: str, content: Mapping[str, Json], variables: Mapping[str, Json]
     It is a call of the feature like any other, with its policy, switches and budgets, and counts in the playground's
     budget on top of them. Raises GatewayError.
     """
+    return _complete(feature, {}, Trial(content=content, route=route), user, variables)
+
+
+def replay(feature: str, messages: Sequence[Json], *, route: str, user: Any) -> Reply:
+    """As `run`, for messages as they are: nothing in them is a template. Raises GatewayError."""
+    return _complete(feature, {"messages": list(messages)}, Trial(content={}, route=route), user, None)
+
+
+def _complete(
+    feature: str, body: Mapping[str, Json], trial: Trial, user: Any, variables: Mapping[str, Json] | None
+) -> Reply:
     if not in_force(budget()):
         raise BudgetExceeded(
             "The playground's budget is off, not in money, of fixed dates or of each value, or lets calls go on over another "
             "route; mend it first."
         )
     caller = Caller(user_ref=keys.user_ref(str(user.pk)), key=PLAYGROUND, source=PLAYGROUND)
-    trial = Trial(content=content, route=route)
     return complete_ask(
-        Ask(feature=feature, operation="chat", body={}, caller=caller, variables=variables, trial=trial)
+        Ask(feature=feature, operation="chat", body=body, caller=caller, variables=variables, trial=trial)
     )
 
 

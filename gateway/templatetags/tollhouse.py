@@ -12,6 +12,7 @@ from django.utils.html import conditional_escape, format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString, mark_safe
 
+from gateway.explorer.query import quote
 from gateway.links import feature_url
 from redaction.vault import PLACEHOLDER
 
@@ -46,6 +47,26 @@ def ms(value: float | None) -> str:
 
 
 @register.filter
+def seconds(value: float) -> str:
+    """A pause in its largest unit: `40 s`, `12 min`, `3 h`, `2 days`."""
+    for unit, length in (("days", 86400 * 2), ("h", 3600), ("min", 60)):
+        if value >= length:
+            return f"{value / (86400 if unit == 'days' else length):.0f} {unit}"
+    return f"{value:.0f} s"
+
+
+@register.filter
+def at_most(value: int, most: int) -> int:
+    return min(value, most)
+
+
+@register.simple_tag
+def querystring_of(**values: str) -> str:
+    """These parameters as they stand in an address."""
+    return urlencode({name: value for name, value in values.items() if value})
+
+
+@register.filter
 def share(value: Decimal, whole: Decimal) -> int:
     """A share in percent, 0 to 100; of nothing it is all."""
     return min(100, round(100 * value / whole)) if whole else 100
@@ -73,8 +94,9 @@ def parts(content: Any) -> list[Any]:
 
 @register.simple_tag
 def calls_with(**exact: str) -> str:
-    """The address of the calls of the last 30 days with these values."""
-    return f"{reverse('admin:tollhouse_gateway_call_changelist')}?{urlencode({'period': '30d', **exact})}"
+    """The address of the calls of the last 30 days with these values, by field of the query."""
+    query = " ".join(f"{name}:{quote(value)}" for name, value in exact.items())
+    return f"{reverse('admin:tollhouse_gateway_call_changelist')}?{urlencode({'q': query, 'since': '30d'})}"
 
 
 @register.simple_tag(takes_context=True)
@@ -98,6 +120,13 @@ def off_link(scope: str, value: str, alert: int | None = None) -> str:
 def call_link(filters: Any, **changes: str) -> str:
     """The address of the same list of calls, with something changed."""
     found: str = filters.link(**changes)
+    return found
+
+
+@register.simple_tag
+def narrow(filters: Any, name: str, value: str) -> str:
+    """The address of the same list of calls with one more condition."""
+    found: str = filters.narrowed(name, value)
     return found
 
 

@@ -77,7 +77,7 @@ def _numbered(text: str) -> bool:
 
 def _labelled(entity: str, label: str, needs: str, score: float = 0.9) -> Rule:
     return rule(
-        entity, rf"\b(?i:(?:{label}){_LINK}){_VALUE}", score, needs=needs, check=_numbered, reach=(40, 110), within=3
+        entity, rf"\b(?i:(?:{label}){_LINK}){_VALUE}", score, needs=needs, check=_numbered, reach=(40, 110), within=2
     )
 
 

@@ -158,7 +158,7 @@ def test_a_row_leads_to_its_calls_in_that_time(admin_client, feature):
     for name, calls in (("acme", 20), ("b", 5), ("openai/gpt-4o-mini", 25), ("support.reply@abababab", 25)):
         query = parse_qs(urlsplit(rows[name].url).query)
         assert query["feature"] == ["support.reply"] and rows[name].cause.spend.now.calls == calls
-        page = admin_client.get(rows[name].url).content.decode()
+        page = admin_client.get(rows[name].url, follow=True).content.decode()
         assert page.count('<td data-label="Time">') == calls
 
 

@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from budgets.models import Alert, Budget, Switch, Window
+from gateway.explorer import search
 from gateway.models import AuditEntry, Key
 from tests.rows import make_call, many_calls
 from tests.world import World
@@ -78,8 +79,33 @@ def test_the_overview_of_an_empty_system_tells_the_first_steps(visitor):
 def test_the_list_of_calls_filters_pages_and_leads_to_a_call(visitor, configured):
     _, call = configured
     many_calls(120)
-    visitor.open("/admin/tollhouse_gateway/call/?feature=support.reply", "calls")
-    assert visitor.page.locator(".th-calls tbody tr").count() == 3
+    page = visitor.page
+    visitor.open("/admin/tollhouse_gateway/call/", "calls-many")
+    # By keyboard alone: the query is completed, sent, and leads to a call.
+    page.keyboard.press("/")
+    page.keyboard.type("fea")
+    page.wait_for_selector("#th-options li:has-text('feature')")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#th-options li:has-text('support.reply')")
+    visitor.look("calls-complete")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert page.input_value("#th-q") == "feature:support.reply"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**q=feature**")
+    visitor.look("calls")
+    assert page.locator(".th-calls tbody tr").count() == 3
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/change/")
+    page.go_back()
+    page.keyboard.press("?")
+    page.wait_for_selector("#th-help[open]")
+    visitor.look("calls-help")
+    visitor.open("/admin/tollhouse_gateway/call/?q=cost>0.1+tenat:acme", "calls-problem")
+    assert page.inner_text("#th-problem mark") == "tenat"
     visitor.open("/admin/tollhouse_gateway/call/", "calls-many")
     seen = set()
     for _ in range(2):
@@ -99,7 +125,7 @@ def test_the_list_of_calls_says_why_it_is_empty(visitor):
     visitor.open("/admin/tollhouse_gateway/call/?feature=other", "calls-no-fit")
     assert "No call fits" in visitor.page.inner_text("#content")
     visitor.page.goto(f"{visitor.url}/admin/tollhouse_gateway/call/?id=nonsense")
-    assert "is no id of a call" in visitor.page.inner_text("body")
+    assert "wants the id of a call" in visitor.page.inner_text("body")
 
 
 def test_a_call_s_page_and_its_payload(visitor, configured):
@@ -116,6 +142,29 @@ def test_a_call_s_page_and_its_payload(visitor, configured):
     assert "<script>alert(1)</script>" in visitor.page.inner_text("#payload")
     assert visitor.page.locator("mark.th-mask").count() == 2
     assert AuditEntry.objects.get().action == "payload.read"
+    visitor.page.click("text=As curl")
+    assert "X-Tollhouse-Tenant: acme" in visitor.page.inner_text("#th-curl")
+    other = make_call(parent=call.id, payload=PAYLOAD | {"reply": []}, tenant="acme", session_id="s-1")
+    visitor.open(f"/admin/tollhouse_gateway/call/{call.id}/compare/?against={other.id}", "call-compare")
+    visitor.page.click("text=Show differences")
+    visitor.page.wait_for_selector(".th-diff")
+    visitor.look("call-differences")
+    visitor.open(f"/admin/tollhouse_gateway/call/{call.id}/change/", "call-trace")
+    visitor.page.click("dd a:has-text('s-1')")
+    visitor.page.click("text=Show conversation")
+    visitor.page.wait_for_selector(".th-message")
+    visitor.look("call-session")
+
+
+def test_a_search_goes_on_by_itself_until_its_end(visitor, monkeypatch):
+    # Without any time each answer covers one slice only.
+    monkeypatch.setattr(search, "BUDGET_S", 0)
+    for hours in (1, 9, 17):
+        make_call(at=timezone.now() - timedelta(hours=hours), tenant="rare")
+    visitor.open("/admin/tollhouse_gateway/call/?q=tenant:rare&since=24h")
+    visitor.page.wait_for_selector("#th-searched:has-text('Searched to the end.')")
+    visitor.look("calls-searched")
+    assert visitor.page.locator(".th-calls tbody tr").count() == 3
 
 
 @pytest.mark.parametrize(

@@ -71,15 +71,16 @@ def test_rows_cannot_be_changed(admin_client):
 
 def test_the_list_costs_the_same_number_of_queries_whatever_it_shows(admin_client, django_assert_num_queries):
     make_call()
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(6):
         admin_client.get(LIST)
     many_calls(200)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(6):
         assert admin_client.get(LIST).status_code == 200
 
 
 def test_pages_are_read_by_key_in_both_directions():
-    from gateway.admin.call_list import PAGE, Filters, read
+    from gateway.admin.call_list import Filters, read
+    from gateway.explorer.search import PAGE
 
     many_calls(2 * PAGE + 10)
     everything = list(Call.objects.order_by("-id").values_list("id", flat=True))
@@ -101,18 +102,47 @@ def test_filters_choose_by_value_and_time(admin_client):
     new = make_call(feature="new", outcome="timeout", cost_usd=Decimal("0.5"), prompt_version="ab" * 32)
 
     def found(**query):
-        text = admin_client.get(f"{LIST}?{urlencode(query)}").content.decode()
-        return {call.feature for call in (old, new) if str(call.id) in text}
+        text = admin_client.get(f"{LIST}?{urlencode(query)}", follow=True).content.decode()
+        return {call.feature for call in (old, new) if f"/{call.id}/change/" in text}
 
-    assert found() == {"new"}
-    assert found(period="7d") == {"old", "new"}
+    assert found() == found(since="7d") == found(since="all") == {"old", "new"}
+    assert found(since="24h") == {"new"}
+    assert found(q="tenant:acme") == found(q="since:7d -feature:new", since="1h") == {"old"}
+    # Addresses of older links and of the form lead to those of queries.
     assert found(period="7d", tenant="acme") == {"old"}
-    assert found(outcome="timeout") == {"new"}
-    assert found(prompt_version="new@abababab") == {"new"}
+    assert found(period="24h") == found(outcome="timeout") == found(prompt_version="new@abababab") == {"new"}
     since, until = now - timedelta(days=4), now - timedelta(days=2)
     assert found(period="custom", since=since.isoformat(), until=until.isoformat()) == {"old"}
-    assert found(period="nonsense", since="yesterday", before="x", outcome="what") == {"new"}
-    assert admin_client.get(f"{LIST}?period=custom").status_code == 200
+    assert found(**{"from": since.isoformat(), "to": until.isoformat()}, since="1h") == {"old"}
+    assert found(since=since.isoformat(), until=until.isoformat()) == {"old"}
+    assert found(period="nonsense", since="yesterday", before="x") == {"old", "new"}
+    assert found(since=until.isoformat(), until=since.isoformat()) == set()
+
+
+def test_a_query_that_cannot_be_understood_says_where_and_loses_nothing(admin_client):
+    call = make_call()
+    typed = 'feature:support.reply tenat:acme "a<b'
+    page = admin_client.get(LIST, {"q": typed, "since": "7d"}).content.decode()
+    assert "Did you mean tenant?" in page and "<mark>tenat</mark>" in page and "feature:support.reply <mark>" in page
+    assert 'value="feature:support.reply tenat:acme &quot;a&lt;b"' in page and str(call.id) not in page
+    assert '<option value="7d" selected>' in page
+
+
+def test_an_id_leads_to_its_call(admin_client):
+    call = make_call()
+    for query in ({"id": str(call.id)}, {"q": str(call.id)}, {"q": f"id:{call.id}"}):
+        assert admin_client.get(LIST, query).url == page_of(call)
+    wrong = admin_client.get(LIST, {"id": "nonsense"}, follow=True).content.decode()
+    assert "wants the id of a call" in wrong
+
+
+def test_values_are_suggested_to_those_who_may_see_calls(admin_client, staff):
+    assert admin_client.get(f"{LIST}suggest/", {"field": "outcome", "start": "refused_r"}).json() == {
+        "values": ["refused_rate"]
+    }
+    for field, start in (("tenant", "a"), ("nothing", ""), ("feature", "\x00")):
+        assert admin_client.get(f"{LIST}suggest/", {"field": field, "start": start}).json() == {"values": []}
+    assert staff().get(f"{LIST}suggest/", {"field": "outcome"}).status_code == 403
 
 
 def test_unknown_calls_are_not_found(admin_client):

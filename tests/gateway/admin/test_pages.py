@@ -37,6 +37,8 @@ from gateway.models import (
     BillLine,
     Call,
     CallSum,
+    Dataset,
+    DatasetItem,
     Feature,
     Hold,
     Key,
@@ -111,6 +113,9 @@ def rows(count, start=0):
         Delivery.objects.bulk_create([Delivery(alert=alert, channel=c, event="trigger") for c in channels])
         AuditEntry.objects.create(actor="ada", action="x.y", subject=f"x {n}")
         call = make_call(feature=f"f{n}")
+        dataset = Dataset.objects.create(name=f"d{n}")
+        messages = [{"role": "user", "content": "x"}]
+        DatasetItem.objects.create(dataset=dataset, call_id=call.id, feature=f"f{n}", messages=messages)
         bill = Bill.objects.create(
             provider="p", files="x", fingerprint=str(n), since=now, until=now, ledger_usd=1, tolerance_percent=1,
             matches=False, made_by="ada",
@@ -213,6 +218,8 @@ def test_whatever_can_be_changed_is_audited():
         AlertRoute,
         Budget,
         Channel,
+        Dataset,
+        DatasetItem,
         Feature,
         Key,
         Provider,

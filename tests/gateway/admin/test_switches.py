@@ -70,7 +70,7 @@ def test_a_call_offers_what_it_is_to_those_who_may(staff):
     labels = [link.label for link in bob.get(page_of(call)).context["off_links"]]
     assert labels == ["feature support.reply of tenant acme", "feature support.reply", "user 0f3a", "tenant acme", "cohort beta",
                       "key web", "model gpt-4o-mini", "provider mock"]  # fmt: skip
-    listed = bob.get("/admin/tollhouse_gateway/call/", {"feature": "support.reply", "tenant": "acme"})
+    listed = bob.get("/admin/tollhouse_gateway/call/", {"q": "feature:support.reply tenant:acme"})
     [link] = listed.context["off_links"]
     assert link.label == "Switch support.reply off"
     assert parse_qs(urlsplit(link.url).query) == {"scope": ["feature"], "value": ["support.reply"], "tenant": ["acme"]}

@@ -1,0 +1,113 @@
+"""Rows of calls as a stream of CSV, made by the database's COPY: nothing is held in memory, however many there are."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import connection as database
+from django.db import models, transaction
+from psycopg import sql
+
+from gateway.explorer.conditions import conditions
+from gateway.explorer.query import Query
+from gateway.explorer.search import Range
+from gateway.models import Call
+from gateway.models.calls import uuid7_time
+
+#: A column that the table does not have: when the call began, which its id says.
+STARTED = "started_at"
+COLUMNS = ("id", STARTED, *(field.name for field in Call._meta.concrete_fields if field.name != "id"))
+#: Spreadsheets take a text that begins so for a formula.
+FORMULA = r"^[=+@\t\r-]"
+#: Bytes of CSV that become one group of rows of a Parquet file.
+BLOCK = 32 << 20
+
+
+def copy(query: Query, within: Range, columns: Sequence[str] = COLUMNS, *, guarded: bool) -> Iterator[bytes]:
+    """CSV of the calls that fit, oldest first, a header and then a row a piece; times are in UTC.
+
+    With `guarded`, a text that a spreadsheet would take for a formula has a `'` in front. Columns are names of `COLUMNS`.
+    """
+    fitting = Call.objects.filter(conditions(query), id__gte=within.low, id__lt=within.high).order_by("id")
+    inner, parameters = fitting.values_list(
+        *(column for column in COLUMNS if column != STARTED)
+    ).query.sql_with_params()
+    chosen = sql.SQL(", ").join(_column(column, guarded=guarded) for column in columns)
+    statement = sql.SQL("COPY (SELECT {} FROM ({}) AS calls) TO STDOUT WITH (FORMAT csv, HEADER)").format(
+        chosen,
+        sql.SQL(inner),  # Django's own text, with places for its parameters
+    )
+    with transaction.atomic(), database.cursor() as cursor:
+        cursor.execute("SET LOCAL TIME ZONE 'UTC'")
+        with cursor.copy(statement.as_string(cursor.connection).encode(), parameters) as pieces:
+            for piece in pieces:
+                yield bytes(piece)
+
+
+def progress(row: bytes, within: Range) -> float:
+    """How far an export has come, 0 to 1, by a row of it whose first column is the id."""
+    try:
+        at = uuid7_time(UUID(row[:36].decode()))
+    except ValueError:
+        return 0.0
+    whole = (within.until - within.since).total_seconds()
+    return min(1.0, max(0.0, (at - within.since).total_seconds() / whole)) if whole else 1.0
+
+
+def _column(name: str, *, guarded: bool) -> sql.Composable:
+    column = sql.Identifier(name)
+    if name == STARTED:
+        began = "to_timestamp(('x0000' || left(replace(id::text, '-', ''), 12))::bit(64)::bigint / 1000.0)"
+        return sql.SQL(began + " AS {}").format(column)  # no text from outside
+    if guarded and isinstance(Call._meta.get_field(name), models.CharField):
+        text = "CASE WHEN {0} ~ {1} THEN '''' || {0} ELSE {0} END AS {0}"
+        return sql.SQL(text).format(column, sql.Literal(FORMULA))
+    return column
+
+
+def write_parquet(pieces: Iterator[bytes], columns: Sequence[str], path: str) -> None:
+    """The CSV of `copy` (not guarded) as a Parquet file with a type for each column. Needs pyarrow: `tollhouse[parquet]`."""
+    # An extra, which few need; it takes a while to import.
+    import pyarrow as pa  # type: ignore[import-untyped]
+    from pyarrow import csv, parquet
+
+    schema = pa.schema([(column, _type(column, pa)) for column in columns])
+    converted = csv.ConvertOptions(
+        column_types=schema, null_values=[""], strings_can_be_null=False, true_values=["t"], false_values=["f"]
+    )
+    parsed = csv.ParseOptions(newlines_in_values=True)
+    header = next(pieces)
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        # pyarrow would read a stream in threads of its own, which do not have this one's connection.
+        for block in _blocks(pieces):
+            source = pa.BufferReader(header + block)
+            writer.write_table(csv.read_csv(source, parse_options=parsed, convert_options=converted))
+
+
+def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Whole rows together, as many as make a good group of rows."""
+    rows: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        rows.append(piece)
+        size += len(piece)
+        if size > BLOCK:
+            yield b"".join(rows)
+            rows, size = [], 0
+    if rows:
+        yield b"".join(rows)
+
+
+def _type(column: str, pa: Any) -> Any:
+    if column == STARTED:
+        return pa.timestamp("ms", tz="UTC")
+    match Call._meta.get_field(column):
+        case models.DecimalField() as field:
+            return pa.decimal128(field.max_digits, field.decimal_places)
+        case models.BooleanField():
+            return pa.bool_()
+        case models.FloatField():
+            return pa.float64()
+        case models.IntegerField():
+            return pa.int64()
+    return pa.string()
