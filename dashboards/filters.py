@@ -73,10 +73,10 @@ class Asked:
         length = until - since
         if self.range == "month":
             start = (since - DAY).replace(day=1)
-            return replace(self.filters, since=start, until=min(start + length, since))
+            return replace(self.filters, since=start, until=_up(min(start + length, since)))
         if self.range != "custom":
             length = -(-length // DAY) * DAY
-        return replace(self.filters, since=since - length, until=until - length)
+        return replace(self.filters, since=since - length, until=_up(until - length))
 
     def query(self, **changes: str | None) -> str:
         """The query string of this view, with parameters set to something else, or left out where that is None."""
@@ -92,6 +92,10 @@ class Asked:
                 found[name] = change
         return found.urlencode()
 
+    def narrowed(self, **values: str) -> "Asked":
+        """The same with just these values in their dimensions."""
+        return replace(self, filters=self.filters.only(**values))
+
     def without(self, dimension: str, value: str) -> str:
         """The query string of this view without one of its values."""
         left = tuple(other for other in self.filters.where[dimension] if other != value)
@@ -100,7 +104,7 @@ class Asked:
 
 
 def parse(query: QueryDict, now: datetime | None = None) -> Asked:
-    """What the address asks for, at the time `now` (aware; default: the present). What cannot be read is told, never dropped silently."""
+    """What the address asks for, at the time `now` (aware; default: the present). What cannot be read is told."""
     now = timezone.localtime(now)
     problems: list[str] = []
     where = _where(query, problems)
@@ -155,21 +159,34 @@ def _start(name: str, now: datetime) -> datetime:
 
 
 def _custom(typed: Mapping[str, str], now: datetime, problems: list[str]) -> tuple[datetime, datetime]:
-    """The range that was typed. An end that is missing is the present; what cannot be is told, with what is shown instead."""
+    """The range that was typed, in whole hours. An end that is missing is the present; what cannot be is told, with what is
+    shown instead.
+    """
     since, until = (_moment(name, typed[name], problems) for name in ("since", "until"))
-    until = until or now
-    since = since or until - (int(DEFAULT.removesuffix("d")) * DAY)
+    until = _up(until) if until and until < now else now
+    since = _down(since or until - (int(DEFAULT.removesuffix("d")) * DAY))
     if since >= until:
         problems.append(
             "The range ends before it begins: set “From” to an earlier time than “To”. This is the day before “To”."
         )
-        since = until - DAY
+        since = _down(until - DAY)
     if until - since > LONGEST_RANGE:
         problems.append(
             f"A range has at most {LONGEST_RANGE.days} days; this is the end of the one that was asked for."
         )
-        since = until - LONGEST_RANGE
+        since = _down(until - LONGEST_RANGE) + HOUR
     return since, until
+
+
+def _down(at: datetime) -> datetime:
+    """The full hour at the moment or before it, by the reader's clock."""
+    return timezone.localtime(at).replace(minute=0, second=0, microsecond=0)
+
+
+def _up(at: datetime) -> datetime:
+    """The full hour at the moment or after it."""
+    hour = _down(at)
+    return hour if hour == at else hour + HOUR
 
 
 def _moment(name: str, text: str, problems: list[str]) -> datetime | None:
