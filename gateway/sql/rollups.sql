@@ -174,3 +174,54 @@ FROM tollhouse_rollup_state
 -- name: some_calls
 -- How many calls lie in a range, counted up to a limit.
 SELECT count(*) FROM (SELECT FROM tollhouse_call WHERE id >= %(first)s AND id < %(last)s LIMIT %(most)s) c
+
+-- name: horizon
+SELECT txid_snapshot_xmin(txid_current_snapshot())
+
+-- name: anything
+SELECT EXISTS (SELECT FROM tollhouse_call WHERE written >= %(after)s AND written < %(upto)s)
+    OR EXISTS (SELECT FROM tollhouse_adjustment WHERE written >= %(after)s AND written < %(upto)s)
+
+-- name: cluster
+SELECT system_identifier::text FROM pg_control_system()
+
+-- name: newest
+-- The latest transaction of those that wrote what is there.
+SELECT greatest((SELECT max(written) FROM tollhouse_call), (SELECT max(written) FROM tollhouse_adjustment), 0)
+
+-- name: compare
+-- Calls of a range: how many there are of those that count, and how many were counted.
+SELECT (SELECT count(*) FROM tollhouse_call WHERE id >= %(first)s AND id < %(last)s AND written < %(upto)s),
+       (SELECT coalesce(sum(calls), 0) FROM tollhouse_rollup
+        WHERE kind = 'core' AND grain = 'hour' AND at >= %(since)s AND at < %(until)s)
+
+-- name: fold
+INSERT INTO tollhouse_rollup (kind, grain, at, key_id, {columns})
+SELECT kind, 'day', date_trunc('day', at, %(zone)s), key_id, {totals}
+FROM tollhouse_rollup WHERE grain = 'hour' GROUP BY 1, 3, 4
+
+-- name: fold_entities
+INSERT INTO tollhouse_rollup_entity (kind, grain, at, key_id, entity, found)
+SELECT kind, 'day', date_trunc('day', at, %(zone)s), key_id, entity, sum(found)
+FROM tollhouse_rollup_entity WHERE grain = 'hour' GROUP BY 1, 3, 4, 5
+
+-- name: fold_sketches
+WITH folded AS (
+    INSERT INTO tollhouse_rollup_sketch (kind, grain, at, key_id, latency, first_token, gate, provider)
+    SELECT kind, 'day', date_trunc('day', at, %(zone)s), key_id, string_agg(latency, ''::bytea), string_agg(first_token, ''::bytea),
+           string_agg(gate, ''::bytea), string_agg(provider, ''::bytea)
+    FROM tollhouse_rollup_sketch WHERE kind = %(kind)s AND grain = 'hour' GROUP BY 1, 3, 4
+    RETURNING *
+)
+SELECT grain, at, key_id, latency, first_token, gate, provider FROM folded
+WHERE greatest(octet_length(latency), octet_length(first_token), octet_length(gate), octet_length(provider)) > %(most_bytes)s
+
+-- name: counted
+-- What a kind of rollup has, by its days.
+SELECT date_trunc('day', at, %(zone)s) AS day, sum(calls)::bigint, sum(cost_nano)::bigint, sum({tokens})::bigint
+FROM tollhouse_rollup WHERE kind = %(kind)s AND grain = %(grain)s GROUP BY 1
+
+-- name: to_count
+-- What the calls come to that it should have.
+SELECT date_trunc('day', {hour}, %(zone)s) AS day, count(*), sum(cost_nano)::bigint, sum({tokens})::bigint
+FROM ({changes}) c GROUP BY 1
