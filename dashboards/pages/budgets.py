@@ -1,18 +1,21 @@
 """Budgets: every window that is open now, as what is left of it over time, with its thresholds and its forecast."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from django.db.models import F, Q, Value
-from django.db.models.functions import Coalesce, NullIf
+from django.db.models import Q
 from django.http import Http404
 from django.utils import timezone
 
 from budgets.forecast_words import short
 from budgets.models import Forecast, Window, WindowSample
+from budgets.models.window import WindowQuerySet
+from budgets.scopes import split_value
+from dashboards.filters import Filters
 from dashboards.overview import LiveWindow, live_windows
 from dashboards.pages.charts import Chart, Series
 from dashboards.pages.frame import Page, Reading
@@ -65,49 +68,61 @@ def _asked(reading: Reading) -> list[Q]:
 
 def burn_down(reading: Reading) -> Chart:
     """What is left of one window: what it had at each sample, as it is now, and as it is expected to go on."""
-    number = reading.request.GET.get("window", "")
-    now = timezone.now()
-    windows = Window.objects.filter(pk=number if number.isdecimal() and len(number) < 19 else 0)
-    window = windows.select_related("budget", "forecast").with_limit().first()
+    number, now = reading.request.GET.get("window", ""), timezone.now()
+    window = _windows(reading).filter(pk=number if number.isdecimal() and len(number) < 19 else 0).first()
     if window is None:
         raise Http404("There is no such window.")
-    metric, limit = window.budget.metric, window.limit
-    until = min(now, window.ends_at)
+    metric, limit, until = window.budget.metric, window.limit, min(now, window.ends_at)
     samples = WindowSample.objects.filter(window=window, at__gt=window.starts_at, at__lt=until).order_by("at")
     spent = [(window.starts_at, Decimal(0)), *samples.values_list("at", "spent"), (until, window.spent)]
+    ahead = [window.ends_at] if window.ends_at > now else []
+    moments = [*(at for at, _ in spent), *ahead]
+    url = reading.calls_url(_its(reading, window), timed=False)
+    lines = [
+        _line(
+            "left",
+            metric,
+            [*(limit - amount for _, amount in spent), *(None for _ in ahead)],
+            tone="left",
+            shape="hv",
+            url=url,
+        )
+    ]
+    for name, end, tone in _ends(window) if ahead else ():
+        lines.append(
+            _line(name, metric, [*(None for _ in spent[1:]), limit - window.spent, limit - end], tone=tone, dash="dot")
+        )
+    for percent in window.budget.soft_percent:
+        level = [limit * (100 - percent) / 100] * len(moments)
+        lines.append(_line(f"alert at {percent}%", metric, level, tone="limit", dash="dash"))
+    is_money = metric == "usd"
+    return Chart(
+        kind="lines", unit="money" if is_money else "count", prefix="$" if is_money else "", spans=_spans(moments), series=lines
+    )  # fmt: skip
+
+
+def _windows(reading: Reading) -> WindowQuerySet:
+    """The windows that the reader may see, ready to be shown."""
+    return Window.objects.select_related("budget", "forecast").with_limit()
+
+
+def _ends(window: Window) -> Iterator[tuple[str, Decimal, str]]:
+    """What the window is expected to have spent when it ends, with a name and a tone; nothing while it is too early to say."""
     forecast: Forecast | None = getattr(window, "forecast", None)
-    moments = [at for at, _ in spent]
-    if window.ends_at > now:
-        moments.append(window.ends_at)
-
-    def series(name: str, left: list[Decimal | None], **looks: str) -> Series:
-        return Series(
-            name=name, values=[None if value is None else float(value) for value in left],
-            shown=["–" if value is None else short(max(value, Decimal(0)), metric) for value in left], **looks,
-        )  # fmt: skip
-
-    nothing: list[Decimal | None] = [None] * (len(moments) - len(spent))
-    left: list[Decimal | None] = [*(limit - amount for _, amount in spent), *nothing]
-    made = [series("left", left, tone="left", shape="hv", url=reading.calls_url(_its(reading, window), timed=False))]
-    if nothing and forecast and forecast.expected is not None:
-        for name, end, tone in (
+    if forecast is not None:
+        named = (
             ("expected", forecast.expected, "expected"),
             ("at most", forecast.high, "range"),
             ("at least", forecast.low, "range"),
-        ):
-            if end is not None:
-                line: list[Decimal | None] = [*[None] * (len(spent) - 1), limit - window.spent, limit - end]
-                made.append(series(name, line, tone=tone, dash="dot"))
-    for percent in window.budget.soft_percent:
-        level = limit * (100 - percent) / 100
-        made.append(series(f"alert at {percent}%", [level] * len(moments), tone="limit", dash="dash"))
-    return Chart(
-        kind="lines",
-        unit="money" if metric == "usd" else "count",
-        prefix="$" if metric == "usd" else "",
-        spans=_spans(moments),
-        series=made,
-    )
+        )
+        yield from ((name, end, tone) for name, end, tone in named if end is not None)
+
+
+def _line(name: str, metric: str, left: Sequence[Decimal | None], **looks: str) -> Series:
+    return Series(
+        name=name, values=[None if value is None else float(value) for value in left],
+        shown=["–" if value is None else short(max(value, Decimal(0)), metric) for value in left], **looks,
+    )  # fmt: skip
 
 
 def _spans(moments: list[datetime]) -> list[tuple[datetime, datetime]]:
@@ -115,12 +130,12 @@ def _spans(moments: list[datetime]) -> list[tuple[datetime, datetime]]:
     return [*pairwise(moments), (moments[-1], moments[-1])]
 
 
-def _its(reading: Reading, window: Window) -> Any:
+def _its(reading: Reading, window: Window) -> Filters:
     """The calls that count in a window, as far as filters can say."""
     named = {name: getattr(window.budget, field) for field, name in NAMES.items() if getattr(window.budget, field)}
-    if len(window.budget.each) == 1:
-        named[NAMES[window.budget.each[0]]] = window.value
-    return reading.asked.filters.only(**named)
+    each = window.budget.each
+    named |= {NAMES[field]: value for field, value in zip(each, split_value(each, window.value), strict=True)}
+    return reading.filters.only(**named)
 
 
 BUDGETS = Page(

@@ -1,6 +1,6 @@
 """The frame around every dashboard: who may see it, the filter bar, what is said when there is nothing or too much to show."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,10 +30,14 @@ FIRST = ("feature", "tenant", "model", "outcome")
 
 @dataclass(frozen=True)
 class Reading:
-    """One reader's view: what is asked, as far as this reader may ask it. `problems` are told above the page."""
+    """One reader's view: what is asked, as far as this reader may ask it, with what is told of the rest in its problems.
+
+    `tenants` are those whose calls the reader may see; None: all.
+    """
 
     request: HttpRequest
     asked: Asked
+    tenants: Collection[str] | None = None
 
     @classmethod
     def of(cls, request: HttpRequest) -> "Reading":
@@ -44,13 +48,25 @@ class Reading:
             told = tuple(
                 f"{LABELS[name]} was left out of the filters: it takes the permission to view calls." for name in hidden
             )
-            filters = replace(asked.filters, where=kept)
-            asked = replace(asked, filters=filters, problems=(*asked.problems, *told))
-        return cls(request, asked)
+            asked = replace(asked, filters=replace(asked.filters, where=kept), problems=(*asked.problems, *told))
+        return cls(request, asked, tenants(request))
 
     @property
     def filters(self) -> Filters:
-        return self.asked.filters
+        """The calls to show, none but those that the reader may see. Every figure of every page is of these."""
+        return self._allowed(self.asked.filters)
+
+    @property
+    def before(self) -> Filters:
+        """The calls to compare them with."""
+        return self._allowed(self.asked.before)
+
+    def _allowed(self, filters: Filters) -> Filters:
+        if self.tenants is None:
+            return filters
+        wanted = filters.where.get("tenant", self.tenants)
+        kept = tuple(sorted(tenant for tenant in wanted if tenant in self.tenants))
+        return replace(filters, where={**filters.where, "tenant": kept})
 
     @cached_property
     def sees_calls(self) -> bool:
@@ -132,6 +148,11 @@ class Page:
         return Reading.of(request)
 
 
+def tenants(request: HttpRequest) -> Collection[str] | None:
+    """The tenants whose calls the reader may see; None: all. Every page asks here."""
+    return None
+
+
 def frame(reading: Reading, more: tuple[str, ...] = ()) -> dict[str, Any]:
     """What the filter bar shows. `more` are the page's own parameters, which the bar keeps."""
     asked = reading.asked
@@ -156,9 +177,9 @@ def frame(reading: Reading, more: tuple[str, ...] = ()) -> dict[str, Any]:
 
 def _term(name: str, values: tuple[str, ...]) -> str:
     """A dimension's values in the language of the call list's box."""
-    return f"{name}:{','.join(_quoted(value or NONE) for value in values)}"
+    return f"{name}:{','.join(_quoted(value) for value in values)}"
 
 
 def _quoted(value: str) -> str:
-    plain = value and all(sign.isalnum() or sign in "._-/@=" for sign in value)
+    plain = value and all(sign.isalnum() or sign in "._-/@=:" for sign in value)
     return value if plain else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -36,21 +36,21 @@ def headline(reading: Reading) -> dict[str, Any]:
 def _figures(reading: Reading) -> dict[str, Any]:
     currency = reporting()
     now = read(reading.filters, ("feature",), currency)
-    before = read(reading.asked.before, ("feature",), currency)
+    before = read(reading.before, ("feature",), currency)
     all_now, all_before = total(now.values()), total(before.values())
-    latency, latency_before = whole(reading.filters, "latency"), whole(reading.asked.before, "latency")
+    latency, latency_before = whole(reading.filters, "latency"), whole(reading.before, "latency")
     return {
         "currency": currency,
         "tiles": [
-            _spent(reading, "today", "Spend today", "day", currency),
-            _spent(reading, "month", "Spend this month", "month", currency),
-            Tile(label="Calls", now=f"{all_now.calls:,}", change=change(all_now.calls, all_before.calls), note=f"before: {all_before.calls:,}"),
-            Tile(
-                label="Error rate", now=percent(all_now.error_share), change=change(all_now.error_share, all_before.error_share),
-                note=f"before: {percent(all_before.error_share)}",
+            _spent(reading, "today", "Spend today", currency),
+            _spent(reading, "month", "Spend this month", currency),
+            _tile("Calls", f"{all_now.calls:,}", f"{all_before.calls:,}", all_now.calls, all_before.calls),
+            _tile(
+                "Error rate", percent(all_now.error_share), percent(all_before.error_share),
+                all_now.error_share, all_before.error_share,
             ),
             *(
-                Tile(label=f"Latency {name}", now=ms(latency[at]), change=change(latency[at], latency_before[at]), note=f"before: {ms(latency_before[at])}")
+                _tile(f"Latency {name}", ms(latency[at]), ms(latency_before[at]), latency[at], latency_before[at])
                 for at, name in enumerate(("p50", "p95"))
             ),
         ],
@@ -62,23 +62,23 @@ def _figures(reading: Reading) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _spent(reading: Reading, range: str, label: str, period: str, currency: Currency) -> Tile:
+def _tile(label: str, now: str, before: str, figure: float | None, earlier: float | None) -> Tile:
+    return Tile(label=label, now=now, change=change(figure, earlier), note=f"before: {before}")
+
+
+def _spent(reading: Reading, preset: str, label: str, currency: Currency) -> Tile:
     """Spend since the day or month began, whatever range is shown, with the reader's other filters."""
-    asked = parse(QueryDict(f"range={range}"))
-    where = reading.filters.where
+    asked, where = parse(QueryDict(f"range={preset}")), reading.filters.where
     here, there = (
-        total(read(replace(span, where=where), (), currency).values()) for span in (asked.filters, asked.before)
+        total(read(replace(span, where=where), (), currency).values()).cost for span in (asked.filters, asked.before)
     )
-    note = (
-        f"before: {currency.exact(there.cost)}"
-        if where
-        else _budget(reading, period) or f"before: {currency.exact(there.cost)}"
-    )
-    return Tile(label=label, now=currency.exact(here.cost), change=change(here.cost, there.cost), note=note)
+    budget = "" if where else _budget(reading, "day" if preset == "today" else preset)
+    note = budget or f"before: {currency.exact(there)}"
+    return Tile(label=label, now=currency.exact(here), change=change(here, there), note=note)
 
 
 def _budget(reading: Reading, period: str) -> str:
-    """How the period's budget for everything stands, with its forecast; empty where there is none or the reader may not see it."""
+    """How the period's budget for everything stands, with its forecast; empty where there is none that the reader may see."""
     if not reading.may("tollhouse_budgets.view_window"):
         return ""
     now = timezone.now()

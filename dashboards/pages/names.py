@@ -19,7 +19,7 @@ def shown(dimension: str, value: str) -> str:
     return f"{value[:12]}…" if dimension == "user_ref" and len(value) > 16 else value
 
 
-def of_versions(addresses: Iterable[str]) -> dict[str, str]:
+def of_versions(addresses: Iterable[str | None]) -> dict[str, str]:
     """Names of prompt versions with their feature, e.g. `support.reply@3f2a9c41`, by address."""
     found = PromptVersion.objects.filter(address__in=[address for address in addresses if address])
     names = found.values_list("address", "prompt__feature__slug")

@@ -1,5 +1,6 @@
 """Privacy: what personal data was found in calls, which were refused for it, and who read what calls said."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,7 +31,7 @@ class Reader:
 
 
 def context(reading: Reading) -> dict[str, Any]:
-    filters, before = reading.filters, reading.asked.before
+    filters, before = reading.filters, reading.before
     found = _found(filters)
     all_now, all_before = sum(found.values()), sum(_found(before).values())
     by_outcome = {row.values[0]: row.calls for row in figures(filters, by=("outcome",))}
@@ -46,7 +47,13 @@ def context(reading: Reading) -> dict[str, Any]:
     ]  # fmt: skip
     if readers is not None:
         reads = sum(reader.reads for reader in readers)
-        tiles.append(Tile(label="Payloads read", now=f"{reads:,}", note=f"by {len(readers)} people"))
+        tiles.append(
+            Tile(
+                label="Payloads read",
+                now=f"{reads:,}",
+                note=f"by {len(readers)} {'person' if len(readers) == 1 else 'people'}",
+            )
+        )
     return {
         "nothing": not calls and not all_now,
         "tiles": tiles,
@@ -80,13 +87,7 @@ def over_time(reading: Reading) -> Chart:
         slices, entities(reading.filters, step=slices.step),
         at=lambda row: row.at, name=lambda row: row.entity, value=lambda row: row.count, zero=0,
     )  # fmt: skip
-    url = reading.calls_url(timed=False)
-    return _bars(
-        slices,
-        {OTHERS if name is None else name: counts for name, counts in found.items()},
-        url,
-        "No personal data was found.",
-    )
+    return _bars(slices, found, reading.calls_url(timed=False), "No personal data was found.")
 
 
 def refusals(reading: Reading) -> Chart:
@@ -96,20 +97,17 @@ def refusals(reading: Reading) -> Chart:
         slices, figures(filters, by=("feature",), step=slices.step),
         at=lambda row: row.at, name=lambda row: row.values[0], value=lambda row: row.calls, zero=0,
     )  # fmt: skip
-    url = reading.calls_url(filters, timed=False)
-    return _bars(
-        slices,
-        {OTHERS if name is None else name: counts for name, counts in found.items()},
-        url,
-        "No call was refused by a policy.",
-    )
+    return _bars(slices, found, reading.calls_url(filters, timed=False), "No call was refused by a policy.")
 
 
-def _bars(slices: Slices, found: dict[str, list[int]], url: str, empty: str) -> Chart:
+def _bars(slices: Slices, found: Mapping[str | None, Sequence[int]], url: str, empty: str) -> Chart:
     series = [
-        Series(name=name, values=counts, shown=[f"{count:,}" for count in counts], url=url)
+        Series(
+            name=OTHERS if name is None else name, values=counts, shown=[f"{count:,}" for count in counts], url=url,
+            tone="others" if name is None else "",
+        )
         for name, counts in found.items()
-    ]
+    ]  # fmt: skip
     return Chart(kind="bars", unit="count", spans=slices.spans, series=series, empty=empty)
 
 

@@ -227,7 +227,7 @@ def _by_version(
 PROMPTS = Page(
     name="prompts",
     title="Prompts",
-    about="The versions of a prompt side by side. A difference is called proven when chance would show it in fewer than 5 of 100 cases.",
+    about="The versions of a prompt side by side. A difference is proven when chance would show it in fewer than 5 of 100 cases.",
     permission="tollhouse_gateway.view_promptversion",
     context=context,
     charts={"cost": per_call, "success": success},

@@ -7,6 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 
 from dashboards.pages.budgets import BUDGETS
+from dashboards.pages.frame import Page
 from dashboards.pages.privacy import PRIVACY
 from dashboards.pages.prompts import PROMPTS
 from dashboards.pages.reliability import RELIABILITY
@@ -46,7 +47,7 @@ def entries(request: HttpRequest) -> list[dict[str, Any]]:
     ]
 
 
-def _page(name: str) -> Any:
+def _page(name: str) -> Page:
     try:
         return PAGES[name]
     except KeyError:

@@ -8,11 +8,11 @@ from budgets.models import Alert
 from dashboards.currency import Currency
 from dashboards.filters import Filters
 from dashboards.pages import names
-from dashboards.pages.charts import OTHERS, Chart, Series, Slices, spread
+from dashboards.pages.charts import MOST, OTHERS, Chart, Series, Slices, spread
 from dashboards.pages.frame import Page, Reading
 from dashboards.pages.spend import Tile
 from dashboards.pages.sums import Sums, change, percent, read, total
-from dashboards.rollups import Figures, figures, quantiles
+from dashboards.rollups import Figures, Quantiles, figures, quantiles
 from dashboards.spend import ERRORS
 from gateway.templatetags.tollhouse import ms
 
@@ -38,7 +38,7 @@ class Row:
 
 
 def context(reading: Reading) -> dict[str, Any]:
-    filters, before = reading.filters, reading.asked.before
+    filters, before = reading.filters, reading.before
     # Money is not shown here, so that its currency does not matter.
     by_target = read(filters, ("provider", "model"), Currency())
     now, then = total(by_target.values()), total(read(before, (), Currency()).values())
@@ -53,7 +53,8 @@ def context(reading: Reading) -> dict[str, Any]:
         "charts": [
             ("latency", "Latency", "What a caller waits for, from the request to the last byte of the reply."),
             ("first-token", "Time to first token", "Streams: until the first piece of the reply."),
-            ("overhead", "The gate's part", "What the gate itself takes beside what providers take, at the 95th percentile."),
+            ("gate", "The gate itself", "What is left of the latency without the time at providers."),
+            ("by-model", "Providers, by model", "What providers take at the 95th percentile, retries and fallbacks included."),
             ("outcomes", "What did not end well", "Calls by outcome, all but ok."),
             ("fallbacks", "Fallbacks", "Calls that another target answered than the first one."),
         ],
@@ -145,11 +146,27 @@ def lines(reading: Reading, metric: Metric, wanted: Iterable[tuple[float, str, s
     )
 
 
-def overhead(reading: Reading) -> Chart:
-    """The gate's own time beside the providers', both at the 95th percentile."""
-    gate = lines(reading, "gate", [(0.5, "gate p50", "gate"), (0.95, "gate p95", "gate-slow")])
-    provider = lines(reading, "provider", [(0.5, "providers p50", "median"), (0.95, "providers p95", "slow")])
-    return Chart(kind="lines", unit="ms", spans=gate.spans, series=[*gate.series, *provider.series], empty=gate.empty)
+def by_model(reading: Reading) -> Chart:
+    """What providers take at the 95th percentile, by hour or day, of the models with most calls."""
+    slices = Slices(reading.filters)
+    cells: dict[tuple[str, ...], dict[int, Quantiles]] = {}
+    for row in quantiles(reading.filters, "provider", by=("provider", "model"), step=slices.step, q=(0.95,)):
+        place = slices.place(row.at) if row.at else None
+        if place is not None and row.values[0]:
+            cells.setdefault(row.values, {})[place] = row
+    most = sorted(cells, key=lambda key: (-sum(row.calls for row in cells[key].values()), key))[:MOST]
+    series = []
+    for provider, model in most:
+        found = cells[provider, model]
+        values = [found[place].ms[0] if place in found else None for place in range(len(slices.spans))]
+        its = reading.filters.only(provider=provider, model=model)
+        series.append(
+            Series(
+                name=f"{provider}/{model}", values=values, shown=[ms(value) for value in values],
+                url=reading.calls_url(its, timed=False),
+            )
+        )  # fmt: skip
+    return Chart(kind="lines", unit="ms", spans=slices.spans, series=series, empty="No call reached a provider.")
 
 
 def outcomes(reading: Reading) -> Chart:
@@ -190,7 +207,8 @@ RELIABILITY = Page(
     charts={
         "latency": lambda reading: lines(reading, "latency"),
         "first-token": lambda reading: lines(reading, "first_token"),
-        "overhead": overhead,
+        "gate": lambda reading: lines(reading, "gate"),
+        "by-model": by_model,
         "outcomes": outcomes,
         "fallbacks": fallbacks,
     },

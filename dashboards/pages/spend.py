@@ -45,7 +45,7 @@ def context(reading: Reading) -> dict[str, Any]:
     by = reading.choice("by", kinds)
     currency = reporting()
     now = read(reading.filters, (by,), currency)
-    before = read(reading.asked.before, (by,), currency)
+    before = read(reading.before, (by,), currency)
     whole, whole_before = total(now.values()), total(before.values())
     return {
         "by": by,

@@ -23,7 +23,7 @@
   }
 
   function axis(unit) {
-    const formats = { money: [undefined, ""], ms: ["~s", ""], count: ["~s", ""], percent: ["", "%"] };
+    const formats = { money: [undefined, ""], ms: [",", " ms"], count: ["~s", ""], percent: ["", "%"] };
     const [tickformat, ticksuffix] = formats[unit] || formats.count;
     return { tickformat, ticksuffix };
   }
