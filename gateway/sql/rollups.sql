@@ -225,3 +225,16 @@ FROM tollhouse_rollup WHERE kind = %(kind)s AND grain = %(grain)s GROUP BY 1
 -- What the calls come to that it should have.
 SELECT date_trunc('day', {hour}, %(zone)s) AS day, count(*), sum(cost_nano)::bigint, sum({tokens})::bigint
 FROM ({changes}) c GROUP BY 1
+
+-- name: holding
+-- The oldest transaction of this database that has written something and still runs, which may be a prepared one.
+SELECT pid, name, now() - since FROM (
+    SELECT pid, application_name AS name, xact_start AS since, backend_xid AS xid FROM pg_stat_activity
+    WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+    UNION ALL
+    SELECT 0, gid, prepared, transaction FROM pg_prepared_xacts
+) t ORDER BY age(xid) DESC LIMIT 1
+
+-- name: sizes
+SELECT relname, pg_relation_size(oid), pg_total_relation_size(oid), greatest(reltuples, 0)::bigint FROM pg_class
+WHERE relkind = 'r' AND relname LIKE 'tollhouse\_rollup%%' AND relname <> 'tollhouse_rollup_state' ORDER BY relname
