@@ -68,12 +68,14 @@ def test_every_page_is_drawn_without_a_complaint(busy):
         busy.open("/admin/?range=24h" if name == "overview" else f"/admin/dashboards/{name}/?range=24h")
         drawn(busy, f"dashboard-{name}")
         assert busy.page.locator("figure.is-drawn").count() == busy.page.locator("figure[data-chart]").count() > 0, name
-        accessible(busy, name)
+        if busy.scheme == "light" or name == "spend":
+            accessible(busy, name)
         busy.page.emulate_media(color_scheme=other)
         drawn(busy, f"dashboard-{name}-{other}")
         busy.page.emulate_media(color_scheme=busy.scheme)
-    from_the_filter_bar_to_the_calls_and_back(busy)
-    a_chart_that_cannot_be_had_says_so(busy)
+    if busy.scheme == "light":
+        from_the_filter_bar_to_the_calls_and_back(busy)
+        a_chart_that_cannot_be_had_says_so(busy)
 
 
 def from_the_filter_bar_to_the_calls_and_back(busy):

@@ -22,10 +22,12 @@
     return url.pathname + url.search;
   }
 
-  function axis(unit) {
+  function axis(data) {
     const formats = { money: [undefined, ""], ms: [",", " ms"], count: ["~s", ""], percent: ["", "%"] };
-    const [tickformat, ticksuffix] = formats[unit] || formats.count;
-    return { tickformat, ticksuffix };
+    const [tickformat, ticksuffix] = formats[data.unit] || formats.count;
+    // Of a few things there are no parts.
+    const most = Math.max(0, ...data.series.flatMap((series) => series.values));
+    return { tickformat, ticksuffix, ...(data.unit === "count" && most < 5 ? { dtick: 1 } : {}) };
   }
 
   function traces(data) {
@@ -52,8 +54,8 @@
       margin: { l: 8, r: 8, t: 8, b: 8 }, font: { family: getComputedStyle(document.body).fontFamily, color: colour("--body-fg"), size: 12 },
       legend: { orientation: "h", y: -0.16, x: 0, font: { size: 11 } },
       hoverlabel: { bgcolor: colour("--th-card"), bordercolor: colour("--border-color"), font: { color: colour("--body-fg"), size: 12 } },
-      xaxis: { ...base, type: "date", showgrid: false, fixedrange: true, nticks: box.clientWidth < 500 ? 4 : 10 },
-      yaxis: { ...base, ...axis(data.unit), tickprefix: data.prefix || "", rangemode: "tozero", fixedrange: true, nticks: 5 },
+      xaxis: { ...base, type: "date", showgrid: false, fixedrange: true, tickangle: 0, nticks: box.clientWidth < 500 ? 3 : 10 },
+      yaxis: { ...base, ...axis(data), tickprefix: data.prefix || "", rangemode: "tozero", fixedrange: true, nticks: 5 },
     };
   }
 
