@@ -1,6 +1,8 @@
-"""How far the rollups are. Their own tables have no models: they are written and read by SQL alone."""
+"""How far the rollups are, whose own tables are written and read by SQL alone; and views that readers saved."""
 
+from django.conf import settings
 from django.db import models
+from django.db.models.functions import Now
 
 
 class RollupState(models.Model):
@@ -30,3 +32,23 @@ class RollupState(models.Model):
 
     def __str__(self) -> str:
         return f"counted up to transaction {self.watermark}"
+
+
+class SavedView(models.Model):
+    """A page of the dashboards with its filters, under a name: its owner's, or where it is `shared` of all who may see the page."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    page = models.CharField(max_length=40)
+    name = models.CharField(max_length=80)
+    query = models.CharField(max_length=4000, blank=True, help_text="The query string of its address.")
+    shared = models.BooleanField(default=False)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "tollhouse_saved_view"
+        ordering = ["name", "id"]
+        constraints = [models.UniqueConstraint(fields=["owner", "page", "name"], name="tollhouse_saved_view_once")]
+        indexes = [models.Index(fields=["page"], condition=models.Q(shared=True), name="tollhouse_saved_view_shared")]
+
+    def __str__(self) -> str:
+        return self.name

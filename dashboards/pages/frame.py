@@ -170,6 +170,7 @@ def frame(reading: Reading, more: tuple[str, ...] = ()) -> dict[str, Any]:
             for name, values in asked.filters.where.items() for value in values
         ],
         "kept": kept,
+        "kept_query": urlencode(kept),
         "calls_url": reading.calls_url(),
         "query": asked.query(),
     }  # fmt: skip

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib.admin import AdminSite
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import URLPattern, path
 
 from dashboards.pages.budgets import BUDGETS
@@ -11,6 +11,7 @@ from dashboards.pages.frame import Page
 from dashboards.pages.privacy import PRIVACY
 from dashboards.pages.prompts import PROMPTS
 from dashboards.pages.reliability import RELIABILITY
+from dashboards.pages.saved import delete, save
 from dashboards.pages.spend import SPEND
 
 PAGES = {page.name: page for page in (SPEND, RELIABILITY, BUDGETS, PROMPTS, PRIVACY)}
@@ -25,7 +26,15 @@ def urls(site: AdminSite) -> list[URLPattern]:
     def data(request: HttpRequest, name: str, chart: str) -> HttpResponse:
         return _page(name).data(request, chart)
 
+    def save_view(request: HttpRequest, name: str) -> HttpResponse:
+        return save(request, _page(name)) if request.method == "POST" else HttpResponseNotAllowed(["POST"])
+
+    def delete_view(request: HttpRequest, name: str, pk: int) -> HttpResponse:
+        return delete(request, _page(name), pk) if request.method == "POST" else HttpResponseNotAllowed(["POST"])
+
     return [
+        path("dashboards/<slug:name>/views/", site.admin_view(save_view), name="dashboard_save"),
+        path("dashboards/<slug:name>/views/<int:pk>/delete/", site.admin_view(delete_view), name="dashboard_delete"),
         path("dashboards/<slug:name>/", site.admin_view(show), name="dashboard"),
         path("dashboards/<slug:name>/data/<slug:chart>/", site.admin_view(data), name="dashboard_data"),
     ]

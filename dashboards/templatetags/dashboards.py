@@ -10,7 +10,9 @@ from django.template import Context
 from django.urls import reverse
 
 from dashboards.currency import Currency
+from dashboards.models import SavedView
 from dashboards.pages.registry import PAGES
+from dashboards.pages.saved import views
 from dashboards.pages.sums import percent as shown_percent
 
 register = template.Library()
@@ -54,3 +56,9 @@ def dashboard_tabs(context: Context) -> list[Tab]:
         Tab(title="Overview", url=f"{reverse('admin:index')}?{query}", here=page is None),
         *(Tab(title=one.title, url=f"{one.url}?{query}", here=one is page) for one in pages),
     ]
+
+
+@register.simple_tag(takes_context=True)
+def saved_views(context: Context) -> list[SavedView]:
+    """The views of this page that the reader may use."""
+    return list(views(context["request"], context["page"].name))

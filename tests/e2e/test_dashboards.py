@@ -10,7 +10,6 @@ from django.utils import timezone
 
 from budgets.models import Alert, Budget, Forecast, Window, WindowSample
 from gateway.models import AuditEntry
-from tests.e2e.conftest import Visitor
 from tests.rows import make_call
 from tests.world import World
 
@@ -37,10 +36,14 @@ def busy(visitor):
             fallback_from="" if number % 7 else "openai/gpt-4o",
         )  # fmt: skip
     budget = Budget.objects.create(feature="support.reply", limit=10)
-    window = Window.objects.create(budget=budget, starts_at=now - timedelta(hours=4), ends_at=now + timedelta(hours=4), spent=4)
+    window = Window.objects.create(
+        budget=budget, starts_at=now - timedelta(hours=4), ends_at=now + timedelta(hours=4), spent=4
+    )
     WindowSample.objects.create(window=window, at=now - timedelta(hours=2), spent="1.5")
     Forecast.objects.create(window=window, made_at=now, expected=9, low=8, high=11, note="x")
-    Alert.objects.create(kind="breaker", severity="warning", dedup_key="b", summary="b", detail={"target": "openai/gpt-4o-mini"})
+    Alert.objects.create(
+        kind="breaker", severity="warning", dedup_key="b", summary="b", detail={"target": "openai/gpt-4o-mini"}
+    )
     AuditEntry.objects.create(actor="ada", action="payload.read", subject="payload x")
     visitor.page.add_init_script(LISTEN)
     return visitor
@@ -57,7 +60,9 @@ def drawn(visitor, name):
 
 def accessible(visitor, name):
     visitor.page.evaluate(AXE.read_text())
-    found = visitor.page.evaluate("axe.run('#content-start', {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']})")
+    found = visitor.page.evaluate(
+        "axe.run('#content-start', {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']})"
+    )
     told = [(problem["id"], [node["html"][:200] for node in problem["nodes"]][:3]) for problem in found["violations"]]
     assert not told, f"{name}: {json.dumps(told, indent=1)}"
 
@@ -103,6 +108,17 @@ def from_the_filter_bar_to_the_calls_and_back(busy):
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_url("**/call/?q=feature%3Asupport.reply+tenant%3A*")
     page.go_back()
+    page.click("summary:text-is('Views')")
+    page.fill(".th-views input[name=name]", "Support by tenant")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=was saved")
+    page.click("summary:text-is('Views')")
+    busy.look("dashboard-spend-views")
+    accessible(busy, "spend with views")
+    busy.open("/admin/dashboards/spend/")
+    page.click("summary:text-is('Views')")
+    page.click("text=Support by tenant")
+    page.wait_for_url("**range=24h&feature=support.reply&by=tenant")
     page.get_by_label("Leave out the filter Feature support.reply").click()
     assert "feature=" not in page.url and "by=tenant" in page.url
     busy.open("/admin/dashboards/spend/?range=lately&since=x&tenant=nobody", "dashboard-spend-bad")
@@ -113,7 +129,10 @@ def from_the_filter_bar_to_the_calls_and_back(busy):
 
 def a_chart_that_cannot_be_had_says_so(busy):
     page = busy.page
-    page.route("**/data/over-time/**", lambda route: route.fulfill(status=422, content_type="application/json", body='{"problem": "Too much data."}'))
+    page.route(
+        "**/data/over-time/**",
+        lambda route: route.fulfill(status=422, content_type="application/json", body='{"problem": "Too much data."}'),
+    )
     page.goto(f"{busy.url}/admin/dashboards/spend/?range=24h")
     page.wait_for_selector("text=Too much data.")
     page.unroute("**/data/over-time/**")
