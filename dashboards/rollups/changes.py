@@ -14,7 +14,7 @@ SQL = {name: text.strip() for name, text in queries("rollups.sql").items()}
 # Pieces stand in the middle of others, without the comment that opens them.
 PIECES = {
     name: "\n".join(line for line in SQL[name].splitlines() if not line.startswith("--"))
-    for name in ("call", "old", "sums", "hour", "day", "labelled", "bucket", "known", "keys", "any_label")
+    for name in ("call", "old", "sums", "hour", "day", "labelled", "bucket", "digest", "key_id", "any_label")
 }
 #: Sums that a rollup has, as columns.
 COUNTS = (

@@ -19,8 +19,8 @@ class Figures:
     """What some calls came to. `at` is when their hour or day begins (None: all of the range), `values` those of the dimensions
     asked for, in that order. `outcomes` and `spent_nano` are calls and nano-dollars by outcome.
 
-    `retried_calls` needed more than one attempt, `fallback_calls` were answered by another target than the first; `unpriced_calls`
-    had tokens and no price. `adjusted_tokens` are corrections of which no part is known. `cost_squared` is the sum of squares of
+    `retried_calls` needed more than one attempt, `fallback_calls` were answered by another target than the first;
+    `unpriced_calls` had tokens and no price. `adjusted_tokens` are corrections of which no part is known. `cost_squared` is the sum of squares of
     the costs in US dollars, for confidence intervals.
     """
 

@@ -215,8 +215,8 @@ class _Query:
             made = changes.labelled(made)
         parts.append(
             SQL[part.new].format(
-                at=self._at("k.at"), values=_named(new, names), names=", ".join(["at", *names]), hour=PIECES["hour"], changes=made,
-                **part.pieces, **shape,
+                at=self._at("k.at"), values=_named(new, names), names=", ".join(["at", *names]), hour=PIECES["hour"],
+                changes=made, **part.pieces, **shape,
             )
         )  # fmt: skip
         return SQL["read"].format(

@@ -69,13 +69,15 @@ def add(rows: str, given: Mapping[str, Any]) -> None:
 
 def _add_kind(one: RollupSet, rows: str, given: Mapping[str, Any]) -> None:
     dimensions = ", ".join(one.dimensions)
+    digest = PIECES["digest"].format(dimensions=dimensions)
     pieces = {
-        **PIECES, "dimensions": dimensions, "totals": TOTALS, "columns": ", ".join(COLUMNS),
-        "known": PIECES["known"].format(dimensions=dimensions), "keys": PIECES["keys"].format(dimensions=dimensions),
+        **PIECES, "dimensions": dimensions, "totals": TOTALS, "columns": ", ".join(COLUMNS), "digest": digest,
+        "key_id": PIECES["key_id"].format(digest=digest),
         "added": ", ".join(f"{name} = r.{name} + excluded.{name}" for name in COLUMNS),
         "changes": changes.labelled(rows) if "label" in one.dimensions else rows,
     }  # fmt: skip
     with connection.cursor() as cursor:
+        cursor.execute(SQL["values"].format(**pieces), given)
         cursor.execute(SQL["roll"].format(**pieces), given)
         if one.kind == "core":
             cursor.execute(SQL["entities"].format(**pieces), given)

@@ -51,37 +51,36 @@ date_trunc('day', at, %(zone)s)
 SELECT c.*, coalesce(l.name || '=' || l.value, '') AS label
 FROM ({changes}) c LEFT JOIN LATERAL jsonb_each_text(c.labels) AS l (name, value) ON true
 
+-- name: digest
+sha256(convert_to(jsonb_build_array(%(kind)s::text, {dimensions})::text, 'UTF8'))
+
+-- name: key_id
+-- By a query of its own for each row: the planner knows nothing of how many there are, and a join could be a loop of loops.
+(SELECT v.id FROM tollhouse_rollup_values v WHERE v.digest = g.wanted) AS key_id
+
+-- name: values
+-- Keys for combinations of values that are new.
+INSERT INTO tollhouse_rollup_values (digest, kind, {dimensions})
+SELECT digest, %(kind)s, {dimensions}
+FROM (SELECT {digest} AS digest, {dimensions} FROM ({changes}) c GROUP BY {dimensions}) g
+WHERE NOT EXISTS (SELECT FROM tollhouse_rollup_values v WHERE v.digest = g.digest)
+ON CONFLICT (digest) DO NOTHING
+
 -- name: roll
 -- Adds the changes to one kind of rollup, by hour and by day.
 WITH grouped AS (
     SELECT {hour} AS at, {dimensions}, {sums} FROM ({changes}) c GROUP BY 1, {dimensions}
-), known AS (
-    {known}
-), {keys}, summed AS (
-    SELECT grain.name AS grain, CASE grain.name WHEN 'day' THEN {day} ELSE at END AS at, k.id AS key_id, {totals}
-    FROM grouped JOIN known USING ({dimensions}) JOIN keys k USING (digest), (VALUES ('hour'), ('day')) AS grain (name)
-    GROUP BY 1, 2, 3
+), keyed AS MATERIALIZED (
+    SELECT at, {key_id}, {columns} FROM (SELECT *, {digest} AS wanted FROM grouped) g
 )
 INSERT INTO tollhouse_rollup AS r (kind, grain, at, key_id, {columns})
-SELECT %(kind)s, grain, at, key_id, {columns} FROM summed
+SELECT %(kind)s, grain.name, CASE grain.name WHEN 'day' THEN {day} ELSE at END, key_id, {totals}
+FROM keyed, (VALUES ('hour'), ('day')) AS grain (name)
+GROUP BY 1, 2, 3, 4
 ON CONFLICT (kind, grain, at, key_id) DO UPDATE SET {added}
 
 -- name: bucket
 ceil(ln(greatest(ms, %(least)s)) / %(ln_gamma)s)::int
-
--- name: known
-SELECT {dimensions}, sha256(convert_to(jsonb_build_array(%(kind)s::text, {dimensions})::text, 'UTF8')) AS digest
-FROM (SELECT DISTINCT {dimensions} FROM grouped) g
-
--- name: keys
-made AS (
-    INSERT INTO tollhouse_rollup_values (digest, kind, {dimensions})
-    SELECT digest, %(kind)s, {dimensions} FROM known k
-    WHERE NOT EXISTS (SELECT FROM tollhouse_rollup_values WHERE digest = k.digest)
-    ON CONFLICT (digest) DO NOTHING RETURNING id, digest
-), keys AS (
-    SELECT id, digest FROM made UNION ALL SELECT k.id, k.digest FROM tollhouse_rollup_values k JOIN known USING (digest)
-)
 
 -- name: sketch
 -- Adds the changes' latencies, by bucket, and returns those that have too many entries by now.
@@ -91,13 +90,12 @@ WITH entries AS (
          LATERAL (VALUES ('l', latency_ms), ('f', first_token_ms), ('g', gate_ms), ('p', provider_ms)) AS m (metric, ms),
          LATERAL (SELECT {bucket} AS bucket) AS b
     WHERE ms IS NOT NULL GROUP BY 1, {dimensions}, metric, bucket
-), grouped AS (SELECT DISTINCT {dimensions} FROM entries), known AS (
-    {known}
+), keyed AS MATERIALIZED (
+    SELECT at, {key_id}, metric, bucket, n FROM (SELECT *, {digest} AS wanted FROM entries) g
 ), placed AS (
-    SELECT grain.name AS grain, CASE grain.name WHEN 'day' THEN {day} ELSE at END AS at, k.id AS key_id, metric, bucket,
+    SELECT grain.name AS grain, CASE grain.name WHEN 'day' THEN {day} ELSE at END AS at, key_id, metric, bucket,
            sum(n)::int AS n
-    FROM entries JOIN known USING ({dimensions}) JOIN tollhouse_rollup_values k USING (digest),
-         (VALUES ('hour'), ('day')) AS grain (name)
+    FROM keyed, (VALUES ('hour'), ('day')) AS grain (name)
     GROUP BY 1, 2, 3, 4, 5 HAVING sum(n) <> 0
 ), added AS (
     INSERT INTO tollhouse_rollup_sketch AS r (kind, grain, at, key_id, latency, first_token, gate, provider)
@@ -124,13 +122,12 @@ WHERE kind = %s AND grain = %s AND at = %s AND key_id = %s
 WITH found AS (
     SELECT {hour} AS at, {dimensions}, e.name AS entity, sum(sign * e.found::bigint) AS found
     FROM ({changes}) c, LATERAL jsonb_each_text(c.entities) AS e (name, found) GROUP BY 1, {dimensions}, e.name
-), grouped AS (SELECT DISTINCT {dimensions} FROM found), known AS (
-    {known}
+), keyed AS MATERIALIZED (
+    SELECT at, {key_id}, entity, found FROM (SELECT *, {digest} AS wanted FROM found) g
 )
 INSERT INTO tollhouse_rollup_entity AS r (kind, grain, at, key_id, entity, found)
-SELECT %(kind)s, grain.name, CASE grain.name WHEN 'day' THEN {day} ELSE at END AS at, k.id, entity, sum(found)
-FROM found JOIN known USING ({dimensions}) JOIN tollhouse_rollup_values k USING (digest),
-     (VALUES ('hour'), ('day')) AS grain (name)
+SELECT %(kind)s, grain.name, CASE grain.name WHEN 'day' THEN {day} ELSE at END, key_id, entity, sum(found)
+FROM keyed, (VALUES ('hour'), ('day')) AS grain (name)
 GROUP BY 1, 2, 3, 4, 5
 ON CONFLICT (kind, grain, at, key_id, entity) DO UPDATE SET found = r.found + excluded.found
 
