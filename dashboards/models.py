@@ -35,7 +35,7 @@ class RollupState(models.Model):
 
 
 class SavedView(models.Model):
-    """A page of the dashboards with its filters, under a name: its owner's, or where it is `shared` of all who may see the page."""
+    """A page of the dashboards with its filters, under a name: its owner's or, where it is `shared`, of all who see the page."""
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     page = models.CharField(max_length=40)
