@@ -9,6 +9,7 @@ from django.template.response import TemplateResponse
 
 #: Apps and their models as the pages list them: what is looked at daily first. Others follow by name.
 ORDER = {
+    "dashboards": ("DashboardSpend", "DashboardReliability", "DashboardBudgets", "DashboardPrompts", "DashboardPrivacy"),
     "tollhouse_gateway": (
         "Call", "Feature", "PromptVersion", "Deployment", "Route", "Provider", "Key", "Price", "Bill", "BillLine", "Adjustment",
         "Hold", "Owner", "Worker", "AuditEntry", "TenantLimit", "RetentionKind", "RetentionRule", "LegalHold", "CallSum",
@@ -20,7 +21,35 @@ ORDER = {
 }  # fmt: skip
 
 
-class TollhouseAdminSite(AdminSite):
+class DashboardPages(AdminSite):
+    """An admin site with the dashboards in it: a project that has an admin site of its own derives it from this."""
+
+    def get_urls(self) -> list[Any]:
+        # Here, as models must not be imported before Django's apps are ready.
+        from dashboards.pages.registry import urls
+
+        return [*urls(self), *super().get_urls()]
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        from dashboards.pages.registry import entries
+
+        apps = super().get_app_list(request, app_label)
+        if app_label is None and (pages := entries(request)):
+            url = pages[0]["admin_url"]
+            apps.insert(
+                0,
+                {
+                    "name": "Dashboards",
+                    "app_label": "dashboards",
+                    "app_url": url,
+                    "has_module_perms": True,
+                    "models": pages,
+                },
+            )
+        return apps
+
+
+class TollhouseAdminSite(DashboardPages):
     site_header = "Tollhouse"
     site_title = "Tollhouse"
     index_title = "Overview"
@@ -40,8 +69,11 @@ class TollhouseAdminSite(AdminSite):
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         # Here, as models must not be imported before Django's apps are ready.
         from dashboards.overview import overview
+        from dashboards.pages.frame import Reading
+        from dashboards.pages.headline import headline
 
-        context = {"data_plane": request.build_absolute_uri("/").rstrip("/"), **overview(request.user)}
+        shown = {**overview(request.user), **headline(Reading.of(request))}
+        context = {"data_plane": request.build_absolute_uri("/").rstrip("/"), **shown}
         return super().index(request, {**context, **(extra_context or {})})
 
 

@@ -68,7 +68,7 @@ def _worker_missing() -> str:
     return f"for {silent / 60:.0f} minutes" if silent > settings().WORKER_SILENT_AFTER_S else ""
 
 
-def live_windows(user: User, *which: Q) -> list[LiveWindow]:
+def live_windows(user: User, *which: Q, most: int = 8) -> list[LiveWindow]:
     """The fullest of the windows that are open now, that the user may see and that fit all of these."""
     now = timezone.now()
     open_now = Window.objects.filter(starts_at__lte=now, ends_at__gt=now, budget__active=True)
@@ -82,7 +82,7 @@ def live_windows(user: User, *which: Q) -> list[LiveWindow]:
             held_share=share(window.held, window.limit),
             forecast=_forecast(window),
         )
-        for window in found.with_limit().order_by(full.desc(), "pk")[:8]
+        for window in found.with_limit().order_by(full.desc(), "pk")[:most]
     ]
 
 

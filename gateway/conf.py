@@ -36,6 +36,8 @@ class TollhouseSettings:
     CHANNEL_SECRET_ENV: tuple[str, ...] = ("ALERT_*",)
     #: Where people reach this gate's pages, e.g. https://tollhouse.example: alerts link there. Empty: without links.
     PUBLIC_URL: str = ""
+    #: The currency that dashboards report in, e.g. EUR: a code that has dated rates. The ledger itself counts in US dollars.
+    REPORTING_CURRENCY: str = "USD"
     #: Providers on loopback and private addresses are reachable only when this is on (SSRF guard).
     #: On under `make up` and with the embedded database.
     ALLOW_PRIVATE_UPSTREAMS: bool = False

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tollhouse_gateway', '0082_meters'),
+        ('tollhouse_gateway', '0085_written'),
     ]
 
     operations = [

@@ -4,8 +4,6 @@ import logging
 import signal
 import threading
 from argparse import ArgumentParser
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +17,7 @@ from budgets.models import Alert
 from gateway import alerting
 from gateway.conf import settings
 from gateway.jobs import retention, sessions, switches
+from gateway.jobs.registry import REGISTERED, Job
 from gateway.ledger import partitions
 from gateway.ledger.buckets import forget_idle
 from gateway.ledger.replay import replay_spools
@@ -32,21 +31,12 @@ logger = logging.getLogger("tollhouse.worker")
 STOP_S = 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Something to do every so many seconds. Any number of workers may do it at the same time."""
-
-    name: str
-    period_s: float
-    run: Callable[[], object]
-
-
 class Command(BaseCommand):
     help = (
         "Run the periodic jobs: alerts delivered, switches lifted in time and set by rule, forecasts of what budgets come to, "
         "spooled calls replayed, partitions made ahead, with an alarm when they run short, cached replies forgotten in time, "
-        "and buckets of rate limits that are full again, expired rows removed, and the audit log's head logged. Any number of "
-        "workers may run."
+        "buckets of rate limits that are full again, expired rows removed, the audit log's head logged, and those of other apps, "
+        "such as the rollups of the dashboards. Any number of workers may run."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -54,7 +44,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
         if once:
-            for job in JOBS:
+            for job in (*JOBS, *REGISTERED):
                 _run(job)
             return
         stopped = threading.Event()
@@ -64,7 +54,10 @@ class Command(BaseCommand):
         gauges.export(gauges.OF_PRODUCT, gauges.of_product)
         # A thread for each, so that none waits for another's slow work. They are daemons: one that does not stop in time
         # is left to die with the process, and whatever it was at is done again by the next worker.
-        threads = [threading.Thread(target=_repeat, args=(job, stopped), name=job.name, daemon=True) for job in JOBS]
+        threads = [
+            threading.Thread(target=_repeat, args=(job, stopped), name=job.name, daemon=True)
+            for job in (*JOBS, *REGISTERED)
+        ]
         for thread in threads:
             thread.start()
         stopped.wait()

@@ -1,0 +1,1 @@
+"""Believable traffic, to try the pages with: `manage.py demo_data`."""

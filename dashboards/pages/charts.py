@@ -1,0 +1,107 @@
+"""Charts as data: what the browser draws, and what the digest draws as an image. Figures come ready to be read, too."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from django.utils import timezone
+
+from dashboards.filters import DAY, HOUR, Filters, iso
+
+#: Series that have a colour of their own; what is beyond is drawn as one.
+MOST = 8
+OTHERS = "all others"
+Unit = Literal["money", "ms", "count", "percent"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """A line, or the bars of one colour. `url` are the calls of it, without the time; `tone` a colour with a meaning."""
+
+    name: str
+    values: Sequence[float | None]
+    shown: Sequence[str]
+    url: str = ""
+    tone: str = ""
+    dash: str = ""
+    shape: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """`spans` are the stretches of time that the points stand for; `empty` is what is said where there is no series."""
+
+    kind: Literal["bars", "lines"]
+    unit: Unit
+    spans: Sequence[tuple[datetime, datetime]]
+    series: Sequence[Series]
+    prefix: str = ""
+    note: str = ""
+    empty: str = "No calls in this time."
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind, "unit": self.unit, "prefix": self.prefix, "note": self.note, "empty": self.empty,
+            "times": [timezone.localtime(since).strftime("%Y-%m-%dT%H:%M:%S") for since, _ in self.spans],
+            "spans": [[iso(since), iso(until)] for since, until in self.spans],
+            "series": [
+                {
+                    "name": series.name, "values": list(series.values), "shown": list(series.shown), "url": series.url,
+                    "tone": series.tone, "dash": series.dash, "shape": series.shape,
+                }
+                for series in self.series
+            ],
+        }  # fmt: skip
+
+
+class Slices:
+    """The hours or days of a range, each from its start to the next one's; the first and last may be cut."""
+
+    def __init__(self, filters: Filters) -> None:
+        self.step = filters.step
+        self.starts = [self._floor(filters.since)]
+        while (following := self._after(self.starts[-1])) < filters.until:
+            self.starts.append(following)
+        ends = [*self.starts[1:], filters.until]
+        self.spans = [(max(start, filters.since), end) for start, end in zip(self.starts, ends, strict=True)]
+        self._places = {start: place for place, start in enumerate(self.starts)}
+
+    def place(self, at: datetime) -> int | None:
+        """Which slice a moment is in; None where it is in none."""
+        return self._places.get(self._floor(at))
+
+    def _floor(self, at: datetime) -> datetime:
+        local = timezone.localtime(at).replace(minute=0, second=0, microsecond=0)
+        return local.replace(hour=0) if self.step == "day" else local
+
+    def _after(self, at: datetime) -> datetime:
+        # By the calendar where it is days, as one may have 23 or 25 hours; by the clock where it is hours.
+        if self.step == "hour":
+            return timezone.localtime(at.astimezone(UTC) + HOUR)
+        return timezone.make_aware(at.replace(tzinfo=None) + DAY)
+
+
+def spread[R](
+    slices: Slices,
+    rows: Iterable[R],
+    *,
+    at: Callable[[R], datetime | None],
+    name: Callable[[R], str],
+    value: Callable[[R], Any],
+    zero: Any,
+) -> dict[str | None, list[Any]]:
+    """Rows of values by slice, summed, by name: the greatest MOST names in all, and what is left under None."""
+    found: dict[str | None, list[Any]] = {}
+    for row in rows:
+        moment = at(row)
+        place = slices.place(moment) if moment else None
+        if place is None:
+            continue
+        line = found.setdefault(name(row), [zero] * len(slices.spans))
+        line[place] += value(row)
+    ordered = sorted(found, key=lambda key: (-sum(found[key], zero), str(key)))
+    if len(ordered) <= MOST + 1:
+        return {key: found[key] for key in ordered}
+    rest = [sum(column, zero) for column in zip(*(found[key] for key in ordered[MOST:]), strict=True)]
+    return {**{key: found[key] for key in ordered[:MOST]}, None: rest}

@@ -1,0 +1,215 @@
+"""Latency and reliability: how long calls take, where the time goes, what fails, by provider and model."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from budgets.models import Alert
+from dashboards.currency import Currency
+from dashboards.filters import Filters
+from dashboards.pages import names
+from dashboards.pages.charts import MOST, OTHERS, Chart, Series, Slices, spread
+from dashboards.pages.frame import Page, Reading
+from dashboards.pages.spend import Tile
+from dashboards.pages.sums import Sums, change, percent, read, total
+from dashboards.rollups import Figures, Quantiles, figures, quantiles
+from dashboards.spend import ERRORS
+from gateway.templatetags.tollhouse import ms
+
+Metric = Literal["latency", "first_token", "gate", "provider"]
+MOST_ROWS = 50
+LINES = ((0.5, "p50", "median"), (0.95, "p95", "slow"), (0.99, "p99", "slowest"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A model at a provider; times in milliseconds, None where no call has one. `breaker` says that it is left alone now."""
+
+    provider: str
+    model: str
+    sums: Sums
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    first_token: float | None
+    breaker: bool
+    calls_url: str
+    failed_url: str
+
+
+def context(reading: Reading) -> dict[str, Any]:
+    filters, before = reading.filters, reading.before
+    # Money is not shown here, so that its currency does not matter.
+    by_target = read(filters, ("provider", "model"), Currency())
+    now, then = total(by_target.values()), total(read(before, (), Currency()).values())
+    times: dict[str, tuple[float | None, ...]] = {
+        metric: whole(filters, metric) for metric in ("latency", "first_token", "gate", "provider")
+    }
+    return {
+        "nothing": not now.calls,
+        "tiles": tiles(now, then, times, whole(before, "latency")),
+        "rows": rows(reading, by_target),
+        "whole": now,
+        "charts": [
+            ("latency", "Latency", "What a caller waits for, from the request to the last byte of the reply."),
+            ("first-token", "Time to first token", "Streams: until the first piece of the reply."),
+            ("gate", "The gate itself", "What is left of the latency without the time at providers."),
+            ("by-model", "Providers, by model", "What providers take at the 95th percentile, retries and fallbacks included."),
+            ("outcomes", "What did not end well", "Calls by outcome, all but ok."),
+            ("fallbacks", "Fallbacks", "Calls that another target answered than the first one."),
+        ],
+        "chart_urls": {name: reading.data_url("reliability", name) for name in RELIABILITY.charts},
+    }  # fmt: skip
+
+
+def whole(filters: Filters, metric: Metric) -> tuple[float | None, ...]:
+    """p50, p95 and p99 of all calls together, in milliseconds; None each where no call has the time."""
+    found = quantiles(filters, metric, q=tuple(q for q, _, _ in LINES))
+    return tuple(found[0].ms) if found else (None, None, None)
+
+
+def tiles(
+    now: Sums, then: Sums, times: Mapping[str, tuple[float | None, ...]], before: tuple[float | None, ...]
+) -> list[Tile]:
+    latency = [
+        Tile(label=f"Latency {name}", now=ms(here), change=change(here, there), note=f"before: {ms(there)}")
+        for (_, name, _), here, there in zip(LINES, times["latency"], before, strict=True)
+    ]
+    return [
+        *latency,
+        Tile(label="First token p95", now=ms(times["first_token"][1]), note=f"p50 {ms(times['first_token'][0])}"),
+        Tile(label="The gate itself p95", now=ms(times["gate"][1]), note=f"p50 {ms(times['gate'][0])}"),
+        Tile(label="Providers p95", now=ms(times["provider"][1]), note=f"p50 {ms(times['provider'][0])}"),
+        Tile(
+            label="Error rate", now=percent(now.error_share), change=change(now.error_share, then.error_share),
+            note=f"{now.errors:,} of {now.calls:,} calls",
+        ),
+        Tile(
+            label="Fallbacks", now=percent(now.fallback_share), change=change(now.fallback_share, then.fallback_share),
+            note=f"{now.fallback_calls:,} calls",
+        ),
+    ]  # fmt: skip
+
+
+def rows(reading: Reading, by_target: Mapping[tuple[str, ...], Sums]) -> list[Row]:
+    """The models with most calls. Calls that were refused have no provider; they are not here."""
+    found = quantiles(reading.filters, "latency", by=("provider", "model"))
+    latency = {row.values: row.ms for row in found}
+    first = {row.values: row.ms for row in quantiles(reading.filters, "first_token", by=("provider", "model"))}
+    open_now = breakers(reading)
+    targets = sorted((key for key in by_target if key[0]), key=lambda key: (-by_target[key].calls, key))
+    nothing = (None, None, None)
+    made = []
+    for provider, model in targets[:MOST_ROWS]:
+        p50, p95, p99 = latency.get((provider, model), nothing)
+        its = reading.filters.only(provider=provider, model=model)
+        made.append(
+            Row(
+                provider=provider, model=names.shown("model", model), sums=by_target[provider, model], p50=p50, p95=p95, p99=p99,
+                first_token=first.get((provider, model), nothing)[1], breaker=f"{provider}/{model}" in open_now,
+                calls_url=reading.calls_url(its), failed_url=reading.calls_url(failed(its)),
+            )
+        )  # fmt: skip
+    return made
+
+
+def failed(filters: Filters) -> Filters:
+    """The same calls, as far as they failed."""
+    return replace(filters, where={**filters.where, "outcome": ERRORS})
+
+
+def breakers(reading: Reading) -> set[str]:
+    """Targets (`provider/model`) that the gate leaves alone at present, as its alerts say."""
+    if not reading.may("tollhouse_budgets.view_alert"):
+        return set()
+    found = Alert.objects.filter(kind="breaker", resolved_at=None).values_list("detail__target", flat=True)
+    return {str(target) for target in found[:200]}
+
+
+def lines(reading: Reading, metric: Metric, wanted: Iterable[tuple[float, str, str]] = LINES) -> Chart:
+    """Quantiles of a time, by hour or day."""
+    slices, wanted = Slices(reading.filters), tuple(wanted)
+    columns: list[list[float | None]] = [[None] * len(slices.spans) for _ in wanted]
+    for row in quantiles(reading.filters, metric, step=slices.step, q=tuple(q for q, _, _ in wanted)):
+        place = slices.place(row.at) if row.at else None
+        if place is not None:
+            for column, value in zip(columns, row.ms, strict=True):
+                column[place] = value
+    url = reading.calls_url(timed=False)
+    series = [
+        Series(name=name, values=column, shown=[ms(value) for value in column], url=url, tone=tone)
+        for (_, name, tone), column in zip(wanted, columns, strict=True)
+    ]
+    some = any(value is not None for column in columns for value in column)
+    return Chart(
+        kind="lines", unit="ms", spans=slices.spans, series=series if some else (), empty="No call has this time here."
+    )
+
+
+def by_model(reading: Reading) -> Chart:
+    """What providers take at the 95th percentile, by hour or day, of the models with most calls."""
+    slices = Slices(reading.filters)
+    cells: dict[tuple[str, ...], dict[int, Quantiles]] = {}
+    for row in quantiles(reading.filters, "provider", by=("provider", "model"), step=slices.step, q=(0.95,)):
+        place = slices.place(row.at) if row.at else None
+        if place is not None and row.values[0]:
+            cells.setdefault(row.values, {})[place] = row
+    most = sorted(cells, key=lambda key: (-sum(row.calls for row in cells[key].values()), key))[:MOST]
+    series = []
+    for provider, model in most:
+        found = cells[provider, model]
+        values = [found[place].ms[0] if place in found else None for place in range(len(slices.spans))]
+        its = reading.filters.only(provider=provider, model=model)
+        series.append(
+            Series(
+                name=f"{provider}/{model}", values=values, shown=[ms(value) for value in values],
+                url=reading.calls_url(its, timed=False),
+            )
+        )  # fmt: skip
+    return Chart(kind="lines", unit="ms", spans=slices.spans, series=series, empty="No call reached a provider.")
+
+
+def outcomes(reading: Reading) -> Chart:
+    return counted(reading, "outcome", lambda row: row.calls, leave=("ok",), empty="All calls ended well.")
+
+
+def fallbacks(reading: Reading) -> Chart:
+    return counted(reading, "provider", lambda row: row.fallback_calls, empty="No call needed a fallback.")
+
+
+def counted(
+    reading: Reading, by: str, value: Callable[[Figures], int], *, leave: tuple[str, ...] = (), empty: str
+) -> Chart:
+    """Calls by hour or day, stacked by a dimension, but for the values to leave out."""
+    slices = Slices(reading.filters)
+    found = spread(
+        slices,
+        (row for row in figures(reading.filters, by=(by,), step=slices.step) if row.values[0] not in leave and value(row)),
+        at=lambda row: row.at, name=lambda row: row.values[0], value=value, zero=0,
+    )  # fmt: skip
+    series = [
+        Series(
+            name=OTHERS if name is None else names.shown(by, name), values=counts, shown=[f"{count:,}" for count in counts],
+            url=reading.calls_url(reading.filters if name is None else reading.filters.only(**{by: name}), timed=False),
+            tone="others" if name is None else "",
+        )
+        for name, counts in found.items()
+    ]  # fmt: skip
+    return Chart(kind="bars", unit="count", spans=slices.spans, series=series, empty=empty)
+
+
+RELIABILITY = Page(
+    name="reliability",
+    title="Latency and reliability",
+    about="How long calls take and what fails. Percentiles come from sketches, within the error that the documentation states.",
+    permission="tollhouse_gateway.view_feature",
+    context=context,
+    charts={
+        "latency": lambda reading: lines(reading, "latency"),
+        "first-token": lambda reading: lines(reading, "first_token"),
+        "gate": lambda reading: lines(reading, "gate"),
+        "by-model": by_model,
+        "outcomes": outcomes,
+        "fallbacks": fallbacks,
+    },
+)

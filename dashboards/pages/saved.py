@@ -1,0 +1,70 @@
+"""Views that readers save: a page with its filters under a name, for themselves or for all who may see the page."""
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.urls import reverse
+from django.utils.http import urlencode
+
+from dashboards.filters import parse
+from dashboards.models import SavedView
+from dashboards.pages.frame import Page
+
+LONGEST_NAME, LONGEST_QUERY = 80, 4000
+#: Views of one person, and of all that a page lists.
+MOST_OWN, MOST_LISTED = 100, 200
+
+
+def views(request: HttpRequest, page: str) -> QuerySet[SavedView]:
+    """The views of a page that the reader may use: the reader's own and those that are shared."""
+    return SavedView.objects.filter(Q(owner=request.user.pk) | Q(shared=True), page=page).select_related("owner")[
+        :MOST_LISTED
+    ]
+
+
+def save(request: HttpRequest, page: Page) -> HttpResponse:
+    """Saves what the form says as a view; one of the same name is replaced."""
+    _check(request, page)
+    query = _query(request.POST.get("query", ""), page)
+    name = " ".join(request.POST.get("name", "").split())
+    where = f"{page.url}?{query}"
+    if not name or len(name) > LONGEST_NAME or "\0" in name:
+        messages.error(request, f"A view needs a name of at most {LONGEST_NAME} characters; nothing was saved.")
+        return HttpResponseRedirect(where)
+    own = SavedView.objects.filter(owner=request.user.pk)
+    if len(query) > LONGEST_QUERY or own.count() >= MOST_OWN:
+        messages.error(
+            request, f"This is too much to save: leave out some filters, or delete one of your {MOST_OWN} views."
+        )
+        return HttpResponseRedirect(where)
+    values = {"query": query, "shared": "shared" in request.POST}
+    SavedView.objects.update_or_create(owner_id=request.user.pk, page=page.name, name=name, defaults=values)
+    messages.success(request, f"The view “{name}” was saved.")
+    return HttpResponseRedirect(where)
+
+
+def delete(request: HttpRequest, page: Page, pk: int) -> HttpResponse:
+    """Deletes a view of the reader's own; who may do everything may delete a shared one."""
+    _check(request, page)
+    found = SavedView.objects.filter(pk=pk, page=page.name)
+    if not request.user.is_superuser:
+        found = found.filter(owner=request.user.pk)
+    view = found.filter(Q(owner=request.user.pk) | Q(shared=True)).first()
+    if view is None:
+        raise Http404("There is no such view of yours.")
+    view.delete()
+    messages.success(request, f"The view “{view.name}” was deleted.")
+    return HttpResponseRedirect(reverse("admin:dashboard", args=[page.name]))
+
+
+def _check(request: HttpRequest, page: Page) -> None:
+    if not request.user.has_perm(page.permission):
+        raise PermissionDenied
+
+
+def _query(given: str, page: Page) -> str:
+    """The query string as pages write it, so that nothing else than filters is kept."""
+    found = QueryDict(given[: 2 * LONGEST_QUERY])
+    kept = {name: found[name][:100] for name in page.more if found.get(name)}
+    return "&".join(filter(None, [parse(found).query(), urlencode(kept)]))

@@ -1,0 +1,1 @@
+DROP TABLE tollhouse_rollup_entity, tollhouse_rollup_sketch, tollhouse_rollup, tollhouse_rollup_values;

@@ -1,0 +1,146 @@
+"""The dashboards in a real browser: drawn under the strict policy, filtered, followed to the calls and back, accessible."""
+
+import json
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+
+from budgets.models import Alert, Budget, Forecast, Window, WindowSample
+from gateway.models import AuditEntry
+from tests.rows import make_call
+from tests.world import World
+
+AXE = Path(__file__).parent / "vendor" / "axe-4.14.1.min.js"
+#: Says so where the policy forbade something: Chromium's console does so for most, but not for all of it.
+LISTEN = "addEventListener('securitypolicyviolation', e => console.error('CSP', e.violatedDirective, e.blockedURI, e.sample))"
+PAGES = ("spend", "reliability", "budgets", "prompts", "privacy")
+
+
+@pytest.fixture
+def busy(visitor):
+    """A few calls of each kind, a budget that was spent from, two versions of a prompt."""
+    world = World("http://127.0.0.1:9/v1")
+    contents = [{"messages": [{"role": "user", "content": text}]} for text in ("one", "two")]
+    versions = world.prompt(world.feature("support.reply"), *contents)
+    world.feature("search.answer")
+    now = timezone.now()
+    for number in range(36):
+        feature = "support.reply" if number % 3 else "search.answer"
+        make_call(
+            feature=feature, at=now - timedelta(hours=1 + number % 12), tenant=f"t{number % 4}", cost_usd=Decimal("0.01") * (1 + number % 5),
+            prompt_version=versions[number % 2].address if feature == "support.reply" else "", first_token_ms=120, streamed=True,
+            outcome="timeout" if number % 9 == 8 else "refused_policy" if number % 11 == 10 else "ok", entities={"PERSON": number % 3},
+            fallback_from="" if number % 7 else "openai/gpt-4o",
+        )  # fmt: skip
+    budget = Budget.objects.create(feature="support.reply", limit=10)
+    window = Window.objects.create(
+        budget=budget, starts_at=now - timedelta(hours=4), ends_at=now + timedelta(hours=4), spent=4
+    )
+    WindowSample.objects.create(window=window, at=now - timedelta(hours=2), spent="1.5")
+    Forecast.objects.create(window=window, made_at=now, expected=9, low=8, high=11, note="x")
+    Alert.objects.create(
+        kind="breaker", severity="warning", dedup_key="b", summary="b", detail={"target": "openai/gpt-4o-mini"}
+    )
+    AuditEntry.objects.create(actor="ada", action="payload.read", subject="payload x")
+    visitor.page.add_init_script(LISTEN)
+    return visitor
+
+
+def drawn(visitor, name):
+    """Waits until every chart has been asked for and drawn, or said why not."""
+    page = visitor.page
+    for chart in page.locator("figure[data-chart]").all():
+        chart.scroll_into_view_if_needed()
+    page.wait_for_selector("figure[data-chart]:not([aria-busy=false])", state="detached")
+    visitor.look(name)
+
+
+def accessible(visitor, name):
+    visitor.page.evaluate(AXE.read_text())
+    found = visitor.page.evaluate(
+        "axe.run('#content-start', {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']})"
+    )
+    told = [(problem["id"], [node["html"][:200] for node in problem["nodes"]][:3]) for problem in found["violations"]]
+    assert not told, f"{name}: {json.dumps(told, indent=1)}"
+
+
+def test_every_page_is_drawn_without_a_complaint(busy):
+    other = {"light": "dark", "dark": "light"}[busy.scheme]
+    for name in ("overview", *PAGES):
+        busy.open("/admin/?range=24h" if name == "overview" else f"/admin/dashboards/{name}/?range=24h")
+        drawn(busy, f"dashboard-{name}")
+        assert busy.page.locator("figure.is-drawn").count() == busy.page.locator("figure[data-chart]").count() > 0, name
+        if busy.scheme == "light" or name == "spend":
+            accessible(busy, name)
+        busy.page.emulate_media(color_scheme=other)
+        drawn(busy, f"dashboard-{name}-{other}")
+        busy.page.emulate_media(color_scheme=busy.scheme)
+    if busy.scheme == "light":
+        from_the_filter_bar_to_the_calls_and_back(busy)
+        a_chart_that_cannot_be_had_says_so(busy)
+
+
+def from_the_filter_bar_to_the_calls_and_back(busy):
+    page = busy.page
+    busy.open("/admin/dashboards/spend/", "dashboard-spend-week")
+    page.select_option("select[name=range]", "24h")
+    page.select_option("select[name=feature]", "support.reply")
+    page.focus("form.th-bar button")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**range=24h&feature=support.reply")
+    page.click(".th-switch >> text=Tenant")
+    page.wait_for_url("**by=tenant")
+    drawn(busy, "dashboard-spend-filtered")
+    assert {"t0", "t1", "t2", "t3"} <= set(page.locator("#values tbody a").all_inner_texts())
+    page.click("text=As a table")
+    figures = page.locator(".th-data tbody tr").all()
+    assert len(figures) == 24
+    page.locator(".th-data tbody a").first.click()
+    page.wait_for_url("**/call/?q=feature%3Asupport.reply+tenant%3A*&since=*&until=*")
+    page.go_back()
+    drawn(busy, "dashboard-spend-back")
+    assert "by=tenant" in page.url
+    box = page.locator(".th-canvas .bars .point").last.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_url("**/call/?q=feature%3Asupport.reply+tenant%3A*")
+    page.go_back()
+    page.click("summary:text-is('Views')")
+    page.fill(".th-views input[name=name]", "Support by tenant")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=was saved")
+    page.click("summary:text-is('Views')")
+    busy.look("dashboard-spend-views")
+    accessible(busy, "spend with views")
+    busy.open("/admin/dashboards/spend/")
+    page.click("summary:text-is('Views')")
+    page.click("text=Support by tenant")
+    page.wait_for_url("**range=24h&feature=support.reply&by=tenant")
+    page.get_by_label("Leave out the filter Feature support.reply").click()
+    assert "feature=" not in page.url and "by=tenant" in page.url
+    busy.open("/admin/dashboards/spend/?range=lately&since=x&tenant=nobody", "dashboard-spend-bad")
+    assert "There is no range “lately”" in page.inner_text("[role=alert]")
+    assert "No calls in this time" in page.inner_text("#content")
+    assert busy.problems == []
+
+
+def a_chart_that_cannot_be_had_says_so(busy):
+    page = busy.page
+    page.route(
+        "**/data/over-time/**",
+        lambda route: route.fulfill(status=422, content_type="application/json", body='{"problem": "Too much data."}'),
+    )
+    page.goto(f"{busy.url}/admin/dashboards/spend/?range=24h")
+    page.wait_for_selector("text=Too much data.")
+    page.unroute("**/data/over-time/**")
+    page.route("**/data/over-time/**", lambda route: route.abort())
+    page.reload()
+    page.wait_for_selector("text=The server cannot be reached.")
+    busy.problems.clear()  # the browser tells of both, too
+    page.unroute("**/data/over-time/**")
+    page.click("text=Try again")
+    page.wait_for_selector("figure.is-drawn .main-svg")
+    busy.look("dashboard-spend-again")
