@@ -118,6 +118,7 @@ COMMANDS = {
         "worker",
     ),
     "redaction": ("redaction",),
+    "dashboards": ("demo_data", "rollups"),
 }
 
 
