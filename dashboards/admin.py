@@ -5,7 +5,8 @@ from django.http import HttpRequest
 from django.urls import URLPattern, path
 
 from dashboards.feature_page import page
-from gateway.admin.base import Tool
+from dashboards.models import RollupState
+from gateway.admin.base import ReadOnlyAdmin, Tool
 from gateway.admin.catalog import FeatureAdmin
 from gateway.links import feature_url
 from gateway.models import Feature
@@ -23,3 +24,12 @@ class FeatureWithSpendAdmin(FeatureAdmin):
 
     def tools(self, request: HttpRequest, obj: Feature) -> list[Tool]:
         return [*super().tools(request, obj), Tool(label="Spend", url=feature_url(obj.slug))]
+
+
+@admin.register(RollupState)
+class RollupStateAdmin(ReadOnlyAdmin[RollupState]):
+    about = (
+        "How far the sums are that dashboards read. The worker counts new calls every few seconds; until then pages add them up "
+        "themselves, so figures are exact at every moment."
+    )
+    list_display = ["__str__", "built", "built_until", "rolled_at", "time_zone"]

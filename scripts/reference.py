@@ -124,6 +124,7 @@ COMMANDS = {
         "worker",
     ),
     "redaction": ("redaction",),
+    "dashboards": ("demo_data", "rollups"),
 }
 
 

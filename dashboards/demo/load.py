@@ -68,7 +68,7 @@ def remove(tell: Tell) -> int:
         cursor.execute("DELETE FROM tollhouse_adjustment WHERE actor = %s", [ACTOR])
         if _has_real():
             cursor.execute("DELETE FROM tollhouse_call WHERE source = %s", [SOURCE])
-            count = cursor.rowcount
+            count: int = cursor.rowcount
         else:
             count = demo.count()
             cursor.execute("TRUNCATE tollhouse_call")
@@ -100,7 +100,8 @@ def _prices() -> dict[str, Price]:
     sync()
     book, now, found = PriceBook.load(), timezone.now(), {}
     for target in {target for feature in story.FEATURES for target in feature.targets}:
-        quote = book.find(*target.split("/", 1), now)
+        provider, model = target.split("/", 1)
+        quote = book.find(provider, model, now)
         if quote is None:
             raise NotNow(f"The price book has no price for {target}.")
         usd = quote.rates.level(0).usd_per_token

@@ -19,6 +19,7 @@ from dashboards.filters import Filters
 from dashboards.overview import LiveWindow, live_windows
 from dashboards.pages.charts import Chart, Series
 from dashboards.pages.frame import Page, Reading
+from gateway.access import visible
 
 #: Windows on the page, the fullest first: a budget of each tenant has one for each.
 MOST = 60
@@ -42,7 +43,7 @@ class Shown:
 
 
 def context(reading: Reading) -> dict[str, Any]:
-    found = live_windows(*_asked(reading), most=MOST + 1)
+    found = live_windows(reading.request.user, *_asked(reading), most=MOST + 1)
     return {
         "windows": [
             Shown(item=item, url=reading.data_url("budgets", "window", window=str(item.window.pk)))
@@ -103,7 +104,7 @@ def burn_down(reading: Reading) -> Chart:
 
 def _windows(reading: Reading) -> WindowQuerySet:
     """The windows that the reader may see, ready to be shown."""
-    return Window.objects.select_related("budget", "forecast").with_limit()
+    return visible(Window.objects.select_related("budget", "forecast"), reading.request.user).with_limit()
 
 
 def _ends(window: Window) -> Iterator[tuple[str, Decimal, str]]:

@@ -15,6 +15,7 @@ from django.utils.http import urlencode
 from dashboards.filters import DIMENSIONS, NONE, PRESETS, Asked, Filters, iso, parse
 from dashboards.pages.charts import Chart
 from dashboards.rollups import TooMuchData
+from gateway.access import tenants_of
 from gateway.models import Feature
 from gateway.types import OUTCOMES
 
@@ -150,7 +151,7 @@ class Page:
 
 def tenants(request: HttpRequest) -> Collection[str] | None:
     """The tenants whose calls the reader may see; None: all. Every page asks here."""
-    return None
+    return tenants_of(request.user)
 
 
 def frame(reading: Reading, more: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from dashboards.pages.reliability import whole
 from dashboards.pages.spend import Row, Tile, rows
 from dashboards.pages.sums import change, percent, read, total
 from dashboards.rollups import TooMuchData
+from gateway.access import visible
 from gateway.templatetags.tollhouse import ms
 
 #: Features that moved most, and how many of them are told.
@@ -86,7 +87,13 @@ def _budget(reading: Reading, period: str) -> str:
         starts_at__lte=now, ends_at__gt=now, budget__active=True, budget__period=period, budget__metric="usd", budget__each=[],
         **{f"budget__{name}": "" for name in SCOPE_FIELDS},
     )  # fmt: skip
-    window = found.select_related("budget", "forecast").with_limit().order_by("budget__limit").first()
+    window = (
+        visible(found, reading.request.user)
+        .select_related("budget", "forecast")
+        .with_limit()
+        .order_by("budget__limit")
+        .first()
+    )
     if window is None:
         return ""
     used = percent(float(window.spent / window.limit)) if window.limit else "all"

@@ -14,6 +14,7 @@ from dashboards.pages.spend import Tile
 from dashboards.pages.sums import Sums, change, percent, read, total
 from dashboards.rollups import Figures, Quantiles, figures, quantiles
 from dashboards.spend import ERRORS
+from gateway.access import visible
 from gateway.templatetags.tollhouse import ms
 
 Metric = Literal["latency", "first_token", "gate", "provider"]
@@ -122,7 +123,8 @@ def breakers(reading: Reading) -> set[str]:
     """Targets (`provider/model`) that the gate leaves alone at present, as its alerts say."""
     if not reading.may("tollhouse_budgets.view_alert"):
         return set()
-    found = Alert.objects.filter(kind="breaker", resolved_at=None).values_list("detail__target", flat=True)
+    told = visible(Alert.objects.filter(kind="breaker", resolved_at=None), reading.request.user)
+    found = told.values_list("detail__target", flat=True)
     return {str(target) for target in found[:200]}
 
 

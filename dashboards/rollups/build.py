@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection
@@ -38,7 +39,13 @@ class Built:
 
 
 def prepare() -> None:
-    """Sees to it that there is a state, of this cluster and this time zone; what does not fit any more is to be built anew."""
+    """Sees to it that there is a state, of this cluster and this time zone; what does not fit any more is to be built anew.
+
+    Where the hours of the time zone begin at other minutes than before, the old sums are of no use, and what is left of the calls
+    is all that counts.
+    """
+    name, shift_s = changes.zone()
+    RollupState.objects.exclude(shift_s=shift_s).delete()
     if not RollupState.objects.exists():
         _begin()
     with locked() as state:
@@ -46,13 +53,9 @@ def prepare() -> None:
             return
         if state.cluster != _cluster():
             _adopt(state)
-        name, shift_s = changes.zone()
-        if (state.time_zone, state.shift_s) != (name, shift_s):
-            if state.shift_s == shift_s:
-                _fold_days(state)
-            else:
-                state.built, state.built_until = False, None
-            state.time_zone, state.shift_s = name, shift_s
+        if state.time_zone != name:
+            _fold_days()
+            state.time_zone = name
         state.save()
 
 
@@ -124,7 +127,7 @@ def _adopt(state: RollupState) -> None:
 
 
 def _build_day(state: RollupState, since: datetime, until: datetime, done: Built, *, force: bool) -> None:
-    given = {
+    given: dict[str, Any] = {
         "since": since, "until": until, "first": first_id(since), "last": first_id(until), "upto": state.watermark,
         "shift": state.shift_s,
     }  # fmt: skip
@@ -142,9 +145,9 @@ def _build_day(state: RollupState, since: datetime, until: datetime, done: Built
     done.days += 1
 
 
-def _fold_days(state: RollupState) -> None:
+def _fold_days() -> None:
     """Makes the days anew from the hours, for another time zone."""
-    given = {"zone": changes.zone()[0], "most_bytes": MOST_BYTES}
+    given: dict[str, Any] = {"zone": changes.zone()[0], "most_bytes": MOST_BYTES}
     with connection.cursor() as cursor:
         for table in TABLES:
             cursor.execute(f"DELETE FROM {table} WHERE grain = 'day'")  # noqa: S608 (our names)

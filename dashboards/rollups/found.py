@@ -20,8 +20,8 @@ class Figures:
     asked for, in that order. `outcomes` and `spent_nano` are calls and nano-dollars by outcome.
 
     `retried_calls` needed more than one attempt, `fallback_calls` were answered by another target than the first;
-    `unpriced_calls` had tokens and no price. `adjusted_tokens` are corrections of which no part is known. `cost_squared` is the sum of squares of
-    the costs in US dollars, for confidence intervals.
+    `unpriced_calls` had tokens and no price. `adjusted_tokens` are corrections of which no part is known. `cost_squared` is the
+    sum of squares of the costs in US dollars, for confidence intervals.
     """
 
     at: datetime | None
@@ -92,7 +92,8 @@ class Figures:
     @property
     def tokens(self) -> int:
         """All tokens, corrections included."""
-        return sum(getattr(self, part) for part in TOKEN_PARTS) + self.adjusted_tokens
+        found: int = sum(getattr(self, part) for part in TOKEN_PARTS)
+        return found + self.adjusted_tokens
 
     @property
     def cost_per_call_usd(self) -> Decimal | None:

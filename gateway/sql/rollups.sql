@@ -235,3 +235,7 @@ SELECT pid, name, now() - since FROM (
 -- name: sizes
 SELECT relname, pg_relation_size(oid), pg_total_relation_size(oid), greatest(reltuples, 0)::bigint FROM pg_class
 WHERE relkind = 'r' AND relname LIKE 'tollhouse\_rollup%%' AND relname <> 'tollhouse_rollup_state' ORDER BY relname
+
+-- name: forget
+-- Its digest is of no values then, so that nothing is added to it any more.
+UPDATE tollhouse_rollup_values SET user_ref = '', digest = sha256(uuid_send(gen_random_uuid())) WHERE user_ref = %s
