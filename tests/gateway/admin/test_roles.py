@@ -42,6 +42,7 @@ SEES = {
     "retentionkind": LOOK, "retentionrule": LOOK, "ratelimit": LOOK, "bucket": LOOK, "switch": LOOK, "switchtrigger": LOOK,
     "delivery": LOOK, "redactionpolicy": LOOK,
     "bill": "FAX", "billline": "FAX", "channel": "BAX", "alertroute": "BAX",
+    "dataset": "AX", "datasetitem": "AX", "rollupstate": "AX",
     "key": "AX", "auditentry": "AX", "legalhold": "AX", "redactionlist": "AX", "tenantlimit": "AX", "user": "AX", "group": "AX",
 }  # fmt: skip
 ADDS = {"rate": "FX", "budget": "BX", "ratelimit": "BX", "switchtrigger": "BX", "switch": "BX"}
@@ -49,9 +50,9 @@ DELETES = {"budget": "BX", "ratelimit": "BX", "switchtrigger": "BX"}
 #: Of these, nobody adds one or deletes one on a page.
 NEVER_ADDED = {
     "call", "callsum", "adjustment", "window", "budgetraise", "alert", "promptversion", "deployment", "hold", "owner", "worker",
-    "retentionkind", "bucket", "delivery", "bill", "billline", "auditentry",
+    "retentionkind", "bucket", "delivery", "bill", "billline", "auditentry", "datasetitem", "rollupstate",
 }  # fmt: skip
-NEVER_DELETED = NEVER_ADDED | {"rate", "price", "switch", "channel", "key", "legalhold"}
+NEVER_DELETED = (NEVER_ADDED - {"datasetitem"}) | {"rate", "price", "switch", "channel", "key", "legalhold"}
 #: Pages of our own, by the name of their address.
 OTHERS = {
     "tollhouse_gateway_feature_spend": "VFPBRAX",
@@ -59,6 +60,10 @@ OTHERS = {
     "tollhouse_gateway_key_rotate": "X",
     "tollhouse_gateway_legalhold_lift": "X",
     "tollhouse_gateway_call_person": "X",
+    "tollhouse_gateway_call_session": "VFPBRAX",
+    "tollhouse_gateway_call_suggest": "VFPBRAX",
+    "tollhouse_gateway_call_compare": "VFPBRAX",
+    "tollhouse_gateway_dataset_export": "X",
     "tollhouse_gateway_auditentry_compliance": "AX",
     "tollhouse_redaction_redactionpolicy_try": "X",
     "tollhouse_budgets_budget_raise": "BX",
@@ -66,6 +71,10 @@ OTHERS = {
     "tollhouse_budgets_switchtrigger_now": LOOK,
     "auth_user_password_change": "X",
 }
+#: The dashboards' pages, and their charts, by the page's name; the other addresses of theirs are only posted to.
+DASHBOARDS = {"spend": "VFPBRAX", "reliability": "VFPBRAX", "budgets": "VFPBRAX", "prompts": LOOK, "privacy": LOOK}
+#: Pages that answer a form alone: a request for them is refused, whoever asks.
+POSTED = {"tollhouse_gateway_call_replay", "tollhouse_gateway_call_keep", "dashboard_save", "dashboard_delete"}
 #: Of no model: everybody's, or a list that shows what may be seen, or what answers an address that fits nothing.
 ANYBODY = {"index", "password_change", "password_change_done", "view_on_site", "autocomplete", "app_list", ""}
 #: What a limited user sees of one that `X` sees.
