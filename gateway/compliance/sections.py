@@ -10,7 +10,7 @@ from gateway.compliance.facts import Facts
 #: How the report calls the parts of a call, what happens in them, and what is kept.
 PARTS = {
     "prompts": "users' messages", "replies": "replies", "system": "instructions", "tool_arguments": "arguments of tools",
-    "tool_results": "results of tools", "embeddings": "texts for embeddings",
+    "tool_results": "results of tools", "embeddings": "texts for embeddings", "tools": "descriptions of tools",
 }  # fmt: skip
 SENT = {
     "off": "passes as it is", "mask": "removed for good", "pseudonymise": "replaced, and put back in the answer",

@@ -141,7 +141,7 @@ def test_other_figures_and_conditions(transactional_db):
 
 def test_too_many_calls_for_what_no_rollup_has(transactional_db, monkeypatch):
     random_calls(3)
-    count()
+    counted()
     monkeypatch.setattr(read, "MOST_CALLS", 2)
     with pytest.raises(TooMuchData, match="tenant and user_ref together"):
         figures(ALL, ("tenant", "user_ref"))
@@ -163,7 +163,7 @@ def test_a_call_that_commits_late_is_counted_once(transactional_db):
     thread.start()
     assert written.wait(20)
     make_call(feature="quick")
-    counted()
+    count()
     before = figures(ALL, ("feature",))
     go_on.set()
     thread.join()

@@ -15,6 +15,7 @@ from django.test import Client
 from django.urls import resolve, reverse
 
 from budgets.models import Alert, Budget, Switch, Window
+from dashboards.pages.registry import PAGES
 from gateway import roles
 from gateway.access import ROWS, SHARED, may_name, tenants_of, visible, visible_calls
 from gateway.models import AuditEntry, Call, Payload, Role, TenantLimit
@@ -125,7 +126,7 @@ def status(rf, user, path):
     request = rf.get(path)
     request.user, request._messages = user, CookieStorage(request)
     try:
-        match = resolve(path)
+        match = resolve(path.partition("?")[0])
         return match.func(request, *match.args, **match.kwargs).status_code
     except PermissionDenied:
         return 403
@@ -139,9 +140,16 @@ def pages(rows):
         while page and prefix not in of and "_" in prefix:
             prefix, _, more = prefix.rpartition("_")
             page = f"{more}_{page}"
+        if name in ("dashboard", "dashboard_data"):
+            continue
         model = of.get(prefix, "")
         pk = "f" if page == "spend" else rows[model].pk if model else "1"
-        yield name, path.replace("/1/", f"/{pk}/"), model, page
+        query = f"?id=s-{OWN}&tenant={OWN}" if page == "session" else ""
+        yield name, path.replace("/1/", f"/{pk}/") + query, model, page
+    for dashboard in PAGES.values():
+        yield "dashboard", dashboard.url, "", dashboard.name
+        for chart in dashboard.charts:
+            yield "dashboard_data", f"{dashboard.url}data/{chart}/?window={rows['window'].pk}", "", dashboard.name
 
 
 def test_every_page_is_for_whom_the_table_says(rf, groups, person, everything):
@@ -152,8 +160,13 @@ def test_every_page_is_for_whom_the_table_says(rf, groups, person, everything):
     for name, path, model, page in pages(everything.rows):
         if name in OPEN | ANYBODY:
             continue
-        assert model or name in OTHERS, f"{name} is in no table of this test: say there who may see it."
-        if page in ("changelist", "change", "history"):
+        known = model or name in OTHERS or name in POSTED or page in DASHBOARDS
+        assert known, f"{name} is in no table of this test: say there who may see it."
+        if name in POSTED:
+            wanted = ""
+        elif not model and page in DASHBOARDS:
+            wanted = DASHBOARDS[page] + "L"
+        elif page in ("changelist", "change", "history"):
             assert model in SEES, f"{model} is in no table of this test: say there who may see it."
             wanted = SEES[model] + ("L" if model in LIMITED else "")
         elif page == "add":
@@ -162,7 +175,7 @@ def test_every_page_is_for_whom_the_table_says(rf, groups, person, everything):
             wanted = "" if model in NEVER_DELETED else DELETES.get(model, "X")
         else:
             assert name in OTHERS, f"{name} is in no table of this test: say there who may see it."
-            wanted = OTHERS[name] + ("L" if model in LIMITED and page not in ("person", "try") else "")
+            wanted = OTHERS[name] + ("L" if model in LIMITED and page not in ("person", "try", "export") else "")
         if (
             page in ("add", "delete")
             and "X" in wanted
