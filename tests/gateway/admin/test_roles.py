@@ -338,3 +338,30 @@ def test_texts_are_only_for_those_who_read_them_one_by_one():
         reads = role.has("tollhouse_gateway.read_payload")
         assert reads is (role.name in ("reviewer", "admin"))
         assert not role.has("tollhouse_gateway.view_payload") or role.name == "admin"
+
+
+def test_changes_of_users_and_groups_are_in_the_audit_log(admin_client, groups):
+    form = {"username": "ann", "usable_password": "true", "password1": "correct horse 1", "password2": "correct horse 1"}
+    assert admin_client.post(reverse("admin:auth_user_add"), form).status_code == 302
+    ann = User.objects.get(username="ann")
+    page = reverse("admin:auth_user_change", args=[ann.pk])
+    viewer, shown = groups["viewer"], {"date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}
+    form = {"username": "ann", "is_active": "on", "is_staff": "on", "email": "ann@example.com", "groups": [viewer.pk], **shown}
+    assert admin_client.post(page, form).status_code == 302
+    form = {"usable_password": "true", "password1": "correct horse 2", "password2": "correct horse 2"}
+    assert admin_client.post(f"/admin/auth/user/{ann.pk}/password/", form).status_code == 302
+    call, key = (Permission.objects.get(codename=name) for name in ("view_call", "view_key"))
+    viewer.permissions.set([call])
+    form = {"name": viewer.name, "permissions": [call.pk, key.pk]}
+    assert admin_client.post(reverse("admin:auth_group_change", args=[viewer.pk]), form).status_code == 302
+    chosen = {"action": "delete_selected", "_selected_action": [ann.pk], "post": "yes"}
+    assert admin_client.post(reverse("admin:auth_user_changelist"), chosen).status_code == 302
+    made, changed, password, group, gone = AuditEntry.objects.order_by("id")
+    assert made.action == "user.create" and made.detail["values"]["groups"] == [] and made.actor == "admin"
+    changes = changed.detail["changes"]
+    assert changes["groups"] == [[], [viewer.name]] and changes["is_staff"] == [False, True]
+    assert changes["email"] == "(hidden)" and "example.com" not in str(changes)
+    assert password.detail == {"changes": {"password": "(hidden)"}}
+    permissions = group.detail["changes"]["permissions"]
+    assert permissions[1] == [*permissions[0], "tollhouse_gateway.view_key"] and group.subject == f"group {viewer.name}"
+    assert (gone.action, gone.subject) == ("user.delete", "user ann")
