@@ -17,6 +17,7 @@ TOLD = {"name", "is_active", "is_staff", "is_superuser", "groups", "user_permiss
 #: What a login changes by itself.
 LEFT = {"last_login"}
 _BEFORE = "_tollhouse_before"
+PEOPLE: tuple[type[Model], ...] = (get_user_model(), Group)
 
 
 class AuditedPeople:
@@ -67,7 +68,7 @@ def _shown(values: dict[str, Any]) -> dict[str, Any]:
 
 def watch() -> None:
     """Puts `AuditedPeople` over the admins of users and groups that are registered."""
-    for model in (get_user_model(), Group):
+    for model in PEOPLE:
         own = admin.site._registry.get(model)
         if own is not None and not isinstance(own, AuditedPeople):
             admin.site.unregister(model)

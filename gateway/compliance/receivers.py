@@ -12,8 +12,9 @@ from redaction import engine
 
 
 def receivers(features: Iterable[Feature]) -> Json:
-    """Each with its host, what it gets (`texts`, `measures`, or `redacted`: measures and redacted texts) and of which features, by
-    their slugs. Telemetry is that of this process's environment.
+    """Each with its host, what it gets (`texts`, `measures`, or `redacted`: measures and redacted texts) and of which features.
+
+    Telemetry is that of this process's environment.
     """
     features = list(features)
     every = sorted(feature.slug for feature in features)

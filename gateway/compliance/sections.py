@@ -178,7 +178,12 @@ def _subprocessors(providers: list[Any], receivers: list[Any]) -> Section:
     tables = [Table(("Provider", "Address", "Region", "Models", "Features"), rows, (18, 22, 14, 24, 22))]
     if receivers:
         others = [
-            (RECEIVERS[one["name"]], one["host"] or "not stated", GETS[one["gets"]], ", ".join(one["features"]) or "none")
+            (
+                RECEIVERS[one["name"]],
+                one["host"] or "not stated",
+                GETS[one["gets"]],
+                ", ".join(one["features"]) or "none",
+            )
             for one in receivers
         ]
         head = ("Receiver", "Address", "What it gets", "Features")
@@ -262,7 +267,7 @@ def _retention(facts: Any, removed_at: datetime | None) -> Section:
         "sums of calls for dashboards; by user reference, too, which an erasure takes out", "tollhouse_rollup and others",
         "for good", "–",
     ))  # fmt: skip
-    rows.append(("views of dashboards, with the filters that people saved", "tollhouse_saved_view", "until they are deleted", "–"))
+    rows.append(("views of dashboards that people saved", "tollhouse_saved_view", "until they are deleted", "–"))
     rows.append(("counters of metrics, without any person", "tollhouse_meter", "for good", "–"))
     rows.append(("audit log, prompt versions, prices", "tollhouse_audit and others", "for good", "–"))
     ran = LAST_RAN.format(when(removed_at)) if removed_at else "No job has removed expired rows yet."

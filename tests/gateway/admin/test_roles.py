@@ -341,12 +341,24 @@ def test_texts_are_only_for_those_who_read_them_one_by_one():
 
 
 def test_changes_of_users_and_groups_are_in_the_audit_log(admin_client, groups):
-    form = {"username": "ann", "usable_password": "true", "password1": "correct horse 1", "password2": "correct horse 1"}
+    form = {
+        "username": "ann",
+        "usable_password": "true",
+        "password1": "correct horse 1",
+        "password2": "correct horse 1",
+    }
     assert admin_client.post(reverse("admin:auth_user_add"), form).status_code == 302
     ann = User.objects.get(username="ann")
     page = reverse("admin:auth_user_change", args=[ann.pk])
     viewer, shown = groups["viewer"], {"date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}
-    form = {"username": "ann", "is_active": "on", "is_staff": "on", "email": "ann@example.com", "groups": [viewer.pk], **shown}
+    form = {
+        "username": "ann",
+        "is_active": "on",
+        "is_staff": "on",
+        "email": "ann@example.com",
+        "groups": [viewer.pk],
+        **shown,
+    }
     assert admin_client.post(page, form).status_code == 302
     form = {"usable_password": "true", "password1": "correct horse 2", "password2": "correct horse 2"}
     assert admin_client.post(f"/admin/auth/user/{ann.pk}/password/", form).status_code == 302

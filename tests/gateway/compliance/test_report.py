@@ -88,7 +88,12 @@ def test_who_else_receives_something_is_told_without_keys(world, settings, monke
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "meters.example.com:4317")
     monkeypatch.setenv("SENTRY_DSN", "https://secret@o1.sentry.example.com/1")
     analyzer, *measured = gather()["receivers"]
-    assert analyzer == {"name": "analyzer", "host": "presidio.example.com", "gets": "texts", "features": ["support.reply"]}
+    assert analyzer == {
+        "name": "analyzer",
+        "host": "presidio.example.com",
+        "gets": "texts",
+        "features": ["support.reply"],
+    }
     assert [(one["name"], one["host"], one["gets"]) for one in measured] == [
         ("OTLP", "collector.example.com", "measures"), ("OTLP", "meters.example.com", "measures"),
         ("Sentry", "o1.sentry.example.com", "measures"),
