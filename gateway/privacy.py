@@ -135,7 +135,12 @@ def _where(table: KeptTable) -> str:
 
 def _values(person: Person) -> dict[str, Any]:
     tenants, sessions = zip(*person.sessions, strict=True) if person.sessions else ((), ())
-    return {"ref": person.user_ref, "calls": list(person.calls), "session_tenants": list(tenants), "sessions": list(sessions)}
+    return {
+        "ref": person.user_ref,
+        "calls": list(person.calls),
+        "session_tenants": list(tenants),
+        "sessions": list(sessions),
+    }
 
 
 def _rows(query: str, values: Any) -> list[Any]:
