@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from gateway.admin.base import HIDDEN, audit
 
 #: What the audit log tells of values; of all others it says that they were changed. Names and addresses of people are not kept.
-TOLD = {"name", "is_active", "is_staff", "is_superuser", "groups", "user_permissions", "permissions"}
+TOLD = {"is_active", "is_staff", "is_superuser", "groups", "user_permissions", "permissions"}
 #: What a login changes by itself.
 LEFT = {"last_login"}
 _BEFORE = "_tollhouse_before"
@@ -30,16 +30,16 @@ class AuditedPeople:
         return found
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
-        audit(request, "create", obj, values=_shown(_values(obj)))
+        audit(request, "create", obj, values=_shown(obj, _values(obj)))
         return super().log_addition(request, obj, message)  # type: ignore[misc]
 
     def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         before: dict[str, Any] | None = getattr(request, _BEFORE, None)
         now = _values(type(obj)._default_manager.get(pk=obj.pk))
         if before is None:
-            audit(request, "change", obj, values=_shown(now))
+            audit(request, "change", obj, values=_shown(obj, now))
         elif changed := [name for name in now if now[name] != before[name]]:
-            changes = {name: [before[name], now[name]] if name in TOLD else HIDDEN for name in changed}
+            changes = {name: [before[name], now[name]] if _told(obj, name) else HIDDEN for name in changed}
             audit(request, "change", obj, changes=changes)
         return super().log_change(request, obj, message)  # type: ignore[misc]
 
@@ -62,8 +62,12 @@ def _values(row: Model) -> dict[str, Any]:
     return found
 
 
-def _shown(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name in TOLD}
+def _shown(row: Model, values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if _told(row, name)}
+
+
+def _told(row: Model, name: str) -> bool:
+    return name in TOLD or (isinstance(row, Group) and name == "name")
 
 
 def watch() -> None:
