@@ -32,4 +32,6 @@ class RollupStateAdmin(ReadOnlyAdmin[RollupState]):
         "How far the sums are that dashboards read. The worker counts new calls every few seconds; until then pages add them up "
         "themselves, so figures are exact at every moment."
     )
+    search_fields = ["time_zone"]
+    search_help_text = "Time zone"
     list_display = ["__str__", "built", "built_until", "rolled_at", "time_zone"]

@@ -9,7 +9,10 @@ class DashboardsConfig(AppConfig):
 
     def ready(self) -> None:
         # Models are there only now.
-        from dashboards.rollups.job import PERIOD_S, count
+        from dashboards.rollups.erase import erasing
+        from dashboards.rollups.job import PERIOD_S, count, counted
         from gateway.jobs.registry import Job, register
+        from gateway.retention.derived import Derived, derive
 
         register(Job("rollups", PERIOD_S, count))
+        derive(Derived(name="rollups", erasing=erasing, counted=counted))

@@ -38,6 +38,8 @@ from budgets.scopes import join_value
 from gateway.models import (
     Call,
     CallSum,
+    Dataset,
+    DatasetItem,
     Deployment,
     Feature,
     Hold,
@@ -47,6 +49,7 @@ from gateway.models import (
     PromptVersion,
     Provider,
     Route,
+    Target,
     TenantLimit,
 )
 from redaction.models import RedactionList, RedactionPolicy
@@ -117,6 +120,7 @@ def _of_switch(tenants: Tenants) -> Q:
 ROWS: dict[type[models.Model], Callable[[Tenants], Q]] = {
     Call: _tenant,
     CallSum: _tenant,
+    DatasetItem: _tenant,
     Payload: lambda tenants: Q(pk__in=Call.objects.filter(tenant__in=tenants).values("pk")),
     Hold: lambda tenants: Q(draft__tenant__in=list(tenants)),
     Key: _tenant,
@@ -132,12 +136,12 @@ ROWS: dict[type[models.Model], Callable[[Tenants], Q]] = {
 }
 #: Models whose rows are nobody's, and which of them a limited user may look at. What calls brought themselves is not shown.
 SHARED: dict[type[models.Model], Q] = {
-    **dict.fromkeys((Deployment, Feature, Price, Provider, Rate, RedactionPolicy, Route), Q()),
+    **dict.fromkeys((Dataset, Deployment, Feature, Price, Provider, Rate, RedactionPolicy, Route, Target), Q()),
     PromptVersion: ~Q(origin=PromptVersion.Origin.OBSERVED),
 }
 #: Of what a person may add: the tenant that a row with these values is of.
 NAMED: dict[type[models.Model], Callable[[dict[str, Any]], str]] = {
-    **dict.fromkeys((Budget, Key, RateLimit, RedactionList), lambda values: values.get("tenant") or ""),
+    **dict.fromkeys((Budget, DatasetItem, Key, RateLimit, RedactionList), lambda values: values.get("tenant") or ""),
     Switch: lambda values: (values.get("value") if values.get("scope") == "tenant" else values.get("tenant")) or "",
 }
 

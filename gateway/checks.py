@@ -151,6 +151,25 @@ def retention_is_valid() -> Iterator[CheckMessage]:
         yield Error(str(error), hint="docs/retention.md says how they are written.", id="tollhouse.E040")
 
 
+@_registered()
+def changes_of_people_are_audited() -> Iterator[CheckMessage]:
+    """A warning when the admin of users or groups was registered where the gate's pages could not put the audit log over it."""
+    if not apps.is_installed("django.contrib.admin"):
+        return
+    from django.contrib import admin
+
+    from gateway.admin.people import PEOPLE, AuditedPeople
+
+    for model in PEOPLE:
+        own = admin.site._registry.get(model)
+        if own is not None and not isinstance(own, AuditedPeople):
+            yield Warning(
+                f"Changes of {model._meta.verbose_name_plural} in the admin are not in the audit log.",
+                hint=f"Put the app that registers {type(own).__name__} before the gateway in INSTALLED_APPS.",
+                id="tollhouse.W050",
+            )
+
+
 @_registered(Tags.database)
 def limits_take_permissions_away() -> Iterator[CheckMessage]:
     """An error when users are limited to tenants and nothing takes permissions away from them."""

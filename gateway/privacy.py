@@ -7,6 +7,7 @@ setting USER_REF says otherwise.
 import hmac
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from django.db import connection
 from gateway.keys import pepper
 from gateway.models import AuditEntry
 from gateway.retention import legal
+from gateway.retention.derived import DERIVED
 from gateway.retention.kinds import REGISTERED, KeptTable
 from gateway.retention.remove import seeing_expired
 from gateway.sql import queries
@@ -70,13 +72,15 @@ def erase(user_ref: str, *, actor: str, reason: str) -> dict[str, int]:
     if not reason.strip():
         raise ValueError("Say why, e.g. the number of the request; the reason goes into the audit log.")
     # With the lock no legal hold can be set while it erases.
-    with seeing_expired(lock=True), connection.cursor() as cursor:
+    with seeing_expired(lock=True), connection.cursor() as cursor, ExitStack() as around:
         person = _find(user_ref)
         if held := legal.in_force(user_ref, person.tenants):
             # Not the reference itself: messages end up in logs.
             of = [f"tenant {hold.tenant}" if hold.tenant else "the user" for hold in held]
             names = ", ".join(f"{hold.pk} ({who}: {hold.reason})" for hold, who in zip(held, of, strict=True))
             raise CannotErase(f"Nothing was erased, as a legal hold is in force: {names}. Lift it first, in the admin.")
+        for derived in DERIVED.values():
+            around.enter_context(derived.erasing(user_ref, person.calls))
         counts = {}
         for table in REGISTERED.values():
             if where := _where(table):
@@ -124,12 +128,19 @@ def _where(table: KeptTable) -> str:
             else "unnest(%(sessions)s::text[])"
         )
         own.append(f"{nobody}{whose} IN (SELECT * FROM {known})")  # noqa: S608 (checked names)
+    if table.call:
+        own.append(f"t.{table.call} = ANY(%(calls)s)")
     return " OR ".join(f"({part})" for part in own)
 
 
 def _values(person: Person) -> dict[str, Any]:
     tenants, sessions = zip(*person.sessions, strict=True) if person.sessions else ((), ())
-    return {"ref": person.user_ref, "session_tenants": list(tenants), "sessions": list(sessions)}
+    return {
+        "ref": person.user_ref,
+        "calls": list(person.calls),
+        "session_tenants": list(tenants),
+        "sessions": list(sessions),
+    }
 
 
 def _rows(query: str, values: Any) -> list[Any]:

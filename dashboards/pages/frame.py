@@ -87,10 +87,11 @@ class Reading:
         return f"{reverse('admin:dashboard_data', args=[page, chart])}?{self.asked.query(**changes)}"
 
     def calls_url(self, filters: Filters | None = None, *, timed: bool = True) -> str:
-        """The list of the calls that these filters (default: the reader's) let through; empty for who may not see it."""
-        if not self.sees_calls:
-            return ""
+        """The list of the calls that these filters (default: the reader's) let through; empty for who may not see it, or where
+        none of the values asked for is one that the reader may see."""
         found = filters or self.filters
+        if not self.sees_calls or () in found.where.values():
+            return ""
         query = {"q": " ".join(_term(name, values) for name, values in found.where.items())}
         if timed:
             query |= {"since": iso(found.since), "until": iso(found.until)}

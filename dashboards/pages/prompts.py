@@ -13,6 +13,7 @@ from dashboards.pages.compare import LEAST_CALLS, Interval, difference, mean, pr
 from dashboards.pages.frame import Page, Reading
 from dashboards.pages.sums import ZERO, of_row, percent, share
 from dashboards.rollups import Figures, figures, quantiles
+from gateway.access import visible
 from gateway.models import Prompt, PromptVersion, Variant
 
 #: Versions side by side, those with most calls.
@@ -116,7 +117,7 @@ def _versions(reading: Reading, slug: str) -> list[Version]:
     tallies = _tallies(filters, currency)
     ordered = _ordered(tallies, live)
     latency = {row.values[0]: row.ms for row in quantiles(filters, "latency", by=("prompt_version",))}
-    rows = PromptVersion.objects.filter(prompt__feature__slug=slug, address__in=ordered)
+    rows = visible(PromptVersion.objects.filter(prompt__feature__slug=slug, address__in=ordered), reading.request.user)
     pages = dict(rows.values_list("address", "pk"))
     whole = sum(tally.calls for tally in tallies.values())
     found = []

@@ -10,6 +10,7 @@ from django.utils.http import urlencode
 from dashboards.filters import parse
 from dashboards.models import SavedView
 from dashboards.pages.frame import Page
+from gateway.access import tenants_of
 
 LONGEST_NAME, LONGEST_QUERY = 80, 4000
 #: Views of one person, and of all that a page lists.
@@ -17,10 +18,14 @@ MOST_OWN, MOST_LISTED = 100, 200
 
 
 def views(request: HttpRequest, page: str) -> QuerySet[SavedView]:
-    """The views of a page that the reader may use: the reader's own and those that are shared."""
-    return SavedView.objects.filter(Q(owner=request.user.pk) | Q(shared=True), page=page).select_related("owner")[
-        :MOST_LISTED
-    ]
+    """The views of a page that the reader may use: the reader's own and those that are shared.
+
+    To who is limited to tenants others' views are not shown, as their names and filters may name any tenant.
+    """
+    usable = Q(owner=request.user.pk)
+    if tenants_of(request.user) is None:
+        usable |= Q(shared=True)
+    return SavedView.objects.filter(usable, page=page).select_related("owner")[:MOST_LISTED]
 
 
 def save(request: HttpRequest, page: Page) -> HttpResponse:

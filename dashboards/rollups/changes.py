@@ -53,6 +53,12 @@ def of_range(which: str = "true") -> str:
     )
 
 
+def of_ids(sign: int, which: str = "true") -> str:
+    """The calls of the ids `calls`, as transactions before `upto` wrote and corrected them, added or taken away."""
+    which = f"c.written < %(upto)s AND c.id = ANY(%(calls)s) AND {which}"
+    return PIECES["call"].format(sign=sign, upto="%(upto)s", source="tollhouse_call c", which=which)
+
+
 def labelled(changes: str) -> str:
     """The same calls, once for each of their labels."""
     return PIECES["labelled"].format(changes=changes)

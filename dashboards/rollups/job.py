@@ -25,6 +25,18 @@ def count() -> None:
         _watch()
 
 
+def counted() -> int | None:
+    """Counts what is new and returns the transaction before which everything is counted: 0 while the rollups are built, None
+    where nobody has begun to.
+    """
+    if not RollupState.objects.exists():
+        return None
+    prepare()
+    roll()
+    state = RollupState.objects.first()
+    return None if state is None else state.watermark if state.built else 0
+
+
 def holding() -> tuple[int, str, timedelta] | None:
     """The transaction that the rollups wait for: process id of the server, application, and how long it has run; None where
     there is none, or this user may not see it."""

@@ -5,7 +5,7 @@ running are over, so their rows are all there; those of the watermark up to that
 the watermark on. Whoever counts, or builds anew, has the lock on the state's row.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -63,15 +63,15 @@ def _anything(given: Mapping[str, Any]) -> bool:
     return found
 
 
-def add(rows: str, given: Mapping[str, Any]) -> None:
-    """Adds calls to the rollups of every kind; `rows` is the query that finds them, with `given` as its values."""
+def add(rows: str, given: Mapping[str, Any], sets: Iterable[RollupSet] = SETS) -> None:
+    """Adds calls to the rollups of these kinds; `rows` is the query that finds them, with `given` as its values."""
     with connection.cursor() as cursor:
         # Once for all kinds, and where the planner can see how many there are.
         cursor.execute(
             f"DROP TABLE IF EXISTS pg_temp.{FOUND}; CREATE TEMP TABLE {FOUND} ON COMMIT DROP AS {rows}", given
         )
         cursor.execute(f"ANALYZE {FOUND}")
-    for one in SETS:
+    for one in sets:
         _add_kind(one, {**CONSTANTS, **given, "zone": changes.zone()[0], "kind": one.kind})
 
 

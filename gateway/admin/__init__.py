@@ -13,6 +13,7 @@ from gateway.admin import (
     keys,
     ledger,
     limits,
+    people,
     policies,
     prices,
     prompts,
@@ -25,5 +26,5 @@ from gateway.admin import (
 
 __all__ = [
     "alerts", "audit", "bills", "budgets", "calls", "catalog", "channels", "datasets", "deployments", "keys",
-    "ledger", "limits", "policies", "prices", "prompts", "raises", "rates", "retention", "switches", "triggers",
+    "ledger", "limits", "people", "policies", "prices", "prompts", "raises", "rates", "retention", "switches", "triggers",
 ]  # fmt: skip

@@ -6,11 +6,13 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from gateway import datasets
+from gateway.access import visible
 from gateway.admin.base import audit
 from gateway.admin.call_list import TONES, readable
 from gateway.admin.payloads import may_read, messages_of, read_payloads
@@ -58,7 +60,7 @@ def compare(page: Page, request: HttpRequest, id: UUID) -> HttpResponse:
         before = _named(request, wanted)
         problem = "" if before else f"There is no call {wanted} that you may see."
     else:
-        version = version_before(call)
+        version = version_before(call, request.user)
         before = call_of(version, call, readable(request)) if version else None
     asked = request.method == "POST" and "payload" in request.POST
     said = read_payloads(request, [before, call]) if asked and before else {}
@@ -80,7 +82,7 @@ def replaying(request: HttpRequest) -> dict[str, Any]:
     """The routes on which the reader may make a call once more, those of a sandbox first; None: on none."""
     if not request.user.has_perm("tollhouse_gateway.run_playground") or not may_read(request):
         return {"replay_routes": None}
-    routes = list(Route.objects.prefetch_related("targets__provider"))
+    routes = list(visible(Route.objects.prefetch_related("targets__provider"), request.user))
     return {"replay_routes": sorted(((route, _is_sandbox(route)) for route in routes), key=lambda found: not found[1])}
 
 
@@ -93,7 +95,7 @@ def replay(page: Page, request: HttpRequest, id: UUID) -> HttpResponse:
     call = _call(request, id)
     content = read_payloads(request, [call]).get(call.id)
     said = messages_of(content)
-    route = Route.objects.filter(name=request.POST.get("route", "")).first()
+    route = visible(Route.objects.filter(name=request.POST.get("route", "")), request.user).first()
     if not said or route is None:
         messages.error(request, "Nothing is kept of what it said." if route else "Choose a route.")
         return HttpResponseRedirect(_url(call))
@@ -112,14 +114,21 @@ def replay(page: Page, request: HttpRequest, id: UUID) -> HttpResponse:
     })  # fmt: skip
 
 
+def datasets_for(request: HttpRequest) -> QuerySet[Dataset] | None:
+    """The datasets in which the reader may keep a call; None where the reader may not."""
+    may = request.user.has_perm("tollhouse_gateway.add_datasetitem")
+    return visible(Dataset.objects.all(), request.user) if may else None
+
+
 def keep(page: Page, request: HttpRequest, id: UUID) -> HttpResponse:
     """Keeps what a call said in a dataset."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
-    if not request.user.has_perm("tollhouse_gateway.add_datasetitem"):
+    known = datasets_for(request)
+    if known is None:
         raise PermissionDenied
     call = _call(request, id)
-    dataset = Dataset.objects.filter(name=request.POST.get("dataset", "")).first()
+    dataset = known.filter(name=request.POST.get("dataset", "")).first()
     if dataset is None:
         messages.error(request, "Choose a dataset.")
         return HttpResponseRedirect(_url(call))

@@ -25,7 +25,7 @@ from gateway.explorer.fields import FIELDS
 from gateway.explorer.query import quote
 from gateway.explorer.suggest import suggestions
 from gateway.explorer.trace import related, stages, waterfall
-from gateway.models import Adjustment, Call, Dataset, Price, PromptVersion
+from gateway.models import Adjustment, Call, Price, PromptVersion
 from gateway.prices.rates import MILLION, Rates
 from gateway.types import TOKEN_PARTS
 
@@ -148,15 +148,15 @@ class CallAdmin(ReadOnlyAdmin[Call]):
             "asked": asked,
             "payload": payload,
             "curl": curl(call, base_url(request), messages_of(payload)),
-            "datasets": Dataset.objects.all() if request.user.has_perm("tollhouse_gateway.add_datasetitem") else None,
+            "datasets": call_pages.datasets_for(request),
             "off_links": links_of_call(request, call),
         }
         return TemplateResponse(request, "admin/tollhouse_gateway/call/page.html", context)
 
 
 def suggest(page: CallAdmin, request: HttpRequest) -> HttpResponse:
-    """Known values of a field that begin so, as JSON."""
-    found = suggestions(request.GET.get("field", ""), request.GET.get("start", "")[:200])
+    """Known values of a field that begin so, as JSON: of what the reader may see."""
+    found = suggestions(request.GET.get("field", ""), request.GET.get("start", "")[:200], request.user)
     return JsonResponse({"values": found})
 
 

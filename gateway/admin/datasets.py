@@ -5,13 +5,15 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import models
-from django.db.models import Count
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, StreamingHttpResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from gateway import datasets
+from gateway.access import visible
 from gateway.admin.base import AuditedAdmin, Tool, audit
 from gateway.admin.payloads import may_read
 from gateway.models import Dataset, DatasetItem
@@ -31,7 +33,9 @@ class DatasetAdmin(AuditedAdmin[Dataset]):
     search_help_text = "Name or description"
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Dataset]:
-        return super().get_queryset(request).annotate(item_count=Count("items"))
+        own = visible(DatasetItem.objects.filter(dataset=OuterRef("pk")), request.user)
+        counted = own.order_by().values("dataset").annotate(count=Count("pk")).values("count")
+        return super().get_queryset(request).annotate(item_count=Coalesce(Subquery(counted), 0))
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.export)

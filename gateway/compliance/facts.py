@@ -19,6 +19,7 @@ from django.contrib.auth.models import Group
 from budgets.models import Budget
 from gateway.access import tenants_of
 from gateway.audit_chain import Head
+from gateway.compliance.receivers import receivers
 from gateway.conf import settings
 from gateway.models import AuditEntry, Feature, Prompt, PromptVersion, Provider, RetentionRule, Route, TenantLimit
 from gateway.prompts.deploy import Moved, history, live_since
@@ -44,6 +45,7 @@ def gather() -> Facts:
         "features": [_feature(feature, routes) for feature in features],
         "prompts": _prompts(),
         "subprocessors": _subprocessors(features, routes),
+        "receivers": receivers(features),
         "redaction": {"names_found_by": settings().REDACTION_MODEL, "policies": _policies(features)},
         "retention": retention(),
         "payload_readers": _payload_readers(),

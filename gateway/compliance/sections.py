@@ -10,7 +10,7 @@ from gateway.compliance.facts import Facts
 #: How the report calls the parts of a call, what happens in them, and what is kept.
 PARTS = {
     "prompts": "users' messages", "replies": "replies", "system": "instructions", "tool_arguments": "arguments of tools",
-    "tool_results": "results of tools", "embeddings": "texts for embeddings",
+    "tool_results": "results of tools", "embeddings": "texts for embeddings", "tools": "descriptions of tools",
 }  # fmt: skip
 SENT = {
     "off": "passes as it is", "mask": "removed for good", "pseudonymise": "replaced, and put back in the answer",
@@ -38,8 +38,16 @@ ROWS = {
     "payload": "payloads: what calls said, as far as it is kept",
     "alert": "alerts, counted from their end",
     "session_map": "pseudonyms of sessions, encrypted",
+    "dataset_item": "examples in datasets: what calls said, redacted, with user references",
 }
 KINDS = {"sandbox": "A stand-in for tests; nothing leaves", "litellm": "Through the litellm library"}
+#: Who receives something of calls beside providers, and what.
+RECEIVERS = {"analyzer": "An analyzer that looks for names", "OTLP": "A collector of OpenTelemetry", "Sentry": "Sentry"}
+GETS = {
+    "texts": "texts as they came, with the personal data in them, before a policy replaces it",
+    "measures": "times, counts, costs, outcomes, tenant and session; no texts",
+    "redacted": "times, counts, costs, outcomes, tenant and session; texts, redacted, where the policy keeps such",
+}
 LAST_RAN = "Expired rows were removed last on {}."
 
 
@@ -91,7 +99,7 @@ def sections(
         ], [head]),
         _features(found["features"]),
         _prompts(found["features"], found["prompts"]),
-        _subprocessors(found["subprocessors"]),
+        _subprocessors(found["subprocessors"], found["receivers"]),
         _redaction(found["redaction"]),
         _retention(found, removed_at),
         _readers(found["payload_readers"]),
@@ -155,7 +163,7 @@ def _prompts(features: list[Any], prompts: list[Any]) -> Section:
     )  # fmt: skip
 
 
-def _subprocessors(providers: list[Any]) -> Section:
+def _subprocessors(providers: list[Any], receivers: list[Any]) -> Section:
     rows = [
         (
             _lines(provider["name"], KINDS.get(provider["kind"], "")),
@@ -166,10 +174,23 @@ def _subprocessors(providers: list[Any]) -> Section:
         )
         for provider in providers
     ]
-    return Section(
-        "Models and subprocessors", ["Who receives the texts of calls, and for which features. No call goes anywhere else."],
-        [Table(("Provider", "Address", "Region", "Models", "Features"), rows, (18, 22, 14, 24, 22))],
-    )  # fmt: skip
+    texts = ["Who receives the texts of calls, and for which features. No call goes to another model."]
+    tables = [Table(("Provider", "Address", "Region", "Models", "Features"), rows, (18, 22, 14, 24, 22))]
+    if receivers:
+        others = [
+            (
+                RECEIVERS[one["name"]],
+                one["host"] or "not stated",
+                GETS[one["gets"]],
+                ", ".join(one["features"]) or "none",
+            )
+            for one in receivers
+        ]
+        head = ("Receiver", "Address", "What it gets", "Features")
+        tables.append(Table(head, others, (24, 22, 32, 22), "Others who receive something of calls"))
+    if not any(one["gets"] == "texts" for one in receivers):
+        texts.append("Personal data is looked for in the gate's own processes.")
+    return Section("Models and subprocessors", texts, tables)
 
 
 def _redaction(redaction: Any) -> Section:
@@ -242,6 +263,12 @@ def _retention(facts: Any, removed_at: datetime | None) -> Section:
         ", ".join(f"{feature}: {seconds:,} seconds" for feature, seconds in cached.items()) or "none are kept",
     ))  # fmt: skip
     rows.append(("sums of cost without any person", "tollhouse_call_sum", "for good", "–"))
+    rows.append((
+        "sums of calls for dashboards; by user reference, too, which an erasure takes out", "tollhouse_rollup and others",
+        "for good", "–",
+    ))  # fmt: skip
+    rows.append(("views of dashboards that people saved", "tollhouse_saved_view", "until they are deleted", "–"))
+    rows.append(("counters of metrics, without any person", "tollhouse_meter", "for good", "–"))
     rows.append(("audit log, prompt versions, prices", "tollhouse_audit and others", "for good", "–"))
     ran = LAST_RAN.format(when(removed_at)) if removed_at else "No job has removed expired rows yet."
     return Section(

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from django.db.models import QuerySet
 
+from gateway.access import User, visible
 from gateway.explorer.query import exactly
 from gateway.explorer.search import Range, search
 from gateway.models import Call, PromptVersion
@@ -28,9 +29,9 @@ class Figure:
     change: str = ""
 
 
-def version_before(call: Call) -> PromptVersion | None:
-    """The version that was written before the call's, of the same prompt; None where there is none."""
-    versions = PromptVersion.objects.filter(prompt__feature__slug=call.feature)
+def version_before(call: Call, user: User) -> PromptVersion | None:
+    """The version that was written before the call's, of the same prompt; None where there is none that the user may see."""
+    versions = visible(PromptVersion.objects.filter(prompt__feature__slug=call.feature), user)
     own = versions.filter(address=call.prompt_version).first() if call.prompt_version else None
     if own is None:
         return None

@@ -1,7 +1,10 @@
 """Values that a field is known to have, for completing a query: from the configuration, never from rows of calls."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
+from django.db.models import Model
+
+from gateway.access import User, visible
 from gateway.explorer.fields import ALIASES
 from gateway.models import Feature, Key, PromptVersion, Provider, Route, Target
 from gateway.types import OUTCOMES
@@ -9,42 +12,40 @@ from redaction.models import RedactionPolicy
 from redaction.policies import KNOWN_ENTITIES
 
 MOST = 12
-
-
-def _prompts(start: str) -> Iterable[str]:
-    found = PromptVersion.objects.filter(address__startswith=start).order_by("-id")
-    return (address[:8] for address in found.values_list("address", flat=True)[:MOST])
-
-
-#: Each gives values that begin with a text; some may not, and are left out afterwards.
-SOURCES: dict[str, Callable[[str], Iterable[str]]] = {
-    "feature": lambda start: Feature.objects.filter(slug__startswith=start).values_list("slug", flat=True)[:MOST],
-    "model": lambda start: _models(start),
-    "asked": lambda start: _models(start),
-    "provider": lambda start: Provider.objects.filter(name__startswith=start).values_list("name", flat=True)[:MOST],
-    "route": lambda start: Route.objects.filter(name__startswith=start).values_list("name", flat=True)[:MOST],
-    "key": lambda start: Key.objects.filter(name__startswith=start).values_list("name", flat=True)[:MOST],
-    "policy": lambda start: RedactionPolicy.objects.filter(name__startswith=start).values_list("name", flat=True)[
-        :MOST
-    ],
-    "prompt": _prompts,
-    "outcome": lambda start: OUTCOMES,
-    "entity": lambda start: KNOWN_ENTITIES,
-    "operation": lambda start: ("chat", "embeddings"),
-    "source": lambda start: ("agent", "eval", "http", "playground", "rag", "sdk"),
-    "streamed": lambda start: ("yes", "no"),
-    "cached": lambda start: ("yes", "no"),
+#: Where the values of a field are kept: of which rows, and in which of their columns.
+ROWS: dict[str, tuple[type[Model], str]] = {
+    "feature": (Feature, "slug"),
+    "model": (Target, "model"),
+    "asked": (Target, "model"),
+    "provider": (Provider, "name"),
+    "route": (Route, "name"),
+    "key": (Key, "name"),
+    "policy": (RedactionPolicy, "name"),
+    "prompt": (PromptVersion, "address"),
 }
+#: Fields with values that are always the same.
+WORDS: dict[str, Iterable[str]] = {
+    "outcome": OUTCOMES,
+    "entity": KNOWN_ENTITIES,
+    "operation": ("chat", "embeddings"),
+    "source": ("agent", "eval", "http", "playground", "rag", "sdk"),
+    "streamed": ("yes", "no"),
+    "cached": ("yes", "no"),
+}
+#: How many characters of an address people write.
+SHORT = 8
 
 
-def _models(start: str) -> Iterable[str]:
-    models = Target.objects.filter(model__startswith=start).order_by("model")
-    return models.values_list("model", flat=True).distinct()[:MOST]
-
-
-def suggestions(field: str, start: str) -> list[str]:
-    """At most a dozen values of the field that begin so; none for fields that nobody keeps a list of."""
-    source = SOURCES.get(ALIASES.get(field, field))
-    if source is None or "\x00" in start:
+def suggestions(field: str, start: str, user: User) -> list[str]:
+    """At most a dozen values of the field that begin so, of rows that the user may see; none for fields that nobody keeps a
+    list of."""
+    name = ALIASES.get(field, field)
+    if "\x00" in start:
         return []
-    return [value for value in source(start) if value.startswith(start)][:MOST]
+    if name not in ROWS:
+        return [value for value in WORDS.get(name, ()) if value.startswith(start)][:MOST]
+    model, column = ROWS[name]
+    rows = visible(model._default_manager.filter(**{f"{column}__startswith": start}), user)
+    if name == "prompt":
+        return [address[:SHORT] for address in rows.order_by("-pk").values_list(column, flat=True)[:MOST]]
+    return list(rows.order_by(column).values_list(column, flat=True).distinct()[:MOST])

@@ -19,8 +19,9 @@ class KeptTable:
     `kind` is the word that rules and settings call its rows by, e.g. `review`; `keep_days` the time where neither says
     otherwise. `at` is the timestamp column that a row's age is counted from; a row without one does not expire. Where that
     column says itself when a row expires, `keep_days` is 0, and no setting or rule changes it. The other columns hold a
-    feature's slug, a tenant, a user reference and a session as calls do; empty where the table has no such column. Without
-    `user_ref` and `session` nothing of it is found for a person's export and erasure.
+    feature's slug, a tenant, a user reference and a session as calls do; empty where the table has no such column. `call`
+    is the id of the call that a row is of. Without `user_ref`, `session` and `call` nothing of it is found for a person's export
+    and erasure.
     """
 
     kind: str
@@ -31,6 +32,7 @@ class KeptTable:
     tenant: str = ""
     user_ref: str = ""
     session: str = ""
+    call: str = ""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -60,6 +62,15 @@ OWN = (
         at="expires_at",
         tenant="tenant",
         user_ref="user_ref",
+    ),
+    KeptTable(
+        kind="dataset_item",
+        table="tollhouse_dataset_item",
+        keep_days=400,
+        feature="feature",
+        tenant="tenant",
+        user_ref="user_ref",
+        call="call_id",
     ),
 )
 #: What was registered, by kind.

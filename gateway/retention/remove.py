@@ -14,6 +14,7 @@ from psycopg import sql
 
 from gateway.ledger.partitions import SPANS, first_id
 from gateway.models import RetentionKind
+from gateway.retention.derived import EVER, counted
 from gateway.retention.kinds import CALL, PAYLOAD, REGISTERED, KeptTable, defaults
 from gateway.retention.schedule import Fate, ends_at, fate, shorter
 from gateway.sql import queries
@@ -120,27 +121,30 @@ def _remove_partitions(kind: str) -> dict[str, int]:
     done = {"rows": 0, "partitions": 0}
     with seeing_expired():
         partitions = [part for part in _partitions(kind) if part[3] != "keep"]
+    # What is not counted yet stays until it is.
+    before = counted() if kind == CALL and partitions else EVER
     for name, start, end, found in partitions:
-        if found == "drop" and (rows := _drop(kind, name, start, end)) is not None:
+        if found == "drop" and (rows := _drop(kind, name, start, end, before)) is not None:
             done["rows"] += rows
             done["partitions"] += 1
             continue
-        while count := _delete(kind, start, end):
+        while count := _delete(kind, start, end, before):
             done["rows"] += count
     return done
 
 
-def _delete(kind: str, start: datetime, end: datetime) -> int:
+def _delete(kind: str, start: datetime, end: datetime, before: int) -> int:
     with seeing_expired(lock=True):
-        values = {"first": first_id(start), "last": first_id(end), "batch": BATCH}
+        values = {"first": first_id(start), "last": first_id(end), "batch": BATCH, "before": before}
         count: int = _one(_query(f"delete_{kind}", source="gone"), values)[0]
     return count
 
 
-def _drop(kind: str, name: str, start: datetime, end: datetime) -> int | None:
+def _drop(kind: str, name: str, start: datetime, end: datetime, before: int = EVER) -> int | None:
     """Drops the partition and returns how many rows that were; None where something in it stays, or readers are in the way.
 
-    What stays is under a legal hold, or has not expired after all, as a rule was changed since the partition was looked at.
+    What stays is under a legal hold, or not counted before the transaction `before`, or has not expired after all, as a rule was
+    changed since the partition was looked at.
     """
     try:
         with seeing_expired(lock=True), connection.cursor() as cursor:
@@ -148,10 +152,14 @@ def _drop(kind: str, name: str, start: datetime, end: datetime) -> int | None:
             # Nothing is written into it any more, so that what is counted is what is dropped.
             cursor.execute(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(sql.Identifier(name)).as_string(None))
             rows, _ = _count(kind, start, end)
-            cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(name)).as_string(None))
+            there = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(name)).as_string(None)
+            cursor.execute(there)
             if cursor.fetchone() != (rows,):
                 return None
             if kind == CALL:
+                cursor.execute(f"{there} WHERE written >= %s", [before])
+                if cursor.fetchone() != (0,):
+                    return None
                 source = "(SELECT * FROM tollhouse_call WHERE id >= %(first)s AND id < %(last)s)"
                 cursor.execute(_query("book", source=source), {"first": first_id(start), "last": first_id(end)})
             cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)).as_string(None))

@@ -54,7 +54,7 @@ ON CONFLICT (day, feature, tenant, cohort, key, source, prompt_version, route, p
 WITH gone AS (
     DELETE FROM tollhouse_call WHERE id >= %(first)s AND id < %(last)s AND id = ANY(ARRAY(
         SELECT c.id FROM tollhouse_call c
-        WHERE c.id >= %(first)s AND c.id < %(last)s AND {call_expired} AND NOT {held}
+        WHERE c.id >= %(first)s AND c.id < %(last)s AND c.written < %(before)s AND {call_expired} AND NOT {held}
         ORDER BY c.id LIMIT %(batch)s
     )) RETURNING *
 ), booked AS ({book})

@@ -236,6 +236,19 @@ SELECT pid, name, now() - since FROM (
 SELECT relname, pg_relation_size(oid), pg_total_relation_size(oid), greatest(reltuples, 0)::bigint FROM pg_class
 WHERE relkind = 'r' AND relname LIKE 'tollhouse\_rollup%%' AND relname <> 'tollhouse_rollup_state' ORDER BY relname
 
+-- name: labels_of
+SELECT DISTINCT l.name || '=' || l.value FROM tollhouse_call c, LATERAL jsonb_each_text(c.labels) AS l (name, value)
+WHERE c.id = ANY(%s)
+
+-- name: sweep
+-- Labels that no call has any more.
+WITH gone AS (
+    DELETE FROM tollhouse_rollup_values v WHERE v.kind = 'label' AND v.label = ANY(%s)
+        AND NOT EXISTS (SELECT FROM tollhouse_rollup r WHERE r.kind = 'label' AND r.key_id = v.id AND r.calls <> 0)
+    RETURNING v.id
+)
+DELETE FROM tollhouse_rollup r USING gone WHERE r.kind = 'label' AND r.key_id = gone.id
+
 -- name: forget
 -- Its digest is of no values then, so that nothing is added to it any more.
 UPDATE tollhouse_rollup_values SET user_ref = '', digest = sha256(uuid_send(gen_random_uuid())) WHERE user_ref = %s

@@ -23,6 +23,7 @@ from dashboards.rollups.job import count
 from gateway.models import Adjustment, Call
 from gateway.models.calls import uuid7_time
 from gateway.types import TOKEN_PARTS
+from tests.rollups import count as counted
 from tests.rows import make_call
 
 NOW = timezone.now()
@@ -140,7 +141,7 @@ def test_other_figures_and_conditions(transactional_db):
 
 def test_too_many_calls_for_what_no_rollup_has(transactional_db, monkeypatch):
     random_calls(3)
-    count()
+    counted()
     monkeypatch.setattr(read, "MOST_CALLS", 2)
     with pytest.raises(TooMuchData, match="tenant and user_ref together"):
         figures(ALL, ("tenant", "user_ref"))
@@ -230,7 +231,7 @@ def test_after_a_restore_into_another_cluster_nothing_is_lost_or_counted_twice(t
 
 def test_days_follow_the_time_zone_and_days_whose_calls_are_gone_stay(transactional_db, settings):
     random_calls(12)
-    count()
+    counted()
     spent = figures(ALL)[0].cost_nano
     settings.TIME_ZONE = "Asia/Kolkata"
     assert figures(ALL)[0].cost_nano == spent
@@ -254,20 +255,20 @@ def test_days_follow_the_time_zone_and_days_whose_calls_are_gone_stay(transactio
 def test_an_erased_user_is_nobody_and_the_money_stays(transactional_db):
     make_call(user_ref="u")
     make_call(user_ref="")
-    count()
+    counted()
     with transaction.atomic():
         assert forget("u") == 1 and forget("") == 0
         Call.objects.filter(user_ref="u").update(user_ref="")
     assert [(one.values, one.calls) for one in figures(ALL, ("user_ref",))] == [(("",), 2)]
     make_call(user_ref="u")
-    count()
+    counted()
     assert {one.values[0]: one.calls for one in figures(ALL, ("user_ref",))} == {"": 2, "u": 1}
     assert not differences()
 
 
 def test_a_sum_that_is_wrong_is_found(transactional_db):
     make_call()
-    count()
+    counted()
     with connection.cursor() as cursor:
         cursor.execute("UPDATE tollhouse_rollup SET cost_nano = cost_nano + 1 WHERE kind = 'tenant' AND grain = 'day'")
     with pytest.raises(CommandError, match="1 sums are wrong"):

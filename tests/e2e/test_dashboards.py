@@ -1,14 +1,17 @@
 """The dashboards in a real browser: drawn under the strict policy, filtered, followed to the calls and back, accessible."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.utils import timezone
 
 from budgets.models import Alert, Budget, Forecast, Window, WindowSample
+from dashboards.filters import Filters
+from dashboards.rollups import figures
 from gateway.models import AuditEntry
 from tests.rows import make_call
 from tests.world import World
@@ -96,10 +99,16 @@ def from_the_filter_bar_to_the_calls_and_back(busy):
     drawn(busy, "dashboard-spend-filtered")
     assert {"t0", "t1", "t2", "t3"} <= set(page.locator("#values tbody a").all_inner_texts())
     page.click("text=As a table")
-    figures = page.locator(".th-data tbody tr").all()
-    assert len(figures) == 24
+    lines = page.locator(".th-data tbody tr").all()
+    assert len(lines) == 24
     page.locator(".th-data tbody a").first.click()
     page.wait_for_url("**/call/?q=feature%3Asupport.reply+tenant%3A*&since=*&until=*")
+    asked = {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+    span = (datetime.fromisoformat(asked[name]) for name in ("since", "until"))
+    [counted] = figures(
+        Filters(*span, where={name: (value,) for name, value in (t.split(":") for t in asked["q"].split())})
+    )
+    assert page.locator("table.th-calls tbody tr").count() == counted.calls > 0, "the very calls that the chart counted"
     page.go_back()
     drawn(busy, "dashboard-spend-back")
     assert "by=tenant" in page.url

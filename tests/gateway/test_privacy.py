@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from gateway import KeptTable, hide_expired, keep, keys, privacy
-from gateway.models import AuditEntry, Call, LegalHold, Payload
+from gateway.models import AuditEntry, Call, Dataset, DatasetItem, LegalHold, Payload
 from gateway.privacy import CannotErase
 from gateway.retention import remove
 from gateway.retention.kinds import REGISTERED
@@ -96,12 +96,23 @@ def test_erasure_leaves_the_money_and_nothing_of_the_person_and_can_be_repeated(
     review(reviews, 1, person=ref)
     review(reviews, 2, person="", visit="s1")
     review(reviews, 3, person="other", visit="s1")
+    dataset = Dataset.objects.create(name="d")
+    for call in Call.objects.all():
+        # One of a call whose row is gone; the others are found by it, whether it names anybody or not.
+        gone = call.cost_usd == 2
+        DatasetItem.objects.create(
+            dataset=dataset, call_id=None if gone else call.id, user_ref=ref if gone else "", feature="f",
+            messages=[{"role": "user", "content": "not hers" if call.user_ref == "other" else "hers"}],
+        )  # fmt: skip
+    assert len(privacy.export(ref, actor="dpo")["dataset_item"]) == 3
     before = spent()
     assert privacy.erase(ref, actor="dpo", reason="request 17") == {
-        "review": 2, "session_map": 0, "payloads": 2, "calls": 3,
+        "review": 2, "session_map": 0, "dataset_item": 3, "payloads": 2, "calls": 3,
     }  # fmt: skip
     assert spent() == before == Decimal(15) and Call.objects.count() == 4
-    everything = str([*Call.objects.values(), *Payload.objects.values(), *AuditEntry.objects.values()])
+    everything = str(
+        [*Call.objects.values(), *Payload.objects.values(), *DatasetItem.objects.values(), *AuditEntry.objects.values()]
+    )
     assert ref not in everything and "4711" not in everything and "hers" not in everything.replace("not hers", "")
     assert "not hers" in everything and ids(reviews) == [3]
     assert set(privacy.erase(ref, actor="dpo", reason="request 17").values()) == {0}
@@ -112,7 +123,12 @@ def test_what_has_expired_and_is_still_there_is_exported_and_erased():
     ref = keys.user_ref(ANN)
     make_call(at=timezone.now() - timedelta(days=420), user_ref=ref, payload={"reply": "old"})
     assert len(privacy.export(ref, actor="dpo")["payloads"]) == 1
-    assert privacy.erase(ref, actor="dpo", reason="r") == {"session_map": 0, "payloads": 1, "calls": 1}
+    assert privacy.erase(ref, actor="dpo", reason="r") == {
+        "session_map": 0,
+        "dataset_item": 0,
+        "payloads": 1,
+        "calls": 1,
+    }
 
 
 def test_the_pseudonyms_of_the_persons_sessions_are_found_too():
@@ -172,7 +188,10 @@ def test_the_commands_take_the_reference_or_the_raw_id(tmp_path):
     out = StringIO()
     call_command("privacy", "erase", "--user", ANN, "--reason", "request 17", stdout=out)
     call_command("privacy", "erase", "--user", ANN, "--reason", "request 17", stdout=out)
-    assert out.getvalue() == "Erased: 0 session_map, 2 payloads, 3 calls.\nNothing is kept of that person.\n"
+    assert (
+        out.getvalue()
+        == "Erased: 0 session_map, 0 dataset_item, 2 payloads, 3 calls.\nNothing is kept of that person.\n"
+    )
     with pytest.raises(CommandError, match="Say why"):
         call_command("privacy", "erase", "--user", ANN, "--reason", " ")
 

@@ -23,12 +23,15 @@ from budgets.models import (
     SwitchTrigger,
     Window,
 )  # fmt: skip
+from dashboards.models import RollupState
 from gateway.models import (
     Adjustment,
     AuditEntry,
     Bill,
     BillLine,
     CallSum,
+    Dataset,
+    DatasetItem,
     Feature,
     Hold,
     Key,
@@ -62,6 +65,8 @@ def shared_rows(world: World) -> list[Model]:
         Feature.objects.get().route.targets.get().provider,
         BillLine.objects.create(bill=bill, day=date(2026, 1, 1), ledger_usd=1, ledger_tokens=1, calls=1, differs=False),
         Channel.objects.create(name="c", kind="webhook"),
+        Dataset.objects.create(name="d"),
+        RollupState.objects.create(watermark=1, cluster="x", time_zone="UTC"),
         Rate.objects.create(currency="EUR", per_usd=Decimal("0.9"), effective_from=date(2026, 1, 1), source="x"),
         RetentionKind.objects.first() or RetentionKind.objects.create(kind="call", keep_days=400),
         RetentionRule.objects.create(kind="call", feature="f", keep_days=30),
@@ -102,6 +107,10 @@ def rows_of(world: World, tenant: str, usd: str) -> dict[str, Model]:
             [CallSum(day=date(2025, 1, 1), feature="f", tenant=tenant, provider="mock", model_served="m", outcome="ok", calls=1,
                      tokens=1, cost_usd=1)]
         )[0],
+        "datasetitem": DatasetItem.objects.create(
+            dataset=Dataset.objects.get(), call_id=call.pk, feature="f", tenant=tenant, user_ref=f"user of {tenant}",
+            messages=[{"role": "user", "content": f"said by {tenant}"}],
+        ),
         "delivery": Delivery.objects.bulk_create([Delivery(alert=alert, channel=channel, event="trigger", answer=tenant)])[0],
         "hold": Hold.objects.bulk_create([
             Hold(call_id=uuid4(), owner=uuid4(), expires_at=now, windows=[], amounts=[],

@@ -29,6 +29,7 @@ from budgets.models import (
     Window,
 )  # fmt: skip
 from budgets.rates import PARTS
+from dashboards.models import RollupState
 from gateway.admin.base import AuditedAdmin, PageAdmin
 from gateway.models import (
     Adjustment,
@@ -136,6 +137,7 @@ def rows(count, start=0):
         owner = uuid7()
         Owner.objects.bulk_create([Owner(id=owner, host="h", pid=n)])
         Worker.objects.create(id=owner, host="h", pid=n)
+        RollupState.objects.get_or_create(defaults={"watermark": 1, "cluster": "x", "time_zone": "UTC"})
         Hold.objects.bulk_create(
             [
                 Hold(

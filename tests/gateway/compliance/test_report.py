@@ -80,6 +80,34 @@ def test_the_facts_are_what_is_configured(world):
     assert "acme" not in str(facts) and "Falcon" not in str(facts)
 
 
+def test_who_else_receives_something_is_told_without_keys(world, settings, monkeypatch):
+    assert gather()["receivers"] == []
+    assert "in the gate's own processes" in FORMATS["markdown"].write(make("x")).decode()
+    settings.TOLLHOUSE = {**settings.TOLLHOUSE, "REDACTION_MODEL": "https://presidio.example.com/x?language=de"}
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.example.com:4317")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "meters.example.com:4317")
+    monkeypatch.setenv("SENTRY_DSN", "https://secret@o1.sentry.example.com/1")
+    analyzer, *measured = gather()["receivers"]
+    assert analyzer == {
+        "name": "analyzer",
+        "host": "presidio.example.com",
+        "gets": "texts",
+        "features": ["support.reply"],
+    }
+    assert [(one["name"], one["host"], one["gets"]) for one in measured] == [
+        ("OTLP", "collector.example.com", "measures"), ("OTLP", "meters.example.com", "measures"),
+        ("Sentry", "o1.sentry.example.com", "measures"),
+    ]  # fmt: skip
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_ONLY")
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
+    assert [one["gets"] for one in gather()["receivers"]] == ["texts", "redacted", "measures"]
+    text = FORMATS["markdown"].write(make("x")).decode()
+    assert "presidio.example.com" in text and "before a policy replaces it" in text and "secret" not in text
+    assert "in the gate's own processes" not in text
+    for table in ("tollhouse_dataset_item", "tollhouse_rollup", "tollhouse_saved_view", "tollhouse_meter"):
+        assert table.replace("_", r"\_") in text or table in text
+
+
 def test_who_can_read_payloads_is_named(world):
     group = Group.objects.create(name="reviewers")
     permissions = Permission.objects.filter(codename__in=["read_payload", "view_call"])
