@@ -300,6 +300,8 @@ def _prune(now: datetime) -> None:
         last = now - timedelta(days=days)
         # A short stretch, as this is done every minute; what a long pause left behind goes with the oldest, below.
         over = Window.objects.filter(budget__period=period, ends_at__lt=last, ends_at__gt=last - timedelta(hours=6))
-        WindowSample.objects.filter(window__in=over.values("id")).delete()
+        # In two steps: the planner, which may know nothing of rows that are new, would look at all windows for each sample.
+        if ids := list(over.values_list("id", flat=True)):
+            WindowSample.objects.filter(window__in=ids).delete()
     WindowSample.objects.filter(at__lt=now - timedelta(days=max(KEPT_DAYS.values()))).delete()
     Forecast.objects.filter(made_at__lt=now - timedelta(days=2)).delete()

@@ -78,7 +78,7 @@ async def _lifespan(receive: Receive, send: Send, start: Callable[[], None], sto
                 logger.error("the gate did not open: %s", str(error).strip().splitlines()[0])
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
-            _calm_gc()
+            calm_gc()
             await send({"type": "lifespan.startup.complete"})
         else:
             await engine.release()
@@ -87,7 +87,7 @@ async def _lifespan(receive: Receive, send: Send, start: Callable[[], None], sto
             return
 
 
-def _calm_gc() -> None:
+def calm_gc() -> None:
     """Collects garbage less often: a call leaves next to no cycles behind, and looking for them took a tenth of its time.
 
     What was loaded so far stays for good and is not looked at again. Only here, as the process is the server's.
