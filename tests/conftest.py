@@ -9,6 +9,7 @@ from django.db import connection, connections
 
 from deploy.postgres import ROLE, allow_server
 from gateway import engine
+from gateway.explorer import search
 from tests.provider import MockProvider
 from tests.server import EMBEDDED, Server
 from tests.world import World
@@ -59,6 +60,16 @@ def closed_connections():
     """Closes the connection of the thread in which asynchronous tests use the ORM, so that the database can be dropped."""
     yield
     SyncToAsync.single_thread_executor.submit(connections.close_all).result()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def searches_end():
+    """Searches for calls get all the time that they need. On a machine that is busy the product's own would end some of them
+    before they found what a test looks for; what such a search does is tested with less.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "BUDGET_S", 30.0)
+        yield
 
 
 @pytest.fixture(scope="session")
