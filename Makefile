@@ -7,6 +7,8 @@ PYTHON := $(shell for v in 3.13 3.12 3.14 3; do python$$v -c 'import sys; v = sy
 	v < (3, 12) and sys.exit(1); print(f"{v[0]}.{v[1]}")' 2>/dev/null && break; done)
 export UV_PYTHON ?= $(PYTHON)
 export PYTHONUNBUFFERED = 1
+# Where this is set, every process compiles anew all that it imports, and takes three times as long to start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help up test helpdesk bench chaos clean sync
 

@@ -7,7 +7,6 @@ import warnings
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-import psutil
 import psycopg
 from psycopg import sql
 
@@ -106,6 +105,9 @@ FROM pg_proc p WHERE pronamespace = 'public'::regnamespace
 
 def _forget_the_dead(users: Path) -> None:
     """Takes processes that were killed off the list of the server's users, or nobody would ever be the last."""
+    # Comes with the embedded server; nobody else needs it.
+    import psutil
+
     if users.exists():
         alive = [pid for pid in json.loads(users.read_text()) if psutil.pid_exists(pid)]
         users.write_text(json.dumps(alive))

@@ -1,5 +1,7 @@
 """Fixtures for every test."""
 
+from pathlib import Path
+
 import psycopg
 import pytest
 from asgiref.sync import SyncToAsync
@@ -7,9 +9,29 @@ from django.db import connection, connections
 
 from deploy.postgres import ROLE, allow_server
 from gateway import engine
+from gateway.explorer import search
 from tests.provider import MockProvider
 from tests.server import EMBEDDED, Server
 from tests.world import World
+
+#: Files that take longest, 15 seconds and more, the longest first.
+LONGEST = (
+    "docs/test_blocks.py", "e2e/test_admin.py", "gateway/ledger/test_rates_race.py", "clients/test_chat_clients.py",
+    "gateway/test_degradation.py", "gateway/ledger/test_overspend.py", "e2e/test_dashboards.py", "budgets/test_delivery.py",
+    "budgets/channels/test_apprise.py", "e2e/test_on_call.py", "gateway/http/test_switches.py", "gateway/http/test_overspend.py",
+    "e2e/test_prompts.py", "e2e/test_switches.py", "budgets/test_forecasting.py", "gateway/http/test_rate_limits.py",
+    "dashboards/test_rollups.py", "e2e/test_feature_spend.py", "gateway/http/test_data_plane.py",
+    "gateway/providers/test_hostile.py", "e2e/test_alerts.py", "gateway/test_drain.py", "clients/test_responses_clients.py",
+    "gateway/test_nothing_raw.py", "gateway/ledger/test_writer.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first: workers take them in this order (with `--no-loadscope-reorder`), and one that came last would
+    be waited for while the others have nothing left to do.
+    """
+    place = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +60,16 @@ def closed_connections():
     """Closes the connection of the thread in which asynchronous tests use the ORM, so that the database can be dropped."""
     yield
     SyncToAsync.single_thread_executor.submit(connections.close_all).result()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def searches_end():
+    """Searches for calls get all the time that they need. On a machine that is busy the product's own would end some of them
+    before they found what a test looks for; what such a search does is tested with less.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "BUDGET_S", 30.0)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ import orjson
 
 from budgets.channels import config as settings
 from budgets.channels.base import Json, Notice, Receipt
-from budgets.channels.slack_message import message, reply
 from budgets.channels.wire import Answer, post, receipt, without
 
 API_URL = "https://slack.com/api/"
@@ -55,6 +54,9 @@ class Slack:
             self.check(config, secret)
         except ValueError as error:
             return Receipt(ok=False, answer=str(error), permanent=True)
+        # Here and below: the SDK takes long to load, and only who sends to Slack needs it.
+        from budgets.channels.slack_message import message
+
         if _is_token(secret):
             return await _Bot(config, secret, http).tell(notice)
         answer = await post(http, secret, orjson.dumps(message(notice)), {}, timeout_s=settings.timeout_s(config))
@@ -72,6 +74,8 @@ class _Bot:
 
     async def tell(self, notice: Notice) -> Receipt:
         """Posts the notice; news of an alert whose first message is known go there."""
+        from budgets.channels.slack_message import message, reply
+
         place, _, first = notice.reference.partition(":")
         if notice.event in ("acknowledge", "resolve") and place and first:
             # First the change, which does no harm when it is repeated, and then the reply.

@@ -7,17 +7,19 @@ it lies within ERROR of every value in it (their Lemma 2). All buckets are kept,
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 #: The largest relative error of a quantile.
 ERROR = 0.01
 GAMMA = (1 + ERROR) / (1 - ERROR)
 #: Shorter times count as this, in milliseconds.
 LEAST_MS = 0.001
-#: An entry as the database keeps it.
-ENTRY = np.dtype([("bucket", ">i2"), ("count", ">i4")])
+#: An entry as the database keeps it, as numpy's dtype.
+ENTRY = [("bucket", ">i2"), ("count", ">i4")]
 
 
 def bucket_of(ms: float) -> int:
@@ -30,8 +32,11 @@ def value_of(bucket: int) -> float:
     return 2 * GAMMA**bucket / (GAMMA + 1)
 
 
-def merged(entries: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def merged(entries: bytes) -> tuple["NDArray[np.int64]", "NDArray[np.int64]"]:
     """Buckets in ascending order, and how many calls are in each; those without any are left out."""
+    # Here and below, as it takes long to load: servers and most commands never look into a sketch.
+    import numpy as np
+
     found = np.frombuffer(entries, ENTRY)
     if not found.size:
         return np.empty(0, np.int64), np.empty(0, np.int64)
@@ -44,6 +49,8 @@ def merged(entries: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def compact(entries: bytes) -> bytes:
     """The same sketch with one entry for each bucket."""
+    import numpy as np
+
     buckets, counts = merged(entries)
     made = np.empty(len(buckets), ENTRY)
     made["bucket"], made["count"] = buckets, counts
@@ -52,6 +59,8 @@ def compact(entries: bytes) -> bytes:
 
 def quantiles(entries: bytes, q: Sequence[float]) -> tuple[int, tuple[float | None, ...]]:
     """How many values there are, and the quantiles, each 0 to 1: the value at rank q(n-1), rounded down. None without any."""
+    import numpy as np
+
     buckets, counts = merged(entries)
     total = int(counts.sum())
     if total <= 0:

@@ -9,7 +9,6 @@ from django.utils import timezone
 
 from gateway.compliance.facts import Facts, gather
 from gateway.compliance.markdown import markdown
-from gateway.compliance.pdf import pdf
 from gateway.compliance.sections import Section, sections
 from gateway.models import AuditEntry, RetentionKind
 from gateway.prompts.address import address
@@ -51,6 +50,9 @@ def _markdown(report: Report) -> bytes:
 
 
 def _pdf(report: Report) -> bytes:
+    # What writes PDF takes long to load and much memory, so only whoever asks for one pays for it.
+    from gateway.compliance.pdf import pdf
+
     return pdf(report.sections)
 
 

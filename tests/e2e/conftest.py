@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from django.conf import settings
+from django.test import Client
 from playwright.sync_api import sync_playwright
 
 ARGUMENTS = [
@@ -40,10 +42,18 @@ class Visitor:
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
 
     def log_in(self, name: str, password: str) -> None:
-        self.page.goto(f"{self.url}/admin/login/")
+        """By the form. Tests that are about something else have somebody logged in already (`let_in`)."""
+        self.open("/admin/login/", "login")
         self.page.fill("#id_username", name)
         self.page.fill("#id_password", password)
         self.page.click("input[type=submit]")
+
+    def let_in(self, user) -> None:
+        """As the form would, without its two pages."""
+        client = Client()
+        client.force_login(user)
+        session = client.cookies[settings.SESSION_COOKIE_NAME].value
+        self.page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": self.url}])
 
     def open(self, path: str, name: str = "") -> None:
         """Opens a page; it must not complain, nor be wider than the window."""
@@ -69,8 +79,8 @@ class Visitor:
 @pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["wide-light", "narrow-dark"])
 def visitor(request, browser, live_server, transactional_db, django_user_model):
     """An administrator at a wide, light window and at a narrow, dark one."""
-    django_user_model.objects.create_superuser("admin", password="correct horse")
+    admin = django_user_model.objects.create_superuser("admin", password="correct horse")
     found = Visitor(browser, live_server.url, *request.param)
-    found.log_in("admin", "correct horse")
+    found.let_in(admin)
     yield found
     found.page.context.close()

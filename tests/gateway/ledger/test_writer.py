@@ -189,7 +189,7 @@ async def test_a_late_settlement_leaves_a_lost_row_alone_whose_hold_had_moved_un
     async with a_writer() as dead:
         hold, grant = await a_call_that_moves(dead)
         await sync_to_async(silence)(dead.owner)
-        async with a_writer():
+        async with a_writer(OWNER_HEARTBEAT_S=0.05):
             await until(lambda: Call.objects.filter(outcome="lost").exists())
         await dead.settle(settle_of(hold, grant, "0.4", outcome="cancelled"))
     assert (await window(budget__model="a")).spent == 0
@@ -283,7 +283,7 @@ async def test_holds_of_a_dead_owner_become_lost_rows_at_the_held_amount():
         hold = hold_of("0.4", tokens=123)
         grant = await dead.hold(hold)
         await sync_to_async(silence)(dead.owner)
-        async with a_writer() as alive:
+        async with a_writer(OWNER_HEARTBEAT_S=0.05) as alive:
             await until(lambda: Call.objects.filter(outcome="lost").exists())
             lost = await Call.objects.aget()
             assert (lost.cost_usd, lost.total_tokens, lost.usage_estimated) == (Decimal("0.4"), 123, True)
@@ -303,7 +303,7 @@ async def test_a_late_settlement_replaces_what_a_lost_row_was_repriced_to():
         hold = hold_of("0.4")
         grant = await dead.hold(hold)
         await sync_to_async(silence)(dead.owner)
-        async with a_writer():
+        async with a_writer(OWNER_HEARTBEAT_S=0.05):
             await until(lambda: Call.objects.filter(outcome="lost").exists())
         repriced = Adjustment(call_id=hold.call_id, cost_usd=Decimal("-0.1"), price_id=1, reason="x", actor="ada")
         await Adjustment.objects.abulk_create([repriced])
