@@ -44,7 +44,9 @@ class Gate:
         watched: bool = True,
     ) -> None:
         self.catalog = catalog
+        #: Where texts are analysed; and where tokens are counted and texts hashed, so that this waits for no analysis.
         self.executor = executor
+        self.counting = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tollhouse-counting")
         self.most_body_bytes = options.MAX_BODY_BYTES
         self.observed = observed
         self.renderer = Renderer()
@@ -103,6 +105,7 @@ class Gate:
             await telemetry.forget(self.told)
         await self.http.close()
         self.executor.shutdown()
+        self.counting.shutdown()
         self.renderer.close()
 
 

@@ -27,7 +27,7 @@ async def run(entry: Entry, gate: Gate) -> AsyncGenerator[Piece]:
     ask, catalog = entry.ask, gate.catalog
     with entry.stage("identify"):
         call = identify(ask, catalog, gate.health)
-    settling = Record(entry, call, catalog, gate.ledger, gate.executor)
+    settling = Record(entry, call, catalog, gate.ledger, gate.executor, gate.counting)
     async with settling as record, gate.running.call(call.scope) as running:
         admit(call)
         with entry.stage("render"):
@@ -43,7 +43,7 @@ async def run(entry: Entry, gate: Gate) -> AsyncGenerator[Piece]:
         with entry.stage("price"):
             bids = hit.bids(call) if hit else price(call, safe.body, catalog)
         with entry.stage("hold"):
-            held = await hold(call, safe, bids, entry, catalog, gate.ledger, gate.executor)
+            held = await hold(call, safe, bids, entry, catalog, gate.ledger, gate.counting)
         sent = record.sent = Sent(held)
         usage_asked, json_asked = wants_usage(ask.body), wants_json(safe.body)
         restorer = Restorer(safe.vault, streamed=ask.stream, usage_asked=usage_asked, json_asked=json_asked)

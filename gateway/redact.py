@@ -13,8 +13,9 @@ from gateway.render import Prompt
 from gateway.session_maps import SessionMaps, session_of
 from gateway.types import Json
 from redaction.media import MediaRefused
-from redaction.messages import EntitiesRefused, Filled, RedactionFailed, Uninspectable, redact_body
+from redaction.messages import EntitiesRefused, Filled, RedactionFailed, redact_body
 from redaction.vault import Vault
+from redaction.walk import Uninspectable
 
 
 @dataclass(slots=True, kw_only=True)

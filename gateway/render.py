@@ -12,7 +12,7 @@ from gateway.prompts.assign import pick
 from gateway.prompts.renderer import Renderer
 from gateway.prompts.versions import REFUSED_PARAMETERS
 from gateway.types import OUTPUT_LIMITS, Json
-from redaction.messages import texts
+from redaction.walk import texts
 
 
 @dataclass(slots=True, kw_only=True)

@@ -52,12 +52,21 @@ class Record:
     that could not be understood (InvalidRequest) never passed the gate and leave no row.
     """
 
-    def __init__(self, entry: Entry, call: Identified, catalog: Catalog, ledger: Ledger, executor: Executor) -> None:
+    def __init__(
+        self,
+        entry: Entry,
+        call: Identified,
+        catalog: Catalog,
+        ledger: Ledger,
+        executor: Executor,
+        counting: Executor,
+    ) -> None:
         self.entry = entry
         self.call = call
         self.catalog = catalog
         self.ledger = ledger
         self.executor = executor
+        self.counting = counting
         self.safe: Redacted | None = None
         self.sent: Sent | None = None
         self.heard = Heard()
@@ -161,7 +170,7 @@ class Record:
         left_in_stream = self.call.ask.stream and broken_off
         if not self.heard.began and not left_in_stream:
             return None, adds_up
-        return await offload(self.executor, self._counted, sent), adds_up
+        return await offload(self.counting, self._counted, sent), adds_up
 
     def _counted(self, sent: Sent) -> Usage:
         assert self.safe is not None
@@ -211,7 +220,7 @@ class Record:
         try:
             ends_at = perf_counter() + PAYLOAD_TIMEOUT_S
             return await offload(
-                self.executor,
+                self.executor if policy.analyses_kept else self.counting,
                 payload,
                 messages,
                 reply,

@@ -114,6 +114,11 @@ class Policy:
         """Whether anything of a call's text is kept, be it a hash."""
         return any(self.stored_of(part) != "none" for part in STORED_PARTS)
 
+    @property
+    def analyses_kept(self) -> bool:
+        """Whether what is kept of a call has to be analysed for it."""
+        return bool(self.finds) and any(self.stored_of(part) == "redacted" for part in STORED_PARTS)
+
     def actions(self, part: str) -> Mapping[str, str]:
         """Entity → what happens to it on the way out, where that is not `outbound_of` the part."""
         return _actions(self, part)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 #: As the gate writes them.
@@ -90,14 +91,14 @@ class Vault:
     def replace(self, entity: str, original: str) -> str:
         """The placeholder for a value."""
         found = self._placeholders.get((entity, original))
-        if found is not None and _key(found) not in self._reserved:
+        if found is not None and (not self._reserved or _key(found) not in self._reserved):
             return found
         label = _label(entity)
         while True:
             self._counts[label] = number = self._counts.get(label, 0) + 1
-            placeholder = f"[{label}_{number}]"
-            if (key := _key(placeholder)) not in self._reserved and key not in self._originals:
-                return self._keep(entity, placeholder, original)
+            key = f"{label.replace('_', '')}_{number}"
+            if key not in self._reserved and key not in self._originals:
+                return self._keep(entity, f"[{label}_{number}]", original)
 
     def _keep(self, entity: str, placeholder: str, original: str) -> str:
         # Behind all others, should the value have had another placeholder.
@@ -230,6 +231,7 @@ def _key(form: str) -> str:
     return f"{letters}_{name[len(letters) :]}" if len(letters) < len(name) else letters
 
 
+@lru_cache(maxsize=1000)
 def _label(entity: str) -> str:
     """An entity's name as placeholders write it: Latin capitals with underscores between."""
     return re.sub(r"[^A-Z]+", "_", entity.upper())[:32].strip("_") or "VALUE"

@@ -14,7 +14,9 @@ ROWS = 40_000
 LEXICAL, WIDTH = 5, 11
 
 TOKEN = re.compile(r"[^\W_]{1,40}|[^\w\s]|_")
+#: How many words are remembered at most: each by its hash alone, which Python keys anew in each process.
 MOST_REMEMBERED = 20_000
+_words: dict[int, tuple[int, ...]] = {}
 
 
 def tokens(text: str) -> list[tuple[int, int]]:
@@ -37,8 +39,16 @@ def _gap(between: str) -> int:
     return _row("gap", f"{lines}{'t' if between[-2:].isspace() and len(between) > 1 else 's' if between else '-'}")
 
 
-@lru_cache(maxsize=MOST_REMEMBERED)
 def _word(word: str) -> tuple[int, ...]:
+    known = _words.get(hash(word))
+    if known is None:
+        if len(_words) >= MOST_REMEMBERED:
+            _words.clear()
+        known = _words[hash(word)] = _features(word)
+    return known
+
+
+def _features(word: str) -> tuple[int, ...]:
     norm = re.sub(r"\d", "0", word.lower())
     return (
         _row("a", norm), _row("b", norm), _row("p4", norm[:4]), _row("s4", norm[-4:]), _row("m", norm[1:5]),

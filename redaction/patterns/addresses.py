@@ -18,13 +18,15 @@ _SUFFIX = (
 _PLAIN = r"(?:street|avenue|ave|road|rd|boulevard|blvd|lane|drive|terrace|parkway|crescent|highway)"
 #: Words before a street's name: Romance, Slavic and Nordic; then what ends a Germanic, Nordic, Dutch or Finnish one.
 _BEFORE = (
-    r"(?:[Rr]ue|[Aa]venue|[Aa]v\.|[Bb]oulevard|[Bb]d|[Pp]lace|[Cc]hemin|[Aa]llée|[Ii]mpasse|[Qq]uai|[Cc]ours|[Rr]oute|[Ss]quare|[Pp]assage|[Ff]aubourg|"
+    r"[Rr]ue|[Aa]venue|[Aa]v\.|[Bb]oulevard|[Bb]d|[Pp]lace|[Cc]hemin|[Aa]llée|[Ii]mpasse|[Qq]uai|[Cc]ours|[Rr]oute|[Ss]quare|[Pp]assage|[Ff]aubourg|"
     r"[Vv]ia|[Vv]iale|V\.le|[Pp]iazza|[Pp]iazzale|[Cc]orso|[Ll]argo|[Vv]icolo|[Ss]trada|[Cc]ontrada|[Ll]ungomare|[Bb]orgo|"
     r"[Cc]alle|C/|[Aa]venida|[Aa]vda\.?|[Pp]laza|[Pp]aseo|[Cc]amino|[Cc]arretera|[Rr]onda|[Tt]ravesía|[Cc]arrer|[Pp]asaje|"
     r"[Rr]ua|R\.|[Tt]ravessa|[Aa]lameda|[Ll]argo|[Pp]raça|[Ee]strada|"
     r"[Uu]l\.|[Uu]lica|[Aa]l\.|[Aa]leja|[Pp]l\.|[Nn]a|[Pp]od|[Ss]tr\.|[Ss]trada|[Ss]traat|[Uu]litsa|[Tt]rg|"
-    r"[Aa]m|[Aa]n der|[Aa]uf der|[Ii]m|[Ii]n der|[Zz]um|[Zz]ur|[Uu]nter den|Alte|Neue|Große|Kleine|Obere|Untere)"
+    r"[Aa]m|[Ii]m|[Zz]um|[Zz]ur|Alte|Neue|Große|Kleine|Obere|Untere"
 )
+#: Those of two words, whose first one alone stands in every other sentence.
+_BEFORE_TOO = r"[Aa]n der|[Aa]uf der|[Ii]n der|[Uu]nter den"
 _END = (
     r"(?:straße|strasse|str\.|gasse|gässli|weg|allee|platz|ring|damm|ufer|steig|chaussee|promenade|hof|markt|graben|"
     r"straat|laan|weg|plein|gracht|kade|dijk|singel|steeg|pad|hof|dreef|gatan|gata|vägen|väg|gränd|torget|torg|backen|stigen|"
@@ -65,8 +67,16 @@ _BEFORES = (
     "rue |avenue |av |boulevard |bd |place |chemin |allée |impasse |quai |cours |route |square |passage |faubourg |via |viale |v |piazza |"
     "piazzale |corso |largo |vicolo |strada |contrada |lungomare |borgo |calle |c |avenida |avda |plaza |paseo |camino |carretera |ronda |"
     "travesía |carrer |pasaje |rua |r |travessa |alameda |praça |estrada |ul |ulica |al |aleja |pl |na |pod |str |straat |ulitsa |trg |am |"
-    "an |auf |im |in |zum |zur |unter |alte |neue |große |kleine |obere |untere "
+    "im |zum |zur |alte |neue |große |kleine |obere |untere "
 )
+
+
+def _before(words: str) -> str:
+    """A street with its number behind it, whose name begins with one of the words."""
+    return (
+        rf"\b(?:{words})(?: (?:de|du|des|del|della|dello|delle|dei|degli|di|da|do|dos|das|la|le|les|el|los|las|den|der)){{0,2}}"
+        rf" {_NAME}(?:[ -](?:de |del |di |da |la )?{_NAME}){{0,3}},? (?:n[.º°]? ?)?{HOUSE_NUMBER}\b{_TAIL}"
+    )
 
 
 def _street(text: str) -> bool:
@@ -99,8 +109,9 @@ RULES: tuple[Rule, ...] = ALONE + tuple(
         (rf"\b(?=[^\W_a-z])(?:\d{{1,5}} )?{_NAME}(?: {_NAME}){{0,2}} {_APART} {HOUSE_NUMBER}\b\.?{_TAIL}", 0.8, None, "", 1, (100, 120), "", _plain(_APART, " ")),
         (rf"\b(?<![.,:/-]){HOUSE_NUMBER},? [^\W\d_a-z][^\W\d_]{{2,30}}{_END}(?:,? \d{{1,4}})?\b{_TAIL}", 0.75, None, "", 1, (8, 150), "house", ""),
         # 10 rue de la Paix, 75002 Paris; Via Roma 12; Calle Mayor, 5, 3º
-        (rf"\b(?<![.,:/-]){HOUSE_NUMBER}(?: ?(?:bis|ter|quater))?,? {_BEFORE}(?: (?:de|du|des|del|della|dello|delle|dei|degli|di|da|do|dos|das|la|le|les|el|los|las|l'|d'|den|der)){{0,3}} (?:[ldLD]')?{_NAME}(?:[ -](?:de |du |des |la |le )?{_NAME}){{0,3}}(?: \d{{1,4}}\b)?{_TAIL}", 0.75, None, "", 1, (8, 150), "house", ""),
-        (rf"\b{_BEFORE}(?: (?:de|du|des|del|della|dello|delle|dei|degli|di|da|do|dos|das|la|le|les|el|los|las|den|der)){{0,2}} {_NAME}(?:[ -](?:de |del |di |da |la )?{_NAME}){{0,3}},? (?:n[.º°]? ?)?{HOUSE_NUMBER}\b{_TAIL}", 0.7, None, _BEFORES, 1, (110, 120), "words", ""),
+        (rf"\b(?<![.,:/-]){HOUSE_NUMBER}(?: ?(?:bis|ter|quater))?,? (?:{_BEFORE}|{_BEFORE_TOO})(?: (?:de|du|des|del|della|dello|delle|dei|degli|di|da|do|dos|das|la|le|les|el|los|las|l'|d'|den|der)){{0,3}} (?:[ldLD]')?{_NAME}(?:[ -](?:de |du |des |la |le )?{_NAME}){{0,3}}(?: \d{{1,4}}\b)?{_TAIL}", 0.75, None, "", 1, (8, 150), "house", ""),
+        (_before(_BEFORE), 0.7, None, _BEFORES, 1, (110, 120), "words", ""),
+        (_before(_BEFORE_TOO), 0.7, None, "an der|auf der|in der|unter den", 1, (110, 120), "", ""),
         # USPS Publication 28, sections 281 and 285; military mail
         (r"(?i)\bP\.? ?O\.? ?Box \d{1,6}\b" + _TAIL, 0.85, None, "box", 1, (16, 110), "", ""),
         (r"\b(?:(?:PSC|CMR|Unit|UNIT) \d{1,5},? Box \d{1,5}|US[A-Z]{2} [A-Z]\w{1,20})[\s,]{1,4}(?:APO|FPO|DPO),? (?:AA|AE|AP) \d{5}", 0.95, None, "apo|fpo|dpo", 5, (40, 30), "", ""),

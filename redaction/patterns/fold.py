@@ -60,7 +60,7 @@ class Folded:
                 at.append(position)
                 position += len(piece)
             self._at, self.text = at, "".join(pieces)
-        if OTHER_SCRIPT.search(self.text):
+        if any(map(OTHER_SCRIPT.search, folded.values())):
             self.text = MIXED.sub(lambda word: word[0].translate(LOOKALIKES), self.text)
 
     def origin(self, start: int, end: int) -> tuple[int, int]:

@@ -39,7 +39,7 @@ class Reading:
         lower = self.text.lower()
         # Some capitals have small forms of two characters.
         self.lower = lower if len(lower) == len(self.text) else "".join(c.lower()[0] for c in self.text)
-        self.words = set(self.lower.translate(BLANKS).split() if lower.isascii() else WORD.findall(self.lower))
+        self.words = _words(self.lower)
         #: Strings that rules need, and beginnings of their context words, as far as the text has them.
         self.strings, self.beginnings = hints(self.lower, self.words)
         self.longest = max(map(len, self.words), default=0)
@@ -47,6 +47,7 @@ class Reading:
         self.digits = sum([end - start for start, end in self._numbers])
         self._around: list[tuple[int, int]] | None = None
         self._beside_letters: set[Number] | None = None
+        self._before: dict[Number, int] | None = None
         self._house_numbers: list[int] | None = None
         self._near: dict[tuple[Any, ...], list[Window]] = {}
         self._many: dict[tuple[int, bool], list[Number]] = {}
@@ -185,7 +186,8 @@ class Reading:
                 mixed = self._mixed()
                 numbers = [number for number in numbers if number in mixed]
             if rule.behind:
-                numbers = [number for number in numbers if self._stands_behind(number[0], rule.behind)]
+                lower, behind, ends = self.lower, rule.behind, self._ends()
+                numbers = [number for number in numbers if lower.endswith(behind, 0, ends[number])]
             found = self._near[same] = self._apart(numbers, rule.reach)
         return found
 
@@ -200,13 +202,19 @@ class Reading:
             }
         return self._beside_letters
 
-    def _stands_behind(self, at: int, ends: tuple[str, ...]) -> bool:
-        """Whether the text ends in one of these before `at`, a blank and a comma aside."""
-        if self.lower[at - 1 : at].isspace():
-            at -= 1
-        if self.lower[at - 1 : at] == ",":
-            at -= 1
-        return self.lower.endswith(ends, 0, at)
+    def _ends(self) -> dict[Number, int]:
+        """For each number where what stands before it ends, a blank and a comma aside."""
+        if self._before is None:
+            self._before = {}
+            lower = self.lower
+            for number in self._numbers:
+                at = number[0]
+                if lower[at - 1 : at].isspace():
+                    at -= 1
+                if lower[at - 1 : at] == ",":
+                    at -= 1
+                self._before[number] = at
+        return self._before
 
     def _apart(self, anchors: Iterable[Number], reach: tuple[int, int]) -> list[Window]:
         """Windows around anchors, those that meet as one, stretched to the next blank so that none ends within a word."""
@@ -229,6 +237,20 @@ class Reading:
             return len(self.text)
         blank = self.text.find(" ", end, end + STRETCH)
         return blank if blank >= 0 else min(end + STRETCH, len(self.text))
+
+
+def _words(lower: str) -> set[str]:
+    """What is in the text between signs and blanks."""
+    if lower.isascii():
+        return set(lower.translate(BLANKS).split())
+    words, rest = set(), []
+    for word in set(lower.split()):
+        if word.isalnum():
+            words.add(word)
+        else:
+            rest.append(word)
+    words.update(WORD.findall(" ".join(rest)))
+    return words
 
 
 def _between(places: list[int], first: int, last: int) -> list[int]:

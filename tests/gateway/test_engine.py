@@ -71,3 +71,23 @@ def test_each_asynchronous_form_has_the_parameters_of_its_twin():
     for name in ("complete", "stream", "embed"):
         twins = (getattr(gateway, name), getattr(gateway, f"a{name}"))
         assert len({str(list(inspect.signature(twin).parameters.values())) for twin in twins}) == 1
+
+
+async def test_calls_without_redaction_wait_for_nobody_s_analysis(world):
+    """What is kept of them is put together, and tokens of broken replies are counted, while a text is analysed."""
+
+    def configured() -> None:
+        kept = world.policy("kept", outbound="off", stored="full", entities=[])
+        world.feature("kept", policy=kept)
+
+    await sync_to_async(configured)()
+    await engine.adopt()
+    analysed = threading.Event()
+    analysing = [engine.current().executor.submit(analysed.wait) for _ in range(4)]
+    try:
+        async with asyncio.timeout(20):
+            assert (await gateway.acomplete("kept", messages=MESSAGES)).text == "hello"
+        assert not any(analysis.done() for analysis in analysing)
+    finally:
+        analysed.set()
+        await engine.release()

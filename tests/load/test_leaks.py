@@ -79,18 +79,27 @@ async def in_turn(calls: int, provider, make: Callable[[int], Client]) -> None:
     provider.headers.clear()
 
 
+def grown(before: Counter[str], after: Counter[str], calls: int) -> dict[str, str]:
+    """What is more than it may be: its name → how many there were and are."""
+    # One object for each call, or for each of one half of them, would be more; caches that fill up are less.
+    most = {name: before[name] + calls // 3 for name in after}
+    for name in ("tasks", "threads", "async_generator", "generator", "coroutine", "Task", "ClientResponse", "Entry"):
+        most[name] = before[name]
+    # A connection to the provider may be kept for the next call, at either end.
+    most["open files and connections"] = before["open files and connections"] + 4
+    return {name: f"{before[name]} → {after[name]}" for name in most if after[name] > most[name]}
+
+
 async def assert_nothing_stays(calls: int, provider, make: Callable[[int], Client]) -> None:
     await in_turn(WARM, provider, make)
     before = census()
     await in_turn(calls, provider, make)
-    after = census()
-    # One object for each call, or for each of one half of them, would be more; caches that fill up are less.
-    grown = {name: f"{before[name]} → {count}" for name, count in after.items() if count - before[name] > calls / 3}
-    assert not grown
-    for name in ("tasks", "threads", "async_generator", "generator", "coroutine", "Task", "ClientResponse", "Entry"):
-        assert after[name] <= before[name], (name, before[name], after[name])
-    # A connection to the provider may be kept for the next call, at either end.
-    assert after["open files and connections"] <= before["open files and connections"] + 4
+    # What runs now and then beside calls (the catalog's watch, a heartbeat) may be at a step; what stays is there each time.
+    for _ in range(30):
+        if not (left := grown(before, census(), calls)):
+            return
+        await asyncio.sleep(0.2)
+    assert not left
 
 
 @pytest.fixture

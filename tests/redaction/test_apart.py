@@ -1,6 +1,7 @@
 """Analysis in a process of its own: the same findings, an end at its time, and another one where it ends itself."""
 
 import os
+import sys
 import threading
 from time import perf_counter
 
@@ -40,6 +41,8 @@ def test_a_child_finds_what_is_found_here_whatever_the_text_and_the_policy(setti
             assert apart.spans(text, policy) == engine.spans(text, policy) != []
     [child] = children()
     assert child.nice() >= apart.NICENESS
+    if sys.platform == "linux":
+        assert os.sched_getscheduler(child.pid) == os.SCHED_BATCH
 
 
 def test_what_takes_no_time_is_analysed_here():

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redaction.messages import EntitiesRefused, RedactionFailed, Uninspectable, payload, redact_body
+from redaction.messages import EntitiesRefused, RedactionFailed, payload, redact_body
 from redaction.policies import Policy
 from redaction.vault import Vault
+from redaction.walk import Uninspectable
 
 MAIL, PHONE = "jane.doe@example.com", "+44 20 7946 0958"
 

@@ -1,0 +1,260 @@
+"""The texts of a body in the OpenAI shape: where they stand, what is structure beside them, and each changed where it stands."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from redaction.media import BYTES, MEDIA
+
+Json = Any
+#: Fields that are structure where they look like it, and text otherwise; the latter two are a provider's own, and no text.
+STRUCTURE, OPAQUE = ("role", "type", "id", "tool_call_id"), ("signature", "data")
+#: Names of fields and values up to so many characters are read together; where the words of such a name meet.
+MOST_KEY, MOST_VALUE = 40, 200
+JOINT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[\W_]+")
+WORD = re.compile(r"[A-Za-z][\w.:|-]{0,127}")
+#: Whose words a message's are, by its role.
+PART_OF_ROLE = {
+    "system": "system", "developer": "system", "assistant": "replies", "tool": "tool_results", "function": "tool_results",
+}  # fmt: skip
+#: Fields beside the messages that are structure: words in them pass, and nothing but words.
+BODY_STRUCTURE = (
+    "tool_choice", "function_call", "stream_options", "reasoning_effort", "reasoning", "verbosity", "service_tier", "modalities",
+    "audio", "thinking", "encoding_format", "prompt_cache_key", "prompt_cache_retention", "cache_control",
+)  # fmt: skip
+#: Fields that are not looked at: the model, which the catalog knows, and numbers by number.
+BODY_PASSED = ("model", "logit_bias")
+#: A number from here on may be a card's or a telephone's.
+LARGE = 100_000_000
+#: What defines tools and the reply's form. In them, fields of a schema that name other things; and its values, which come back.
+DEFINITIONS = ("tools", "functions", "response_format")
+SCHEMA_PASSED = ("$ref", "$schema", "$id", "$anchor", "pattern", "format")
+SCHEMA_STRUCTURE = ("type", "name", "syntax", "required", "contentEncoding", "contentMediaType")
+SCHEMA_NAMES = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
+SCHEMA_VALUES = ("enum", "const", "default", "examples")
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Uninspectable(Exception):
+    """The input is in a form that cannot be checked for personal data; the message says which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """What is done with the texts of one part of a call. `within`: in JSON it is done leaf by leaf, so that it stays JSON."""
+
+    change: "Change"
+    within: bool = True
+
+
+class Change(Protocol):
+    """Makes of a text what goes out or is kept. `key` is the field of JSON that it is the value of, which says what it may be."""
+
+    def __call__(self, text: str, key: str = "") -> str: ...
+
+
+def same(text: str, key: str = "") -> str:
+    """The text: nothing is done with it."""
+    return text
+
+
+#: Part of a call → what is done with its texts.
+Ways = Callable[[str], Way]
+
+
+def changed_texts(body: Mapping[str, Json], ways: Callable[..., Way]) -> dict[str, Json]:
+    """The body with its texts changed, each in the way of its part."""
+    changed = {field: _beside(field, value, ways) for field, value in body.items()}
+    if isinstance(messages := body.get("messages"), list):
+        changed["messages"] = [message_changed(message, ways) for message in messages]
+    if "input" in body and (way := ways("embeddings")).change is not same:
+        changed["input"] = _input(body["input"], way.change)
+    return changed
+
+
+def _beside(field: str, value: Json, ways: Callable[..., Way]) -> Json:
+    """A field of the body beside messages and input. Small numbers are settings; what is no structure is text."""
+    if field in ("messages", "input", *BODY_PASSED) or (isinstance(value, int | float) and abs(value) < LARGE):
+        return value
+    if field in DEFINITIONS:
+        return _definition(value, ways("tools"), ways("tools", reversible=True))
+    if field in BODY_STRUCTURE:
+        return _words(value, ways("prompts"))
+    return _leaves(value, ways("prompts"), field)
+
+
+def _words(value: Json, way: Way) -> Json:
+    """The value with what is no word redacted, wherever it stands in it."""
+    if isinstance(value, dict):
+        return {key if _is_word(key) else way.change(key): _words(item, way) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_words(item, way) for item in value]
+    return way.change(value) if isinstance(value, str) and not _is_word(value) else value
+
+
+def _definition(value: Json, way: Way, values: Way) -> Json:
+    """Tools or a reply's form. `values` is for what comes back as it was sent: names of fields and the values they may have."""
+    if isinstance(value, str):
+        return way.change(value)
+    if isinstance(value, list):
+        return [_definition(item, way, values) for item in value]
+    if not isinstance(value, dict):
+        return value
+    changed: dict[str, Json] = {}
+    for key, item in value.items():
+        name = key if _is_word(key) or key in SCHEMA_PASSED else values.change(key)
+        if key in SCHEMA_NAMES and isinstance(item, dict):
+            changed[name] = {
+                named if _is_word(named) else values.change(named): _definition(schema, way, values)
+                for named, schema in item.items()
+            }
+        elif key in SCHEMA_PASSED and isinstance(item, str):
+            changed[name] = item
+        elif key in SCHEMA_VALUES or (key in SCHEMA_STRUCTURE and isinstance(item, str | list)):
+            changed[name] = _words(item, values)
+        else:
+            changed[name] = _definition(item, way, values)
+    return changed
+
+
+def message_changed(message: Json, ways: Ways) -> Json:
+    """A message with its texts changed, each in the way of its part."""
+    if not isinstance(message, dict):
+        return message
+    part = PART_OF_ROLE.get(message["role"], "prompts") if isinstance(message.get("role"), str) else "prompts"
+    changed = {}
+    for field, value in message.items():
+        if field == "content":
+            changed[field] = _content(value, ways(part))
+        elif field == "thinking_blocks" and isinstance(value, list):
+            changed[field] = [_thought(block, ways(part)) for block in value]
+        elif field == "tool_calls" and isinstance(value, list):
+            changed[field] = [_tool_call(call, ways) for call in value]
+        elif field == "function_call":
+            changed[field] = _function(value, ways("tool_arguments"))
+        else:
+            changed[field] = _leaf(field, value, ways(part))
+    return changed
+
+
+def _content(content: Json, way: Way) -> Json:
+    if isinstance(content, str):
+        return _maybe_json(content, way)
+    if isinstance(content, list):
+        return [_content(part, way) for part in content]
+    if isinstance(content, dict) and content.get("type") in MEDIA:
+        return _around_bytes(content, way)
+    if isinstance(content, dict):
+        return {k: _content(v, way) if k in ("text", "content") else _leaf(k, v, way) for k, v in content.items()}
+    return content
+
+
+def _around_bytes(part: Json, way: Way) -> Json:
+    """A part that is media, or of one: its bytes and where they are stay, texts beside them (a file's name) are looked at."""
+    if isinstance(part, dict):
+        return {key: value if key in BYTES else _around_bytes(value, way) for key, value in part.items()}
+    return _leaves(part, way)
+
+
+def _thought(block: Json, way: Way) -> Json:
+    # Its signature and what is encrypted stay: they are the provider's own, and no text.
+    if not isinstance(block, dict):
+        return _leaves(block, way)
+    return {key: value if key in OPAQUE else _leaf(key, value, way) for key, value in block.items()}
+
+
+def _tool_call(call: Json, ways: Ways) -> Json:
+    way = ways("tool_arguments")
+    if not isinstance(call, dict):
+        return _leaves(call, way)
+    return {k: _function(v, way) if k in ("function", "custom") else _leaf(k, v, way) for k, v in call.items()}
+
+
+def _function(function: Json, way: Way) -> Json:
+    if not isinstance(function, dict):
+        return _leaves(function, way)
+    changed = {}
+    for key, value in function.items():
+        if key in ("arguments", "input") and isinstance(value, str):
+            changed[key] = _maybe_json(value, way)
+        else:
+            changed[key] = value if key == "name" and _is_word(value) else _leaf(key, value, way)
+    return changed
+
+
+def _maybe_json(text: str, way: Way) -> str:
+    """Redacts a text; where it is a JSON object or list, its leaves, so that it stays valid JSON."""
+    if way.within and text[:1] in ("{", "["):
+        try:
+            value = json.loads(text)
+            if "\\u" in text and SURROGATE.search(json.dumps(value, ensure_ascii=False)):
+                # Half a surrogate pair, which no UTF-8 can hold: it is left as it was written.
+                return way.change(text)
+            redacted = _leaves(value, way)
+            return text if redacted == value else json.dumps(redacted, ensure_ascii=False)
+        except (ValueError, RecursionError):
+            return way.change(text)
+    return way.change(text)
+
+
+def _leaves(value: Json, way: Way, key: str = "") -> Json:
+    """The value with each text in it redacted; `key` is the field that it stands in."""
+    if isinstance(value, str):
+        return way.change(value, key)
+    if isinstance(value, dict):
+        changed: dict[str, Json] = {}
+        for field, item in value.items():
+            name = field if _is_word(field) else way.change(field)
+            while name in changed:
+                # Two keys that came to the same mask.
+                name += "'"
+            changed[name] = _leaf(field, item, way)
+        return changed
+    if isinstance(value, list):
+        return [_leaves(item, way, key) for item in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        # A card or telephone number may come as a number; it then becomes a text.
+        text = str(value)
+        redacted = way.change(text, key)
+        return value if redacted == text else redacted
+    return value
+
+
+def _leaf(key: str, value: Json, way: Way) -> Json:
+    return value if key in STRUCTURE and _is_word(value) else _leaves(value, way, key)
+
+
+def _is_word(value: Json) -> bool:
+    """Whether a value looks like a name that programs give, and like nothing that people write."""
+    return isinstance(value, str) and WORD.fullmatch(value) is not None
+
+
+def _input(value: Json, redact: Change) -> Json:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return [redact(item) for item in value]
+    raise Uninspectable(
+        "Token ids cannot be checked for personal data, as this feature's policy asks; send texts "
+        "(with LangChain's OpenAIEmbeddings: check_embedding_ctx_length=False)."
+    )
+
+
+def texts(value: Json) -> list[str]:
+    """Every text in the value, wherever it stands."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        return [text for item in value.values() for text in texts(item)]
+    if isinstance(value, list):
+        return [text for item in value for text in texts(item)]
+    return []
+
+
+def introduced(text: str, key: str) -> str:
+    """What a short value is read behind: the words of its field's name, as a label. "cardNumber" is "card number: "."""
+    if not key or len(key) > MOST_KEY or len(text) > MOST_VALUE or not _is_word(key):
+        return ""
+    return JOINT.sub(" ", key).strip().lower() + ": "
