@@ -224,10 +224,11 @@ SELECT date_trunc('day', {hour}, %(zone)s) AS day, count(*), sum(cost_nano)::big
 FROM ({changes}) c GROUP BY 1
 
 -- name: holding
--- The oldest transaction of this database that has written something and still runs, which may be a prepared one.
+-- The oldest transaction of this database that has written something and still runs, which may be a prepared one. Of other
+-- users' sessions that this one may not look into there is no start, and nothing to tell.
 SELECT pid, name, now() - since FROM (
     SELECT pid, application_name AS name, xact_start AS since, backend_xid AS xid FROM pg_stat_activity
-    WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+    WHERE backend_xid IS NOT NULL AND xact_start IS NOT NULL AND pid <> pg_backend_pid()
     UNION ALL
     SELECT 0, gid, prepared, transaction FROM pg_prepared_xacts
 ) t ORDER BY age(xid) DESC LIMIT 1

@@ -7,6 +7,7 @@ from decimal import Decimal
 from random import Random
 
 import numpy as np
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, connections, transaction
@@ -19,12 +20,14 @@ from dashboards.models import RollupState
 from dashboards.rollups import TooMuchData, entities, figures, quantiles, read, sketch
 from dashboards.rollups.check import differences
 from dashboards.rollups.erase import forget
-from dashboards.rollups.job import count
+from dashboards.rollups.job import count, holding
+from deploy.postgres import server_url
 from gateway.models import Adjustment, Call
 from gateway.models.calls import uuid7_time
 from gateway.types import TOKEN_PARTS
 from tests.rollups import count as counted
 from tests.rows import make_call
+from tests.server import EMBEDDED, environment
 
 NOW = timezone.now()
 ALL = Filters(NOW - timedelta(days=5), NOW + timedelta(hours=2))
@@ -288,3 +291,12 @@ def test_a_quantile_is_within_the_error(values, q, parts):
         number, [ms] = sketch.quantiles(one, [q])
         exact = sorted(values)[int(q * (len(values) - 1))]
         assert number == len(values) and abs(ms - exact) <= sketch.ERROR * exact * (1 + 1e-9)
+
+
+@pytest.mark.skipif(not EMBEDDED, reason="The role of servers is made in the embedded database.")
+def test_a_transaction_that_this_user_may_not_look_into_is_nothing_to_tell_of(transactional_db):
+    with psycopg.connect(server_url(environment()["DATABASE_URL"])) as server:
+        server.execute("SELECT txid_current()")
+        found = holding()
+        assert found is None or found[2] is not None
+        count()

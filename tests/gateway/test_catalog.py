@@ -122,7 +122,7 @@ def break_connections():
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'tollhouse' AND datname = current_database()"
+            " WHERE application_name = 'tollhouse' AND datname = current_database() AND usename = current_user"
         )
 
 

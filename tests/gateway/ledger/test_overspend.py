@@ -165,7 +165,8 @@ def test_broken_connections_lose_nothing_and_count_nothing_twice(spender):
             time.sleep(0.1)
             with connection.cursor() as cursor:
                 cursor.execute(
-                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'tollhouse' AND datname = current_database()"
+                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                    " WHERE application_name = 'tollhouse' AND datname = current_database() AND usename = current_user"
                 )
                 breaks += cursor.fetchone()[0]
     assert process.returncode == 0 and breaks > 3 and sampler.broken == []

@@ -122,7 +122,7 @@ def test_broken_connections_take_nothing_twice_and_free_every_place(spender):
             with connection.cursor() as cursor:
                 cursor.execute(
                     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-                    " WHERE application_name = 'tollhouse' AND datname = current_database()"
+                    " WHERE application_name = 'tollhouse' AND datname = current_database() AND usename = current_user"
                 )
                 breaks += cursor.fetchone()[0]
     assert process.returncode == 0 and breaks > 3 and sampler.broken == []
