@@ -13,7 +13,17 @@ from gateway.ledger import alerts
 from gateway.ledger.buckets import BucketKey, Buckets, lack, rates
 from gateway.ledger.link import Link, Rows, array, json_rows
 from gateway.ledger.operations import (
-    BLANK, Grant, Hold, Operation, Refusal, Row, Settle, beyond_blank, empties, lost_row, one_of_each,
+    BLANK,
+    Grant,
+    Hold,
+    Operation,
+    Refusal,
+    Row,
+    Settle,
+    beyond_blank,
+    empties,
+    lost_row,
+    one_of_each,
 )  # fmt: skip
 from gateway.ledger.reading import load_rules
 from gateway.ledger.windows import (
