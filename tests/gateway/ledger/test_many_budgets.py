@@ -40,8 +40,15 @@ class CountingLink(Link):
         return answers
 
 
+@pytest.fixture(autouse=True)
+def told(transactional_db):
+    """What this process's own session has read so far, as when it emptied the tables, is told before anything is counted."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+
+
 @pytest.fixture
-async def link():
+async def link(told):
     opened = await CountingLink.open(connection_parameters(), STATEMENTS)
     await opened.connection.execute(SESSION)
     yield opened
@@ -101,8 +108,7 @@ async def costs(link, memory):
 
 async def test_a_hold_costs_the_same_with_ten_thousand_tenants(link, memory):
     await a_budget(each="tenant", period="month")
-    # Enough for the planner to tell the indexes apart.
-    await fill(100)
+    await fill(10)
     few = await costs(link, memory)
     await fill(10_000)
     memory.windows.clear()
