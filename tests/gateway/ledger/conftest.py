@@ -1,4 +1,4 @@
-"""Processes that spend."""
+"""Processes that spend, and a database that goes away."""
 
 import subprocess
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.proxy import DatabaseProxy
 from tests.server import environment
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,3 +26,9 @@ def spender(transactional_db):
     for process in started:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def proxy(transactional_db):
+    with DatabaseProxy() as found:
+        yield found
