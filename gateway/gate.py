@@ -4,8 +4,6 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
-import aiohttp
-
 from gateway import settle
 from gateway.cache import Cache
 from gateway.cache.stores import store
@@ -20,7 +18,7 @@ from gateway.ledger.spooling import SpoolingLedger
 from gateway.offload import offload
 from gateway.prompts.observed import Observed, Observer
 from gateway.prompts.renderer import Renderer
-from gateway.providers.connect import connector
+from gateway.providers.connect import session
 from gateway.running import Running
 from gateway.session_maps import SessionMaps
 from gateway.telemetry import process as telemetry
@@ -61,11 +59,7 @@ class Gate:
         self.drains = Drains(options.MAX_DRAINS)
         self.ledger = ledger
         self.key_uses = KeyUses(connection_parameters())
-        self.http = aiohttp.ClientSession(
-            connector=connector(allow_private=options.ALLOW_PRIVATE_UPSTREAMS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-        )
+        self.http = session(allow_private=options.ALLOW_PRIVATE_UPSTREAMS)
         if watched and any(feature.policy.needs_names for feature in catalog.features.values()):
             executor.submit(_warm)
         self._watching = (
