@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
 
 from gateway import settle
 from gateway.cache import Cache
@@ -29,7 +30,10 @@ logger = logging.getLogger("tollhouse.gate")
 
 
 class Gate:
-    """Everything that a call needs and calls share. Made and closed in the loop that it serves."""
+    """Everything that a call needs and calls share. Made and closed in the loop that it serves.
+
+    `process` is the ledger's owner in this process; a gate that stands in for this one in tests has none.
+    """
 
     def __init__(
         self,
@@ -40,6 +44,7 @@ class Gate:
         ledger: Ledger,
         observed: Observer,
         watched: bool = True,
+        process: UUID | None = None,
     ) -> None:
         self.catalog = catalog
         #: Where texts are analysed; and where tokens are counted and texts hashed, so that this waits for no analysis.
@@ -50,7 +55,7 @@ class Gate:
         self.renderer = Renderer()
         self.cache = Cache(store(options.CACHE_URL, connection_parameters()))
         self.sessions = SessionMaps(connection_parameters())
-        self.trips = Trips(connection_parameters())
+        self.trips = Trips(connection_parameters(), process)
         # A gate of a test that stands in for this one has no database to tell.
         self.health = Health(options, self.trips.note if watched else lambda *_: None)
         #: By what telemetry knows this gate; None where it is not told of it.
@@ -75,7 +80,7 @@ class Gate:
         connect = connection_parameters()
         writer = Writer(connect, options)
         ledger = SpoolingLedger(writer, connect, options) if options.SPOOL_DIR else writer
-        gate = cls(catalog, options, executor, ledger=ledger, observed=Observed())
+        gate = cls(catalog, options, executor, ledger=ledger, observed=Observed(), process=writer.owner)
         gate.told = telemetry.watch(gate)
         return gate
 
