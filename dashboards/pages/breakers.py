@@ -32,6 +32,11 @@ def context(reading: Reading) -> dict[str, object]:
     return {"breakers": shown[:MOST_ROWS], "processes": alive().count(), "breaker_tones": TONES}
 
 
+def charts(reading: Reading) -> list[tuple[str, str, str]]:
+    """The chart's name, heading and what it is about; none for who may not see it."""
+    return [("trips", "Trips of breakers", "How often a process began to leave a target alone.")] if may_see(reading) else []
+
+
 def tripped(reading: Reading) -> Chart:
     """Trips by hour or day, stacked by target."""
     slices = Slices(reading.filters)

@@ -55,6 +55,7 @@ def context(reading: Reading) -> dict[str, Any]:
             ("by-model", "Providers, by model", "What providers take at the 95th percentile, retries and fallbacks included."),
             ("outcomes", "What did not end well", "Calls by outcome, all but ok."),
             ("fallbacks", "Fallbacks", "Calls that another target answered than the first one."),
+            *breakers.charts(reading),
         ],
         **breakers.context(reading),
         "chart_urls": {name: reading.data_url("reliability", name) for name in RELIABILITY.charts},
