@@ -15,6 +15,8 @@ from gateway.types import Ask
 
 #: Trace and span id of a W3C `traceparent`: of all versions but ff, and neither id all zeros.
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+#: The same of Sentry's `sentry-trace`, which has no version.
+SENTRY_TRACE = re.compile(r"(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})(?:-[01]?)?")
 
 
 class Entry:
@@ -33,7 +35,7 @@ class Entry:
         #: The call's span, where a provider was told of it before the call ended.
         self.span: Span | None = None
         caller = ask.caller
-        trace_id, parent_span_id = trace_context(caller.traceparent)
+        trace_id, parent_span_id = trace_context(caller.traceparent, caller.sentry_trace)
         self.row: Row = {
             **BLANK,
             **empties(),
@@ -104,12 +106,13 @@ class Stage:
         self._stages[self._name] = self._stages.get(self._name, 0.0) + (perf_counter() - self._start) * 1000
 
 
-def trace_context(traceparent: str) -> tuple[str, str]:
-    """Trace and span id (lower-case hex) from a W3C `traceparent`, else from the current OpenTelemetry span, else empty.
+def trace_context(traceparent: str, sentry_trace: str = "") -> tuple[str, str]:
+    """Trace and span id (lower-case hex) from a W3C `traceparent`, else from a `sentry-trace`, else from the current
+    OpenTelemetry span, else empty.
 
     Source: W3C Trace Context, level 1, section 3.2.
     """
-    if match := TRACEPARENT.fullmatch(traceparent):
+    if match := TRACEPARENT.fullmatch(traceparent) or SENTRY_TRACE.fullmatch(sentry_trace):
         return match[1], match[2]
     context = otel.get_current_span().get_span_context()
     if not context.is_valid:

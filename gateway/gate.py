@@ -3,8 +3,7 @@
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
-
-import aiohttp
+from uuid import UUID
 
 from gateway import settle
 from gateway.cache import Cache
@@ -20,7 +19,7 @@ from gateway.ledger.spooling import SpoolingLedger
 from gateway.offload import offload
 from gateway.prompts.observed import Observed, Observer
 from gateway.prompts.renderer import Renderer
-from gateway.providers.connect import connector
+from gateway.providers.connect import session
 from gateway.running import Running
 from gateway.session_maps import SessionMaps
 from gateway.telemetry import process as telemetry
@@ -31,7 +30,10 @@ logger = logging.getLogger("tollhouse.gate")
 
 
 class Gate:
-    """Everything that a call needs and calls share. Made and closed in the loop that it serves."""
+    """Everything that a call needs and calls share. Made and closed in the loop that it serves.
+
+    `process` is the ledger's owner in this process; a gate that stands in for this one in tests has none.
+    """
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class Gate:
         ledger: Ledger,
         observed: Observer,
         watched: bool = True,
+        process: UUID | None = None,
     ) -> None:
         self.catalog = catalog
         #: Where texts are analysed; and where tokens are counted and texts hashed, so that this waits for no analysis.
@@ -52,7 +55,7 @@ class Gate:
         self.renderer = Renderer()
         self.cache = Cache(store(options.CACHE_URL, connection_parameters()))
         self.sessions = SessionMaps(connection_parameters())
-        self.trips = Trips(connection_parameters())
+        self.trips = Trips(connection_parameters(), process)
         # A gate of a test that stands in for this one has no database to tell.
         self.health = Health(options, self.trips.note if watched else lambda *_: None)
         #: By what telemetry knows this gate; None where it is not told of it.
@@ -61,11 +64,7 @@ class Gate:
         self.drains = Drains(options.MAX_DRAINS)
         self.ledger = ledger
         self.key_uses = KeyUses(connection_parameters())
-        self.http = aiohttp.ClientSession(
-            connector=connector(allow_private=options.ALLOW_PRIVATE_UPSTREAMS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-        )
+        self.http = session(allow_private=options.ALLOW_PRIVATE_UPSTREAMS)
         if watched and any(feature.policy.needs_names for feature in catalog.features.values()):
             executor.submit(_warm)
         self._watching = (
@@ -81,7 +80,7 @@ class Gate:
         connect = connection_parameters()
         writer = Writer(connect, options)
         ledger = SpoolingLedger(writer, connect, options) if options.SPOOL_DIR else writer
-        gate = cls(catalog, options, executor, ledger=ledger, observed=Observed())
+        gate = cls(catalog, options, executor, ledger=ledger, observed=Observed(), process=writer.owner)
         gate.told = telemetry.watch(gate)
         return gate
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from time import monotonic
 from types import TracebackType
@@ -22,6 +22,18 @@ class LeftAlone(ProviderError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, transient=True, billable=False, status=503)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """A breaker that has opened, stays open after a probe that failed, or has closed. `open_s` is for how long its target is
+    left alone from now on; None: it closed. `error` is what failed last.
+    """
+
+    target: TargetInfo
+    failures: int
+    open_s: float | None
+    error: BaseException | None
 
 
 class Passed(Enum):
@@ -48,6 +60,11 @@ class Breaker:
     def open(self) -> bool:
         """Whether a call would be turned away now."""
         return self._failures >= self.most_failures and (self._probing or monotonic() < self._open_until)
+
+    @property
+    def left_s(self) -> float:
+        """For how long calls will still be turned away, in seconds; 0 when the next one may be a probe."""
+        return max(0.0, self._open_until - monotonic())
 
     def enter(self) -> Passed | None:
         """Begins an attempt. None when the target is to be left alone."""
@@ -81,10 +98,10 @@ class Breaker:
 class Health:
     """The targets of a process, by name. One for each gate.
 
-    `told` hears of each breaker, by its target's name, that opens or stays open (True) or closes (False).
+    `told` hears of each breaker that moves.
     """
 
-    def __init__(self, options: TollhouseSettings, told: Callable[[str, bool], None]) -> None:
+    def __init__(self, options: TollhouseSettings, told: Callable[[Moved], None]) -> None:
         self._options = options
         self.told = told
         self._breakers: dict[str, Breaker] = {}
@@ -167,7 +184,9 @@ class Watch:
             well = not error.transient or error.status in PATIENCE
         moved = self._breaker.leave(self._passed, well=well)
         if moved is not None:
-            self._health.told(str(self._target), moved)
+            breaker = self._breaker
+            open_s = breaker.left_s if moved else None
+            self._health.told(Moved(target=self._target, failures=breaker.most_failures, open_s=open_s, error=error))
         self._give_back()
 
     def _give_back(self) -> None:

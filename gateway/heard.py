@@ -4,15 +4,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.providers.shape import text_of
+from gateway.telemetry.gaps import Gaps
 from gateway.types import Json, Piece
 
 Message = dict[str, Any]
 
 
 class Heard:
-    """The reply so far, in the words the provider used (pseudonyms not yet undone). Its shape has been checked."""
+    """The reply so far, in the words the provider used (pseudonyms not yet undone). Its shape has been checked.
 
-    def __init__(self) -> None:
+    `gaps` notes how long a stream's chunks took; None where nobody reads that.
+    """
+
+    def __init__(self, gaps: Gaps | None = None) -> None:
+        self.gaps = gaps
         self.began = False
         self.complete = False
         self.id = ""
@@ -28,6 +33,8 @@ class Heard:
         """Takes a piece in, whole or chunk."""
         self.began = True
         self.complete = piece.final
+        if self.gaps is not None:
+            self.gaps.note(len(piece.events))
         for event in piece.events:
             if (model := event.get("model")) and model != self.model:
                 self.model = str(model)[:200]

@@ -22,8 +22,10 @@ from gateway.offload import offload
 from gateway.price import cost, price_of
 from gateway.prices.usage import from_openai
 from gateway.redact import Redacted
+from gateway.telemetry import meters
 from gateway.telemetry.content import tellable
 from gateway.telemetry.finished import Finished
+from gateway.telemetry.gaps import Gaps
 from gateway.telemetry.spans import around
 from gateway.types import TOKEN_PARTS, ZERO, Json, Usage
 from redaction.messages import RedactionFailed, payload
@@ -69,7 +71,7 @@ class Record:
         self.counting = counting
         self.safe: Redacted | None = None
         self.sent: Sent | None = None
-        self.heard = Heard()
+        self.heard = Heard(Gaps() if call.ask.stream and meters.active() else None)
         entry.row["policy"] = call.feature.policy.name
         entry.row["route"] = call.route.name
 
@@ -203,6 +205,8 @@ class Record:
             row=self.entry.row, body=call.ask.body, vendor=target.provider.price_provider, model=target.model,
             base_url=target.provider.base_url, response_id=self.heard.id, content=tellable(call.policy, content),
             settle_ms=settle_ms, parent=around(caller.traceparent, caller.tracestate), span=self.entry.span,
+            gaps=self.heard.gaps.kept if self.heard.gaps and not self.entry.row["cache_hit"] else (),
+            sentry_trace=caller.sentry_trace, baggage=caller.baggage,
         )  # fmt: skip
 
     def _operation(self, content: Mapping[str, Json] | None) -> Settle:

@@ -59,7 +59,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """For whom and from where a call is made; every field may be unknown (empty)."""
+    """For whom and from where a call is made; every field may be unknown (empty).
+
+    `traceparent` and `tracestate` are the caller's W3C context, `sentry_trace` and `baggage` Sentry's own.
+    """
 
     user_ref: str = ""
     tenant: str = ""
@@ -70,6 +73,8 @@ class Caller:
     labels: Mapping[str, str] | None = None
     traceparent: str = ""
     tracestate: str = ""
+    sentry_trace: str = ""
+    baggage: str = ""
 
     @property
     def unit(self) -> str:

@@ -47,6 +47,8 @@ REQUEST_HEADERS = {
     "x-tollhouse-session": "A conversation or session, to find its calls by.",
     "traceparent": "W3C trace context; the call's span becomes its child.",
     "tracestate": "What belongs to it, passed on as it is.",
+    "sentry-trace": "Sentry's trace context, continued in what the gate's process tells Sentry.",
+    "baggage": "What belongs to it, for Sentry alone.",
 }
 ANSWER_HEADERS = {
     "x-tollhouse-call-id": "The call's row. On every answer to a call that has one, refusals among them.",

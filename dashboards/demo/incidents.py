@@ -3,21 +3,26 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
+from uuid_utils.compat import uuid7
 
 from budgets.models import Alert, Budget, Switch, Window
 from budgets.windows import window_bounds
 from dashboards.demo import story
 from dashboards.filters import Filters
 from dashboards.rollups import figures
+from gateway.models import BreakerTrip
 
 ACTOR = "demo_data"
 #: Tenants whose budgets have windows, those that spend the most.
 MOST_TENANTS = 20
 #: How many windows before the present one each budget has.
 PAST = 5
+#: Ids that no process has: those of the demo.
+PROCESSES = tuple(UUID(int=number) for number in range(1, 5))
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
@@ -46,6 +51,7 @@ def remove(budgets: Sequence[int]) -> None:
     Budget.objects.filter(pk__in=budgets).delete()
     Alert.objects.filter(dedup_key__startswith="demo:").delete()
     Switch.objects.filter(set_by=ACTOR).delete()
+    BreakerTrip.objects.filter(process__in=PROCESSES).delete()
 
 
 def _windows(budget: Budget, starts_at: datetime, ends_at: datetime, until: datetime) -> list[Window]:
@@ -67,6 +73,13 @@ def _outage(until: datetime) -> None:
     _alert(
         "breaker", "breaker", Alert.Severity.WARNING, "openai/gpt-4o-mini failed 5 times in a row and is left alone.", at,
         resolved_at=at + 2 * HOUR, resolution="A probe found it well.",
+    )  # fmt: skip
+    BreakerTrip.objects.bulk_create(
+        BreakerTrip(
+            id=uuid7(), process=process, provider="openai", model="gpt-4o-mini", opened_at=at, retry_at=at + 2 * HOUR,
+            closed_at=at + 2 * HOUR, failures=5, failed_probes=60, error_class="ProviderError", http_status=503,
+        )
+        for process in PROCESSES
     )  # fmt: skip
     _alert(
         "lost", "lost", Alert.Severity.WARNING, "A call of support.reply was lost; what was held for it counts as spent.",

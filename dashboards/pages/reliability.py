@@ -4,17 +4,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from budgets.models import Alert
 from dashboards.currency import Currency
 from dashboards.filters import Filters
-from dashboards.pages import names
+from dashboards.pages import breakers, names
 from dashboards.pages.charts import MOST, OTHERS, Chart, Series, Slices, spread
 from dashboards.pages.frame import Page, Reading
 from dashboards.pages.spend import Tile
 from dashboards.pages.sums import Sums, change, percent, read, total
 from dashboards.rollups import Figures, Quantiles, figures, quantiles
 from dashboards.spend import ERRORS
-from gateway.access import visible
 from gateway.templatetags.tollhouse import ms
 
 Metric = Literal["latency", "first_token", "gate", "provider"]
@@ -24,7 +22,7 @@ LINES = ((0.5, "p50", "median"), (0.95, "p95", "slow"), (0.99, "p99", "slowest")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A model at a provider; times in milliseconds, None where no call has one. `breaker` says that it is left alone now."""
+    """A model at a provider; times in milliseconds, None where no call has one."""
 
     provider: str
     model: str
@@ -33,7 +31,6 @@ class Row:
     p95: float | None
     p99: float | None
     first_token: float | None
-    breaker: bool
     calls_url: str
     failed_url: str
 
@@ -58,7 +55,9 @@ def context(reading: Reading) -> dict[str, Any]:
             ("by-model", "Providers, by model", "What providers take at the 95th percentile, retries and fallbacks included."),
             ("outcomes", "What did not end well", "Calls by outcome, all but ok."),
             ("fallbacks", "Fallbacks", "Calls that another target answered than the first one."),
+            *breakers.charts(reading),
         ],
+        **breakers.context(reading),
         "chart_urls": {name: reading.data_url("reliability", name) for name in RELIABILITY.charts},
     }  # fmt: skip
 
@@ -97,7 +96,6 @@ def rows(reading: Reading, by_target: Mapping[tuple[str, ...], Sums]) -> list[Ro
     found = quantiles(reading.filters, "latency", by=("provider", "model"))
     latency = {row.values: row.ms for row in found}
     first = {row.values: row.ms for row in quantiles(reading.filters, "first_token", by=("provider", "model"))}
-    open_now = breakers(reading)
     targets = sorted((key for key in by_target if key[0]), key=lambda key: (-by_target[key].calls, key))
     nothing = (None, None, None)
     made = []
@@ -107,7 +105,7 @@ def rows(reading: Reading, by_target: Mapping[tuple[str, ...], Sums]) -> list[Ro
         made.append(
             Row(
                 provider=provider, model=names.shown("model", model), sums=by_target[provider, model], p50=p50, p95=p95, p99=p99,
-                first_token=first.get((provider, model), nothing)[1], breaker=f"{provider}/{model}" in open_now,
+                first_token=first.get((provider, model), nothing)[1],
                 calls_url=reading.calls_url(its), failed_url=reading.calls_url(failed(its)),
             )
         )  # fmt: skip
@@ -117,15 +115,6 @@ def rows(reading: Reading, by_target: Mapping[tuple[str, ...], Sums]) -> list[Ro
 def failed(filters: Filters) -> Filters:
     """The same calls, as far as they failed."""
     return replace(filters, where={**filters.where, "outcome": ERRORS})
-
-
-def breakers(reading: Reading) -> set[str]:
-    """Targets (`provider/model`) that the gate leaves alone at present, as its alerts say."""
-    if not reading.may("tollhouse_budgets.view_alert"):
-        return set()
-    told = visible(Alert.objects.filter(kind="breaker", resolved_at=None), reading.request.user)
-    found = told.values_list("detail__target", flat=True)
-    return {str(target) for target in found[:200]}
 
 
 def lines(reading: Reading, metric: Metric, wanted: Iterable[tuple[float, str, str]] = LINES) -> Chart:
@@ -213,5 +202,6 @@ RELIABILITY = Page(
         "by-model": by_model,
         "outcomes": outcomes,
         "fallbacks": fallbacks,
+        "trips": breakers.tripped,
     },
 )

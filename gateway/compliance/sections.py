@@ -37,6 +37,7 @@ ROWS = {
     "call": "calls: for whom, when, tokens, cost, outcome",
     "payload": "payloads: what calls said, as far as it is kept",
     "alert": "alerts, counted from their end",
+    "breaker_trip": "trips of breakers, without any person",
     "session_map": "pseudonyms of sessions, encrypted",
     "dataset_item": "examples in datasets: what calls said, redacted, with user references",
 }

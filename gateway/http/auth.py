@@ -10,6 +10,9 @@ from gateway.gate import Gate
 from gateway.http.request import Request
 from gateway.types import Caller, Json
 
+#: Of a header `baggage`, as W3C Baggage has it (section 3.3.2); characters.
+LONGEST_BAGGAGE = 8192
+
 
 def authenticate(request: Request, gate: Gate) -> KeyInfo:
     """The key of the request, from `Authorization: Bearer` or `x-api-key`; its use is noted. Raises Unauthenticated."""
@@ -62,6 +65,7 @@ def caller(request: Request, key: KeyInfo) -> Caller:
             raise InvalidRequest(f"X-Tollhouse-{name.title()} must be at most 200 printable characters.")
     if key.tenant and values["tenant"] not in ("", key.tenant):
         raise AccessDenied(f"The key {key.name} is bound to the tenant {key.tenant}.")
+    sentry_trace, baggage = _sentry(request) if b"sentry-trace" in request.headers else ("", "")
     return Caller(
         user_ref=keys.user_ref(values["user"]) if values["user"] else "",
         tenant=key.tenant or values["tenant"],
@@ -72,7 +76,15 @@ def caller(request: Request, key: KeyInfo) -> Caller:
         traceparent=request.header("traceparent"),
         # Longer than the standard asks anybody to pass on, it is not passed on.
         tracestate=request.header("tracestate")[:512] if b"tracestate" in request.headers else "",
+        sentry_trace=sentry_trace,
+        baggage=baggage,
     )
+
+
+def _sentry(request: Request) -> tuple[str, str]:
+    """Sentry's trace context; `baggage` as far as it has a length that everybody has to take."""
+    sentry_trace, baggage = request.header("sentry-trace"), request.header("baggage")
+    return sentry_trace[:100], baggage if len(baggage) <= LONGEST_BAGGAGE else ""
 
 
 _WHOSE = {name: f"x-tollhouse-{name}" for name in ("user", "tenant", "cohort", "session")}

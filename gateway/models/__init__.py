@@ -3,6 +3,7 @@
 from gateway.models.access import Role, TenantLimit
 from gateway.models.audit import AuditEntry, AuditHead, AuditLink
 from gateway.models.bills import Bill, BillLine
+from gateway.models.breakers import BreakerTrip
 from gateway.models.cache import CachedReply
 from gateway.models.calls import Adjustment, Call, Hold, Owner, Payload, Worker
 from gateway.models.catalog import Feature, Key, KeyUse, Provider, Revision, Route, Target
@@ -19,6 +20,7 @@ __all__ = [
     "AuditLink",
     "Bill",
     "BillLine",
+    "BreakerTrip",
     "CachedReply",
     "Call",
     "CallSum",

@@ -50,6 +50,8 @@ class LiteLLM(Provider):
             arguments |= {"api_base": request.base_url, "api_key": request.api_key or "none"}
         elif request.api_key:
             arguments["api_key"] = request.api_key
+        if request.trace:
+            arguments["extra_headers"] = {**(arguments.get("extra_headers") or {}), **request.trace}
         if not request.stream:
             with _translated():
                 body = _plain(await litellm.acompletion(**arguments))

@@ -50,11 +50,13 @@ class KeptTable:
 
 
 #: The gate's own tables beside calls and payloads. An alert's age is counted from its end, and its deliveries go with it.
+#: Trips of breakers are counted from their beginning, as one whose process ended has no end.
 #: Pseudonyms of sessions are deleted as soon as their session is over, for which `jobs/sessions.py` looks more often.
 OWN = (
     KeptTable(
         kind="alert", table="tollhouse_alert", keep_days=400, at="resolved_at", feature="feature", tenant="tenant"
     ),
+    KeptTable(kind="breaker_trip", table="tollhouse_breaker_trip", keep_days=400, at="opened_at"),
     KeptTable(
         kind="session_map",
         table="tollhouse_session_map",

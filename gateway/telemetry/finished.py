@@ -1,6 +1,6 @@
 """A call that is over, as telemetry is told of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,8 @@ class Finished:
     `body` is the request as the application wrote it: only its numbers may be told. `vendor`, `model` and `base_url` are
     those of the target that served, or would have. `content` is what the ledger keeps of the call's text, None unless every part
     of it is redacted or left out. `span` is there where it began before the call ended, `parent` is the application's own
-    trace, None where there is none.
+    trace, None where there is none. `gaps` are seconds from one chunk of a stream to the next; `sentry_trace` and
+    `baggage` are the caller's headers of these names.
     """
 
     row: Row
@@ -37,6 +38,9 @@ class Finished:
     settle_ms: float
     parent: Context | None
     span: Span | None = None
+    gaps: Sequence[float] = ()
+    sentry_trace: str = ""
+    baggage: str = ""
 
     @property
     def provider(self) -> str:

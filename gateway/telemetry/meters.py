@@ -34,8 +34,10 @@ def exported() -> bool:
 def tell(call: Finished) -> None:
     """Adds a call to the meters that are read."""
     to_export, to_store = exported(), bool(settings().METRICS_TOKEN)
-    for name, amount, said in measured(call):
-        said = bounded(said)
+    last, said = None, {}
+    for name, amount, about in measured(call):
+        if about is not last:
+            last, said = about, bounded(about)
         if to_export:
             add(name, amount, said)
         if to_store:
@@ -88,6 +90,8 @@ def _genai(call: Finished) -> Iterator[Measured]:
     yield "gen_ai.client.operation.duration", row["latency_ms"] / 1000, said
     if row["streamed"] and row["first_token_ms"] is not None:
         yield "gen_ai.client.operation.time_to_first_chunk", row["first_token_ms"] / 1000, said
+    for gap in call.gaps:
+        yield "gen_ai.client.operation.time_per_output_chunk", gap, said
     # The convention wants what a provider reported, and no estimates.
     if not row["usage_estimated"] and (call.input_tokens or call.output_tokens):
         yield "gen_ai.client.token.usage", call.input_tokens, {**said, "gen_ai.token.type": "input"}
@@ -101,6 +105,8 @@ def _genai_next(call: Finished) -> Iterator[Measured]:
     yield f"{prefix}.duration", row["latency_ms"] / 1000, said
     if row["streamed"] and row["first_token_ms"] is not None:
         yield f"{prefix}.time_to_first_chunk", row["first_token_ms"] / 1000, said
+    for gap in call.gaps:
+        yield f"{prefix}.time_per_output_chunk", gap, said
     if row["usage_estimated"] or not (call.input_tokens or call.output_tokens):
         return
     yield f"{prefix}.operation.input_tokens", call.input_tokens, said

@@ -90,6 +90,14 @@ def _resource(role: str) -> Any:
 
 def _traces(protocol: str, role: str) -> None:
     from opentelemetry import trace
+
+    provider = tracer_provider(protocol, role)
+    trace.set_tracer_provider(provider)
+    _stops.append(provider.shutdown)
+
+
+def tracer_provider(protocol: str, role: str) -> Any:
+    """What makes spans and sends them over `grpc` or `http`, to where the environment says."""
     from opentelemetry.sdk.trace import TracerProvider
 
     from gateway.telemetry.exporting import CountedSpans
@@ -98,8 +106,7 @@ def _traces(protocol: str, role: str) -> None:
     # Stopped by us, as its own way at the end of a process waits for a dead collector for half a minute.
     provider = TracerProvider(resource=_resource(role), shutdown_on_exit=False)
     provider.add_span_processor(CountedSpans(exporter))
-    trace.set_tracer_provider(provider)
-    _stops.append(provider.shutdown)
+    return provider
 
 
 def _metrics(protocol: str, role: str) -> None:

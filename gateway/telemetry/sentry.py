@@ -44,9 +44,7 @@ def tell(call: Finished) -> None:
     name = f"{row['operation']} {call.model}"
     transaction = None
     if parent is None:
-        transaction = parent = sentry_sdk.start_transaction(
-            op="tollhouse.call", name=row["feature"] or "call", source="custom", start_timestamp=began, origin=ORIGIN
-        )
+        transaction = parent = _transaction(call, began)
     span = parent.start_child(op=f"gen_ai.{row['operation']}", name=name, start_timestamp=began, origin=ORIGIN)
     for key, value in attributes(call).items():
         span.set_data(key, value)
@@ -58,6 +56,19 @@ def tell(call: Finished) -> None:
     span.finish(end_timestamp=ended)
     if transaction is not None:
         transaction.finish(end_timestamp=ended)
+
+
+def _transaction(call: Finished, began: datetime) -> Any:
+    """A transaction of the call's own, which continues the caller's trace where the request had Sentry's headers."""
+    import sentry_sdk
+
+    # A scope of its own: in one that calls share, the trace of one would be that of the others.
+    transaction = sentry_sdk.Scope().continue_trace(
+        {"sentry-trace": call.sentry_trace, "baggage": call.baggage} if call.sentry_trace else {},
+        op="tollhouse.call", name=call.row["feature"] or "call", source="custom", origin=ORIGIN,
+    )  # fmt: skip
+    transaction.start_timestamp = began
+    return sentry_sdk.start_transaction(transaction)
 
 
 def _parent() -> Any:
@@ -196,13 +207,15 @@ def start(role: str) -> None:
     from sentry_sdk.integrations.django import DjangoIntegration
     from sentry_sdk.scrubber import DEFAULT_DENYLIST, EventScrubber
 
+    rate = os.environ.get("SENTRY_TRACES_SAMPLE_RATE")
     try:
         sentry_sdk.init(
             dsn=dsn,
             # Our own spans are the calls': the SDK's own for clients of models would count them again.
             auto_enabling_integrations=False,
             integrations=[DjangoIntegration()],
-            traces_sample_rate=float(os.environ.get("SENTRY_TRACES_SAMPLE_RATE", "0")),
+            # None: no traces at all. A rate, be it 0, is for calls whose callers have not decided.
+            traces_sample_rate=float(rate) if rate else None,
             send_default_pii=False,
             include_local_variables=False,
             max_request_body_size="never",

@@ -12,7 +12,7 @@ from django.test import RequestFactory
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from budgets.models import Alert, Budget, Forecast, Rate, Window, WindowSample
+from budgets.models import Budget, Forecast, Rate, Window, WindowSample
 from dashboards.currency import Currency
 from dashboards.filters import parse
 from dashboards.models import SavedView
@@ -20,7 +20,7 @@ from dashboards.pages import frame
 from dashboards.pages.registry import PAGES
 from dashboards.pages.sums import read as sums
 from gateway.ledger.partitions import first_id
-from gateway.models import Adjustment, AuditEntry
+from gateway.models import Adjustment, AuditEntry, BreakerTrip, Owner
 from tests.rows import make_call
 from tests.world import World
 
@@ -39,6 +39,13 @@ def staff(client, django_user_model):
         return client
 
     return log_in
+
+
+@pytest.fixture
+def world_of_targets():
+    """A target that is configured, and a process that makes calls."""
+    World("http://127.0.0.1:9/v1").feature("f")
+    Owner.objects.bulk_create([Owner(id=uuid7(), host="h", pid=1)])
 
 
 def hours(number):
@@ -179,13 +186,10 @@ def test_latency_is_told_apart_from_the_gate_s_own(admin_client):
     for number in range(20):
         make_call(at=hours(1), latency_ms=1000 + number, gate_ms=5, first_token_ms=100, streamed=True)
     make_call(at=hours(1), outcome="provider_error", provider="anthropic", model_served="claude", latency_ms=70)
-    Alert.objects.create(
-        kind="breaker", severity="warning", dedup_key="b", summary="b", detail={"target": "anthropic/claude"}
-    )
     context = admin_client.get(f"{ROOT}reliability/?range=24h").context
     rows = {row.model: row for row in context["rows"]}
-    assert rows["gpt-4o-mini"].p50 == pytest.approx(1009, rel=0.02) and not rows["gpt-4o-mini"].breaker
-    assert rows["claude"].breaker and rows["claude"].sums.error_share == 1 and "outcome%3A" in rows["claude"].failed_url
+    assert rows["gpt-4o-mini"].p50 == pytest.approx(1009, rel=0.02)
+    assert rows["claude"].sums.error_share == 1 and "outcome%3A" in rows["claude"].failed_url
     for name in PAGES["reliability"].charts:
         found = chart(admin_client, f"reliability/data/{name}/?range=24h")
         assert len(found["times"]) == 24 and all(len(series["values"]) == 24 for series in found["series"])
@@ -193,6 +197,30 @@ def test_latency_is_told_apart_from_the_gate_s_own(admin_client):
     assert max(value for value in gate if value is not None) == pytest.approx(5, rel=0.02)
     outcomes = chart(admin_client, "reliability/data/outcomes/?range=24h")["series"]
     assert [(series["name"], sum(series["values"])) for series in outcomes] == [("provider_error", 1)]
+
+
+def test_breakers_are_told_to_who_may_see_everybody_s_alerts(admin_client, staff, world_of_targets):
+    (trip,) = BreakerTrip.objects.bulk_create([
+        BreakerTrip(
+            id=uuid7(), process=Owner.objects.get().pk, provider="mock", model="gone", opened_at=hours(2), retry_at=hours(1),
+            failures=5, error_class="ProviderTimeout",
+        )
+    ])  # fmt: skip
+    shown = admin_client.get(f"{ROOT}reliability/?range=24h")
+    assert [(one.provider, one.model, one.state) for one in shown.context["breakers"]] == [
+        ("mock", "gone", "half open"), ("mock", "echo", "closed"),
+    ]  # fmt: skip
+    assert "No calls in this time" in shown.content.decode() and "1 of 1" in shown.content.decode()
+    found = chart(admin_client, "reliability/data/trips/?range=24h")["series"]
+    assert [(series["name"], sum(series["values"])) for series in found] == [("mock/gone", 1)]
+    assert parse_qs(urlsplit(found[0]["url"]).query)["q"][0].startswith("provider:mock outcome:provider_error")
+    assert admin_client.get(f"{ROOT}reliability/?provider=other").context["breakers"] == []
+    assert chart(admin_client, "reliability/data/trips/?model=other")["series"] == []
+    BreakerTrip.objects.filter(pk=trip.pk).update(closed_at=hours(1))
+    assert admin_client.get(f"{ROOT}reliability/").context["breakers"][0].state == "closed"
+    viewer = staff("view_feature")
+    assert viewer.get(f"{ROOT}reliability/").context["breakers"] is None
+    assert chart(viewer, "reliability/data/trips/?range=24h")["series"] == []
 
 
 def test_a_window_burns_down_to_what_is_left(admin_client):

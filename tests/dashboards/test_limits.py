@@ -8,12 +8,13 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
+from uuid_utils.compat import uuid7
 
 from budgets.models import Alert, Budget, Window
 from dashboards.filters import DIMENSIONS, iso
 from dashboards.models import SavedView
 from dashboards.pages.registry import PAGES
-from gateway.models import AuditEntry, Key, TenantLimit
+from gateway.models import AuditEntry, BreakerTrip, Key, TenantLimit
 from tests.rollups import count
 from tests.rows import make_call
 from tests.world import World
@@ -44,6 +45,10 @@ def rows_of(tenant, version, cost):
     Alert.objects.create(
         kind="breaker", severity="warning", dedup_key=tenant, summary=tenant, tenant=tenant,
         detail={"target": f"{OWN}-provider/{OWN}-model"} if tenant == OTHER else {},
+    )  # fmt: skip
+    BreakerTrip.objects.create(
+        id=uuid7(), process=uuid7(), provider=f"{tenant}-provider", model=f"{tenant}-model", opened_at=NOW - timedelta(hours=4),
+        retry_at=NOW, failures=5, error_class="ProviderError",
     )  # fmt: skip
     return Window.objects.create(budget=budget, spent=cost, **span)
 

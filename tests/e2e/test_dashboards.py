@@ -8,11 +8,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.utils import timezone
+from uuid_utils.compat import uuid7
 
-from budgets.models import Alert, Budget, Forecast, Window, WindowSample
+from budgets.models import Budget, Forecast, Window, WindowSample
 from dashboards.filters import Filters
 from dashboards.rollups import figures
-from gateway.models import AuditEntry
+from gateway.models import AuditEntry, BreakerTrip, Owner
 from tests.rows import make_call
 from tests.world import World
 
@@ -44,9 +45,12 @@ def busy(visitor):
     )
     WindowSample.objects.create(window=window, at=now - timedelta(hours=2), spent="1.5")
     Forecast.objects.create(window=window, made_at=now, expected=9, low=8, high=11, note="x")
-    Alert.objects.create(
-        kind="breaker", severity="warning", dedup_key="b", summary="b", detail={"target": "openai/gpt-4o-mini"}
-    )
+    (process,) = Owner.objects.bulk_create([Owner(id=uuid7(), host="h", pid=1)])
+    for model, minutes, closed in (("gpt-4o", 2, None), ("gpt-4o-mini", 120, now - timedelta(minutes=100))):
+        BreakerTrip.objects.create(
+            id=uuid7(), process=process.pk, provider="openai", model=model, opened_at=now - timedelta(minutes=minutes),
+            retry_at=now + timedelta(minutes=1), closed_at=closed, failures=5, error_class="ProviderTimeout",
+        )  # fmt: skip
     AuditEntry.objects.create(actor="ada", action="payload.read", subject="payload x")
     visitor.page.add_init_script(LISTEN)
     return visitor

@@ -5,9 +5,10 @@ from decimal import Decimal
 import pytest
 
 import gateway
-from gateway import errors
+from gateway import engine, errors
 from gateway.models import Call
-from gateway.providers import KINDS
+from gateway.providers import KINDS, Request
+from gateway.replies import blocking
 
 MESSAGES = [{"role": "user", "content": "hello there"}]
 
@@ -89,7 +90,7 @@ def litellm(world, monkeypatch):
     return world
 
 
-def test_litellm_plain_and_streamed(litellm, provider):
+def test_litellm_plain_and_streamed_and_with_a_trace(litellm, provider):
     reply = gateway.complete("f", messages=MESSAGES, temperature=0.5)
     assert (reply.text, reply.usage.total_tokens, reply.cost_usd) == ("hello there", 30, Decimal("0.0004"))
     assert (provider.requests[0]["model"], provider.requests[0]["temperature"]) == ("echo", 0.5)
@@ -98,6 +99,19 @@ def test_litellm_plain_and_streamed(litellm, provider):
     cached = gateway.complete("f", messages=MESSAGES, model="cached").usage
     assert (cached.cache_read_tokens, cached.reasoning_tokens) == (800, 10)
     assert gateway.complete("f", messages=MESSAGES, model="tool").tool_calls[0]["function"]["name"] == "look_up"
+    assert not any(name.lower() in ("traceparent", "baggage") for headers in provider.headers for name in headers)
+    traced = Request(
+        feature="f", operation="chat", model="echo", body={"messages": MESSAGES}, stream=False, base_url=provider.base_url, api_key="sk",
+        timeout_s=20, connect_timeout_s=5, first_token_timeout_s=20, most_bytes=1_000_000,
+        options={"vendor": "openai", "parameters": {"extra_headers": {"x-own": "1"}}}, trace={"traceparent": "00-1-2-01"},
+    )  # fmt: skip
+
+    async def answered():
+        return [piece async for piece in KINDS["litellm"].send(traced, engine.current().http)]
+
+    assert blocking(answered())[0].events[0]["choices"]
+    headers = {name.lower(): value for name, value in provider.headers[-1].items()}
+    assert headers["traceparent"] == "00-1-2-01" and headers["x-own"] == "1" and "baggage" not in headers
 
 
 @pytest.mark.parametrize(("model", "status", "transient"), [("status:503", 503, True), ("status:400", 400, False)])

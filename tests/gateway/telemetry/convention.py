@@ -34,6 +34,7 @@ METRICS: dict[str, tuple[str, str, list[float], set[str]]] = {
     "gen_ai.client.token.usage": ("histogram", "{token}", TOKENS, REQUIRED | {"gen_ai.token.type"}),
     "gen_ai.client.operation.duration": ("histogram", "s", SECONDS, REQUIRED),
     "gen_ai.client.operation.time_to_first_chunk": ("histogram", "s", SECONDS, REQUIRED),
+    "gen_ai.client.operation.time_per_output_chunk": ("histogram", "s", SECONDS, REQUIRED),
 }
 NEXT: dict[str, tuple[str, str, list[float], set[str]]] = {
     "gen_ai.client.inference.usage.input_tokens": ("sum", "{token}", [], REQUIRED | {"gen_ai.token.modality"}),
@@ -60,6 +61,7 @@ NEXT: dict[str, tuple[str, str, list[float], set[str]]] = {
     "gen_ai.client.inference.operation.output_tokens": ("histogram", "{token}", TOKENS, REQUIRED),
     "gen_ai.client.inference.duration": ("histogram", "s", SECONDS, REQUIRED),
     "gen_ai.client.inference.time_to_first_chunk": ("histogram", "s", SECONDS, REQUIRED),
+    "gen_ai.client.inference.time_per_output_chunk": ("histogram", "s", SECONDS, REQUIRED),
 }
 
 

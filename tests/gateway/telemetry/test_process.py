@@ -8,14 +8,17 @@ from django.test import override_settings
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from sentry_sdk.integrations.aiohttp import AioHttpIntegration
 
 import gateway
 import gateway.errors
 from gateway.conf import DIALECTS
-from gateway.telemetry import content, dialects, meters, names, sentry, spans, trouble
+from gateway.telemetry import content, dialects, meters, names, own, sentry, spans, trouble
 from gateway.telemetry.exporting import CountedSpans
+from gateway.telemetry.gaps import MOST, Gaps
 from redaction.policies import Policy
 from tests.gateway.telemetry.calls import finished
+from tests.gateway.telemetry.collector import Collector
 from tests.gateway.telemetry.sentry_host import SentryHost
 
 
@@ -148,6 +151,24 @@ def test_estimates_are_no_usage_and_models_cannot_be_invented_for_ever():
         assert set(attributes) <= set(names.BY_NAME[name].attributes), name
 
 
+def test_a_stream_tells_how_long_its_chunks_took_and_of_a_long_one_an_even_sample():
+    gaps = Gaps()
+    for events in (1, 0, 3, 1):
+        gaps.note(events)
+    assert len(gaps.kept) == 4 and gaps.kept[1:3] == [0.0, 0.0] and min(gaps.kept) == 0.0
+    told = [
+        amount
+        for name, amount, _ in meters.measured(finished(row={"streamed": True}, gaps=gaps.kept))
+        if "per_output" in name
+    ]
+    assert told == gaps.kept
+    first = gaps.kept[0]
+    for _ in range(10 * MOST):
+        gaps.note(1)
+    assert MOST / 2 <= len(gaps.kept) <= MOST and gaps.kept[0] == first
+    assert not any("per_output" in name for name, _, _ in meters.measured(finished()))
+
+
 def test_a_collector_that_does_not_answer_costs_a_bounded_queue(monkeypatch):
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "4")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2")
@@ -173,6 +194,17 @@ def test_a_collector_that_does_not_answer_costs_a_bounded_queue(monkeypatch):
     assert trouble.state()["dropped"]["spans"] - before == 9 and "spans" in trouble.state()["failing"]
     trouble.note("spans", ok=True, dropped=0)
     assert "spans" not in trouble.state()["failing"]
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_spans_go_over_either_protocol(monkeypatch, protocol):
+    with Collector() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", getattr(collector, f"{protocol}_url"))
+        provider = own.tracer_provider(protocol, "worker")
+        provider.get_tracer("test").start_span("s").end()
+        provider.shutdown()
+        assert [span.name for span in collector.spans] == ["s"] and "tollhouse.role" in collector.text
+        assert collector.came_by == {"traces over gRPC" if protocol == "grpc" else "traces over HTTP"}
 
 
 def test_the_overview_says_what_a_collector_does_not_take(admin_client):
@@ -202,17 +234,18 @@ def test_sentry_hears_nothing_of_what_our_functions_had_in_hand():
 
 @pytest.fixture
 def sentry_set_up():
-    """An application that has Sentry, for the time of a test."""
+    """An application that has Sentry, and its integration for HTTP clients, for the time of a test."""
     with SentryHost() as host:
         sentry_sdk.init(
-            dsn=host.dsn, traces_sample_rate=1.0, default_integrations=False, auto_enabling_integrations=False
-        )
+            dsn=host.dsn, traces_sample_rate=1.0, default_integrations=False, auto_enabling_integrations=False,
+            integrations=[AioHttpIntegration()],
+        )  # fmt: skip
         yield host
         sentry_sdk.get_client().close()
         sentry_sdk.get_global_scope().set_client(None)
 
 
-def test_sentry_gets_a_calls_span_in_the_applications_transaction(world, sentry_set_up):
+def test_sentry_gets_a_calls_span_in_the_applications_transaction_and_providers_nothing(world, provider, sentry_set_up):
     world.feature("f")
     world.feature("broken", "status:500")
     messages = [{"role": "user", "content": "zebedee.quark@example.com"}]
@@ -229,5 +262,7 @@ def test_sentry_gets_a_calls_span_in_the_applications_transaction(world, sentry_
     assert event["contexts"]["trace"]["trace_id"] == view.trace_id
     assert event["tags"]["tollhouse.feature"] == "broken" and event["tags"]["tollhouse.call_id"]
     assert "zebedee" not in sentry_set_up.raw
+    told = {name.lower() for headers in provider.headers for name in headers}
+    assert "content-type" in told and not told & {"sentry-trace", "baggage", "traceparent"}
     counted = [item for payload in sentry_set_up.of("trace_metric") for item in payload["items"]]
     assert {item["name"] for item in counted} >= {"tollhouse.calls", "gen_ai.client.operation.duration"}

@@ -23,6 +23,15 @@ from tests.server import ROOT, Server, environment
 
 TOKEN = "a-token-for-prometheus-alone"
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+#: Features whose callers have a trace of their own.
+CONTEXTS = {
+    "strict-echo": {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "vendor=1"},
+    "open-echo": {
+        "sentry-trace": f"{TRACE}-{PARENT}-1",
+        "baggage": f"sentry-trace_id={TRACE},sentry-sample_rate=0.5,theirs=1",
+    },
+    "open-tool": {"sentry-trace": f"{TRACE}-{PARENT}-0"},
+}
 SHORT = ("echo", "tool", "quote", "status", "cut", "garbage", "event", "truncated")
 
 
@@ -108,9 +117,7 @@ def test_receivers_are_told_of_every_call_and_of_no_text(world, told, receivers,
     for feature in [*features, "refusing", "raw"]:
         for stream in (False, True):
             body = {"model": feature, "messages": messages(), "stream": stream, "user": MAIL, "stop": [MAIL], "seed": 7}
-            traced = (
-                {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "vendor=1"} if feature == "strict-echo" else {}
-            )
+            traced = CONTEXTS.get(feature, {})
             post(server, key, "/v1/chat/completions", body, **traced, **{"x-tollhouse-user": MAIL})
     post(server, key, "/v1/embeddings", {"model": "strict-echo", "input": [TEXT]})
     count = 2 * (len(features) + 2) + 1
@@ -183,10 +190,19 @@ def test_receivers_are_told_of_every_call_and_of_no_text(world, told, receivers,
         == count
     )
 
-    # Sentry: spans of all calls, metrics, and one issue for each feature, target and error.
-    until(lambda: len(sentry.spans("gen_ai.chat")) >= count - 1, "Sentry's spans")
-    ok = [sentry_host.attributes(s) for s in sentry.spans("gen_ai.chat")]
-    ok = [said for said in ok if said["gen_ai.pipeline.name"] == "strict-echo"]
+    # Sentry: spans of all calls but those that their caller did not sample, metrics, and one issue for each feature, target
+    # and error.
+    until(lambda: len(sentry.spans("gen_ai.chat")) >= count - 3, "Sentry's spans")
+    heard = {}
+    for span in sentry.spans("gen_ai.chat"):
+        heard.setdefault(sentry_host.attributes(span)["gen_ai.pipeline.name"], []).append(span)
+    assert {span["trace_id"] for span in heard["open-echo"]} == {TRACE} and "open-tool" not in heard
+    assert not any(span["trace_id"] == TRACE for span in heard["strict-echo"])
+    began = [event["contexts"]["trace"] for event in sentry.of("transaction") if event["transaction"] == "open-echo"]
+    assert [(trace["trace_id"], trace["parent_span_id"]) for trace in began] == [(TRACE, PARENT)] * 2
+    assert {row.trace_id for row in rows.values() if row.feature in ("open-echo", "open-tool")} == {TRACE}
+    assert not any("baggage" in headers or "sentry-trace" in headers for headers in provider.headers)
+    ok = [sentry_host.attributes(span) for span in heard["strict-echo"]]
     assert ok[0]["gen_ai.operation.name"] == "chat" and ok[0]["gen_ai.usage.total_tokens"] > 0
     events = until(
         lambda: [e for e in sentry.of("event") if e["tags"].get("tollhouse.feature") == "open-status"], "issues"
