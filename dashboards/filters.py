@@ -15,7 +15,8 @@ from django.utils.dateparse import parse_datetime
 from gateway.types import OUTCOMES
 
 DIMENSIONS = (
-    "feature", "tenant", "cohort", "user_ref", "key", "provider", "model", "prompt_version", "outcome", "label",
+    "feature", "tenant", "cohort", "user_ref", "key", "provider", "model", "prompt_version", "outcome", "error_class",
+    "label",
 )  # fmt: skip
 #: Ranges that follow the clock, by their name in addresses.
 PRESETS = {

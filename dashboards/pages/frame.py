@@ -23,7 +23,8 @@ from gateway.types import OUTCOMES
 PEOPLE = ("tenant", "user_ref", "key", "label")
 LABELS = {
     "feature": "Feature", "tenant": "Tenant", "cohort": "Cohort", "user_ref": "User", "key": "API key", "provider": "Provider",
-    "model": "Model", "prompt_version": "Prompt version", "outcome": "Outcome", "label": "Label",
+    "model": "Model", "prompt_version": "Prompt version", "outcome": "Outcome", "error_class": "Error class",
+    "label": "Label",
 }  # fmt: skip
 #: What stands in the bar; the other dimensions are under “More filters”.
 FIRST = ("feature", "tenant", "model", "outcome")

@@ -7,6 +7,7 @@ from gateway.models import PromptVersion
 WITHOUT = {
     "feature": "no feature", "tenant": "no tenant", "cohort": "no cohort", "user_ref": "no user", "key": "no API key",
     "provider": "no provider", "model": "no model", "prompt_version": "no prompt version", "outcome": "no outcome",
+    "error_class": "no error class",
 }  # fmt: skip
 
 

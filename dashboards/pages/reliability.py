@@ -8,6 +8,7 @@ from dashboards.currency import Currency
 from dashboards.filters import Filters
 from dashboards.pages import breakers, names
 from dashboards.pages.charts import MOST, OTHERS, Chart, Series, Slices, spread
+from dashboards.pages.errors import classes
 from dashboards.pages.frame import Page, Reading
 from dashboards.pages.spend import Tile
 from dashboards.pages.sums import Sums, change, percent, read, total
@@ -47,6 +48,7 @@ def context(reading: Reading) -> dict[str, Any]:
         "nothing": not now.calls,
         "tiles": tiles(now, then, times, whole(before, "latency")),
         "rows": rows(reading, by_target),
+        "classes": classes(reading, by_target),
         "whole": now,
         "charts": [
             ("latency", "Latency", "What a caller waits for, from the request to the last byte of the reply."),
@@ -54,6 +56,7 @@ def context(reading: Reading) -> dict[str, Any]:
             ("gate", "The gate itself", "What is left of the latency without the time at providers."),
             ("by-model", "Providers, by model", "What providers take at the 95th percentile, retries and fallbacks included."),
             ("outcomes", "What did not end well", "Calls by outcome, all but ok."),
+            ("errors", "Error classes", "Calls that ended with an error, by its class; refusals too."),
             ("fallbacks", "Fallbacks", "Calls that another target answered than the first one."),
             *breakers.charts(reading),
         ],
@@ -164,6 +167,10 @@ def outcomes(reading: Reading) -> Chart:
     return counted(reading, "outcome", lambda row: row.calls, leave=("ok",), empty="All calls ended well.")
 
 
+def errors(reading: Reading) -> Chart:
+    return counted(reading, "error_class", lambda row: row.calls, leave=("",), empty="No call ended with an error.")
+
+
 def fallbacks(reading: Reading) -> Chart:
     return counted(reading, "provider", lambda row: row.fallback_calls, empty="No call needed a fallback.")
 
@@ -201,6 +208,7 @@ RELIABILITY = Page(
         "gate": lambda reading: lines(reading, "gate"),
         "by-model": by_model,
         "outcomes": outcomes,
+        "errors": errors,
         "fallbacks": fallbacks,
         "trips": breakers.tripped,
     },

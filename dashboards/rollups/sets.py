@@ -16,7 +16,7 @@ class RollupSet:
 #: The cheapest to read first. A dimension with many values has a set of its own: together with the others it would be as
 #: large as the calls themselves.
 SETS = (
-    RollupSet("core", ("feature", "cohort", "provider", "model", "prompt_version", "outcome")),
+    RollupSet("core", ("feature", "cohort", "provider", "model", "prompt_version", "error_class", "outcome")),
     RollupSet("key", ("feature", "key", "provider", "model", "outcome")),
     RollupSet("tenant", ("feature", "tenant", "outcome")),
     RollupSet("label", ("feature", "label", "outcome"), sketched=False),

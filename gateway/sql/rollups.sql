@@ -4,7 +4,8 @@
 -- name: call
 -- Calls as they count, with what corrected them by transactions before {upto}; `sign` is -1 where that is to be taken away.
 SELECT {sign}::bigint AS sign, c.id, c.feature, c.tenant, c.cohort, c.user_ref, c.key, c.provider, c.model_served AS model,
-       c.prompt_version, coalesce(a.outcome, c.outcome) AS outcome, c.labels, c.entities,
+       c.prompt_version, coalesce(a.outcome, c.outcome) AS outcome,
+       c.error_class, c.labels, c.entities,
        ((coalesce(c.cost_usd, 0) + coalesce(a.usd, 0)) * 1000000000)::bigint AS cost_nano,
        c.cost_usd IS NULL AND a.usd IS NULL AS unpriced, c.cache_hit, c.attempts > 1 AS retried,
        c.fallback_from <> '' AS fallback, c.entities <> '{{}}' AS has_entities,

@@ -3,7 +3,7 @@
 import json
 from datetime import timedelta
 from decimal import Decimal
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -185,18 +185,40 @@ def test_amounts_are_in_the_reporting_currency_by_the_rate_of_their_day(admin_cl
 def test_latency_is_told_apart_from_the_gate_s_own(admin_client):
     for number in range(20):
         make_call(at=hours(1), latency_ms=1000 + number, gate_ms=5, first_token_ms=100, streamed=True)
-    make_call(at=hours(1), outcome="provider_error", provider="anthropic", model_served="claude", latency_ms=70)
+    failed = {
+        "outcome": "provider_error",
+        "error_class": "ProviderError",
+        "provider": "anthropic",
+        "model_served": "claude",
+    }
+    make_call(at=hours(1), latency_ms=70, **failed)
+    make_call(
+        at=hours(1), outcome="refused_budget", error_class="BudgetExceeded", provider="", model_served="", latency_ms=0
+    )
     context = admin_client.get(f"{ROOT}reliability/?range=24h").context
     rows = {row.model: row for row in context["rows"]}
     assert rows["gpt-4o-mini"].p50 == pytest.approx(1009, rel=0.02)
     assert rows["claude"].sums.error_share == 1 and "outcome%3A" in rows["claude"].failed_url
+    classes = {(row.name, row.provider): row for row in context["classes"]}
+    assert classes.keys() == {("ProviderError", "anthropic"), ("BudgetExceeded", "")}
+    broken = classes["ProviderError", "anthropic"]
+    assert (broken.calls, broken.share) == (1, 1.0)
+    q = parse_qs(urlsplit(broken.calls_url).query)["q"]
+    assert q == ["error_class:ProviderError provider:anthropic model:claude"]
+    query = urlencode({"q": q[0], "range": "24h"})
+    assert len(admin_client.get(f"/admin/tollhouse_gateway/call/?{query}").context["page"].calls) == 1
     for name in PAGES["reliability"].charts:
         found = chart(admin_client, f"reliability/data/{name}/?range=24h")
         assert len(found["times"]) == 24 and all(len(series["values"]) == 24 for series in found["series"])
     gate = chart(admin_client, "reliability/data/gate/?range=24h")["series"][0]["values"]
     assert max(value for value in gate if value is not None) == pytest.approx(5, rel=0.02)
     outcomes = chart(admin_client, "reliability/data/outcomes/?range=24h")["series"]
-    assert [(series["name"], sum(series["values"])) for series in outcomes] == [("provider_error", 1)]
+    assert [(series["name"], sum(series["values"])) for series in outcomes] == [
+        ("provider_error", 1),
+        ("refused_budget", 1),
+    ]
+    errors = chart(admin_client, "reliability/data/errors/?range=24h&provider=anthropic")["series"]
+    assert [(series["name"], sum(series["values"])) for series in errors] == [("ProviderError", 1)]
 
 
 def test_breakers_are_told_to_who_may_see_everybody_s_alerts(admin_client, staff, world_of_targets):

@@ -31,7 +31,10 @@ from tests.server import EMBEDDED, environment
 
 NOW = timezone.now()
 ALL = Filters(NOW - timedelta(days=5), NOW + timedelta(hours=2))
-DIMENSIONS = [(), ("feature",), ("tenant",), ("key",), ("user_ref",), ("provider", "model"), ("outcome", "cohort")]
+DIMENSIONS = [
+    (), ("feature",), ("tenant",), ("key",), ("user_ref",), ("provider", "model"), ("outcome", "cohort"),
+    ("error_class", "model"),
+]  # fmt: skip
 
 
 def random_calls(number, seed=1):
@@ -46,6 +49,7 @@ def random_calls(number, seed=1):
                 cohort=random.choice(["", "beta"]), model_served=random.choice(["m", "n"]), attempts=random.randrange(3),
                 cost_usd=random.choice([None, Decimal(random.randrange(10**9)) / 10**9]), cache_hit=random.random() < 0.2,
                 fallback_from=random.choice(["", "x/y"]), outcome=random.choice(["ok", "lost", "timeout"]),
+                error_class=random.choice(["", "ProviderTimeout"]),
                 labels=random.choice([{}, {"a": "1"}, {"a": "2", "b": "1"}]), entities=random.choice([{}, {"PERSON": 2}]),
                 latency_ms=random.uniform(1, 9000), input_tokens=random.randrange(1000),
             )
