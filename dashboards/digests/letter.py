@@ -12,9 +12,11 @@ from django.template.loader import render_to_string
 
 from budgets.channels.render import clip, plain
 from dashboards.digests.content import Content, Entry, Figure, Section
-from dashboards.digests.pictures import DARK, LIGHT, WIDTH, CannotDraw, draw
+from dashboards.digests.pictures import DARK, LIGHT, CannotDraw, draw
 
 SUBJECT_CHARACTERS = 200
+#: Pixels of a chart on a wide screen; on a narrow one it is as wide as that.
+SHOWN_WIDTH = 640
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ def html(content: Content, images: Mapping[str, bytes], problem: str = "") -> st
         for at, section in enumerate(content.sections)
     ]
     notes = [*content.notes, *filter(None, [problem])]
-    context = {"content": content, "sections": sections, "notes": notes, "width": WIDTH}
+    context = {"content": content, "sections": sections, "notes": notes, "width": SHOWN_WIDTH}
     return render_to_string("tollhouse/digests/email.html", context)
 
 

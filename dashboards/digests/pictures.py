@@ -13,12 +13,12 @@ from dashboards.pages.charts import Chart, Series
 
 #: What is said where images cannot be drawn.
 MISSING = "Charts are left out: matplotlib is not installed where the worker runs (pip install 'tollhouse[digests]')."
-WIDTH, HEIGHT = 640, 270
+WIDTH, HEIGHT = 560, 260
 #: Pixels of the image for each of the page: it is sharp on dense screens.
 SCALE = 2
 MOST_TICKS_X, MOST_TICKS_Y = 6, 5
 #: Characters of a name in the legend, and of the longest where there are three beside each other.
-LONGEST_NAME, LONGEST_OF_THREE = 40, 24
+LONGEST_NAME, LONGEST_OF_THREE = 32, 17
 #: Between moments that are written below a chart whose points may be anywhere.
 STEPS = [*(timedelta(hours=n) for n in (1, 2, 3, 6, 12)), *(timedelta(days=n) for n in (1, 2, 5, 7, 14, 30, 61, 122))]
 DASHES = {"dash": (5, 3), "dot": (1.5, 2)}
@@ -75,7 +75,7 @@ def draw(chart: Chart, palette: Palette = LIGHT, heading: str = "") -> bytes:
     _style(axes, chart, palette)
     if rows:
         figure.legend(
-            drawn, names, loc="outside lower left", ncols=columns, fontsize=8, frameon=False, labelcolor=palette.text,
+            drawn, names, loc="outside lower left", ncols=columns, fontsize=9, frameon=False, labelcolor=palette.text,
             handlelength=1.1, columnspacing=1.4,
         )  # fmt: skip
     if heading:
@@ -128,7 +128,7 @@ def _lines(axes: Any, chart: Chart, palette: Palette) -> list[Any]:
         drawn.append(line)
     _limits(axes, [value for series in chart.series for value in series.values if value is not None])
     if len(at) > 1 and at[0] < at[-1]:
-        axes.set_xlim(at[0] - (at[-1] - at[0]) * 0.01, at[-1] + (at[-1] - at[0]) * 0.01)
+        axes.set_xlim(at[0] - (at[-1] - at[0]) * 0.02, at[-1] + (at[-1] - at[0]) * 0.02)
     ticks = _times(chart)
     axes.set_xticks([tick.timestamp() for tick in ticks], [_moment(chart, tick) for tick in ticks])
     return drawn
@@ -177,7 +177,7 @@ def _style(axes: Any, chart: Chart, palette: Palette) -> None:
     step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
     axes.set_yticks(ticks, [_shown(chart, tick, step) for tick in ticks])
     axes.grid(axis="y", color=palette.line, linewidth=0.8, zorder=0)
-    axes.tick_params(colors=palette.quiet, labelcolor=palette.quiet, labelsize=8.5, length=0, pad=5)
+    axes.tick_params(colors=palette.quiet, labelcolor=palette.quiet, labelsize=9.5, length=0, pad=6)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(palette.line)
@@ -195,9 +195,9 @@ def _levels(low: float, high: float, *, whole: bool) -> list[float]:
 
 def _shown(chart: Chart, value: float, step: float) -> str:
     """A level with as many digits as tell it from the next one: `$0.05`, `1.5k`, `250 ms`, `20%`."""
-    size, unit = (1e6, "M") if step >= 1e5 else (1e3, "k") if step >= 100 and chart.unit != "ms" else (1.0, "")
+    size, unit = (1e6, "M") if step >= 1e5 else (1e3, "k") if step >= 1e3 and chart.unit != "ms" else (1.0, "")
     digits = max(0, -floor(log10(step / size) + 1e-9))
-    text = f"{abs(value) / size:,.{digits}f}{unit if value else ''}"
+    text = f"{abs(value) / size:,.{digits}f}{unit}" if value else "0"
     ends: dict[str, str] = {"ms": " ms", "percent": "%"}
     return f"{'−' if value < 0 else ''}{chart.prefix}{text}{ends.get(chart.unit, '')}"
 

@@ -49,7 +49,7 @@ def make(delivery: DigestDelivery) -> Content:
         sections.append(_view(owner, view, "" if digest.own_ranges else period, due))
     if not sections:
         raise NotAllowed("Its views were deleted, so there is nothing to send: choose others.")
-    missed = f"{delivery.missed:,} earlier of this digest were left out, as no worker ran when they were due."
+    missed = f"Earlier digests that were left out, as no worker ran when they were due: {delivery.missed:,}."
     return Content(
         title=digest.name,
         when=in_words(since, until, digest.zone) if digest.overview or not digest.own_ranges else _moment(due),
