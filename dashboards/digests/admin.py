@@ -117,14 +117,10 @@ class DigestAdmin(AuditedAdmin[Digest]):
     ]  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Digest]:
+        # Of each way the last one that was due.
+        rows = DigestDelivery.objects.order_by("digest_id", "way", "-due_at", "-pk").distinct("digest_id", "way")
         latest = models.Prefetch(
-            "deliveries",
-            DigestDelivery.objects.filter(
-                pk__in=DigestDelivery.objects.order_by("digest", "way", "-due_at", "-pk")
-                .distinct("digest", "way")
-                .values("pk")
-            ),
-            to_attr="latest",
+            "deliveries", DigestDelivery.objects.filter(pk__in=rows.values("pk")), to_attr="latest"
         )
         return super().get_queryset(request).prefetch_related(latest)
 

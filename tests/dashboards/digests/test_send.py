@@ -24,8 +24,9 @@ pytestmark = pytest.mark.django_db
 STATES = ("state", "attempts", "status")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def calls(db):
+    """Without any there are no charts to draw, which makes most tests cheap."""
     for hours in (24, 30, 36):
         make_call(at=timezone.now() - timedelta(hours=hours), feature='<b>"f"</b>')
 
@@ -39,7 +40,7 @@ def later(**values):
     DigestDelivery.objects.update(next_at=timezone.now(), **values)
 
 
-def test_an_email_arrives_once_with_its_charts_in_it(digest, mail_server, site):
+def test_an_email_arrives_once_with_its_charts_in_it(calls, digest, mail_server, site):
     found = digest()
     for _ in range(3):
         work()
@@ -164,7 +165,7 @@ def test_without_a_mail_server_the_row_says_what_to_set(digest, settings):
     assert row(found).state == "failed" and "DJANGO_EMAIL_URL" in row(found).answer
 
 
-def test_without_matplotlib_the_figures_are_sent_and_it_is_said(digest, mail_server, monkeypatch):
+def test_without_matplotlib_the_figures_are_sent_and_it_is_said(calls, digest, mail_server, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # as it is where the extra is not installed
     found = digest()
     work()
@@ -175,7 +176,7 @@ def test_without_matplotlib_the_figures_are_sent_and_it_is_said(digest, mail_ser
     assert "tollhouse[digests]" in html and "Spend by feature: " in html and "<img" not in html
 
 
-def test_a_bot_posts_the_figures_and_then_the_charts(digest, slack, site):
+def test_a_bot_posts_the_figures_and_then_the_charts(calls, digest, slack, site):
     found = digest(emails=[], channel=bot(slack))
     work()
     upload = ["files.getUploadURLExternal", "sekret-{}"] * 2
@@ -202,7 +203,7 @@ def test_a_bot_posts_the_figures_and_then_the_charts(digest, slack, site):
         ("files.completeUploadExternal", Reply.json({"ok": False, "error": "ratelimited"}, 429, Retry_After="70"), "ratelimited"),
     ],
 )  # fmt: skip
-def test_charts_that_slack_did_not_take_are_sent_again_without_the_figures(digest, slack, method, reply, told):
+def test_charts_that_slack_did_not_take_are_sent_again_without_the_figures(calls, digest, slack, method, reply, told):
     found = digest(emails=[], channel=bot(slack))
     slack.refuses[method] = reply
     work()
@@ -234,7 +235,7 @@ def test_a_webhook_gets_figures_and_links_and_says_that_it_takes_no_images(diges
     assert (failed.state, failed.answer) == ("failed", "no_service") and not Alert.objects.exists()
 
 
-def test_a_long_digest_fits_into_a_message_of_slack(digest, slack, admin_user, site):
+def test_a_long_digest_fits_into_a_message_of_slack(calls, digest, slack, admin_user, site):
     views = [SavedView.objects.create(owner=admin_user, page="spend", name=f"v{n}" * 20, query="range=7d") for n in range(20)]
     digest(emails=[], channel=webhook(slack), views=views)
     work()
