@@ -89,7 +89,7 @@ class DigestForm(forms.ModelForm[Digest]):
             self.add_error("views", f"{owner} may not use the view {view}: it has to be {owner}'s own, or shared.")
         if not found.get("overview") and not found.get("views") and "views" not in self.errors:
             self.add_error("views", "Choose the overview, or a view: there is nothing to send.")
-        channel = found["channel"] if "channel" in self.fields else self.instance.channel
+        channel = found.get("channel") if "channel" in self.fields else self.instance.channel
         if not found.get("emails") and not channel and not {"emails", "channel"} & self.errors.keys():
             self.add_error("emails", "Give an email address or a Slack channel: there is nobody to send it to.")
         return found

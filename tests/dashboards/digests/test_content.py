@@ -30,7 +30,9 @@ def traffic(**values):
     for days, cost in ((1, "0.25"), (1, "0.1"), (2, "0.2")):
         for tenant in ("acme", "umbrella"):
             at = noon - timedelta(days=days)
-            make_call(at=at, feature=f"f.{tenant}", tenant=tenant, cost_usd=Decimal(cost), entities={"PERSON": 1}, **values)
+            make_call(
+                at=at, feature=f"f.{tenant}", tenant=tenant, cost_usd=Decimal(cost), entities={"PERSON": 1}, **values
+            )
     make_call(at=noon - timedelta(days=1), feature="f.acme", tenant="acme", outcome="timeout")
 
 
@@ -113,7 +115,9 @@ def test_it_has_alerts_that_are_open_and_switches_in_force(digest, site):
     Switch.objects.create(scope="feature", value="f", reason="wrong answers", set_by="ada")
     lists = {listing.heading: listing.entries for listing in make(delivery(digest())).sections[0].listings}
     [alert], [switch] = lists["Open alerts"], lists["Kill switches in force"]
-    assert alert.text == "It is open." and alert.url.startswith("https://gate.example.com/admin/tollhouse_budgets/alert/")
+    assert alert.text == "It is open." and alert.url.startswith(
+        "https://gate.example.com/admin/tollhouse_budgets/alert/"
+    )
     assert "wrong answers – ada" in switch.detail
     assert "no figures" not in str(lists)
 
@@ -126,7 +130,9 @@ def test_who_is_limited_to_tenants_has_theirs_alone(digest, person):
     TenantLimit.objects.create(user=bob, tenants=["acme"])
     found = digest(owner=bob, views=[view(bob, "spend", "range=7d&by=tenant"), view(bob, "budgets")])
     content = make(delivery(found))
-    assert "umbrella" not in str(content) and "f.acme" in str(content) and "of the tenants acme alone" in content.foot[0]
+    assert (
+        "umbrella" not in str(content) and "f.acme" in str(content) and "of the tenants acme alone" in content.foot[0]
+    )
     TenantLimit.objects.all().delete()
     found.refresh_from_db()  # with an owner that is read again, as a worker has it
     assert "umbrella" in str(make(delivery(found)))

@@ -85,7 +85,9 @@ def test_any_schedule_is_a_sequence_of_moments(every, hour, zone, weekday, day, 
     schedule = Schedule(every=every, hour=hour, zone=zone, weekday=weekday, day=day)
     latest, following = schedule.latest(at), schedule.after(at)
     assert latest <= at < following <= at + timedelta(days=33)
-    assert schedule.latest(following) == following and schedule.after(following - timedelta(microseconds=1)) == following
+    assert (
+        schedule.latest(following) == following and schedule.after(following - timedelta(microseconds=1)) == following
+    )
     assert schedule.after(latest) == following
     since, until = schedule.period(following)
     assert since < until <= following

@@ -56,7 +56,12 @@ def test_an_email_arrives_once_with_its_charts_in_it(calls, digest, mail_server,
     for part in images.values():
         assert part.get_content_disposition() == "inline" and part.get_content().startswith(b"\x89PNG")
     assert html.count('alt="Spend by feature: &lt;b&gt;') == 2 and "<b>&quot;" not in html
-    for told in ("Spend this month", "Latency p95", "Kill switches in force", "https://gate.example.com/admin/?range=custom"):
+    for told in (
+        "Spend this month",
+        "Latency p95",
+        "Kill switches in force",
+        "https://gate.example.com/admin/?range=custom",
+    ):
         assert told in text and (told in html or "?" in told)
     assert f"https://gate.example.com/admin/tollhouse_dashboards/digest/{found.pk}/change/" in html
     assert state(row(found)) == ("sent", 1, None) and row(found).answer == "Taken by the mail server."
@@ -80,7 +85,11 @@ def test_many_workers_at_once_send_it_once(digest, mail_server):
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(run, range(4)))
-    assert sorted(letter(mail_server, n)["Subject"].strip()[:2] for n in range(len(mail_server.letters))) == ["d0", "d1", "d2"]
+    assert sorted(letter(mail_server, n)["Subject"].strip()[:2] for n in range(len(mail_server.letters))) == [
+        "d0",
+        "d1",
+        "d2",
+    ]
     assert set(DigestDelivery.objects.values_list(*STATES)) == {("sent", 1, None)}
 
 
@@ -225,7 +234,10 @@ def test_a_webhook_gets_figures_and_links_and_says_that_it_takes_no_images(diges
     [heard] = slack.heard
     conforms(heard.json, "slack_message")
     assert "an incoming webhook takes no images" in str(heard.json)
-    assert [button["text"]["text"] for button in heard.json["blocks"][-2]["elements"]] == ["Overview", "Change or stop it"]
+    assert [button["text"]["text"] for button in heard.json["blocks"][-2]["elements"]] == [
+        "Overview",
+        "Change or stop it",
+    ]
     assert state(row(found)) == ("sent", 1, 200)
     slack.refuses["sekret-part"] = Reply(404, "no_service")
     send_now(found, "ada")
@@ -236,7 +248,9 @@ def test_a_webhook_gets_figures_and_links_and_says_that_it_takes_no_images(diges
 
 
 def test_a_long_digest_fits_into_a_message_of_slack(calls, digest, slack, admin_user, site):
-    views = [SavedView.objects.create(owner=admin_user, page="spend", name=f"v{n}" * 20, query="range=7d") for n in range(20)]
+    views = [
+        SavedView.objects.create(owner=admin_user, page="spend", name=f"v{n}" * 20, query="range=7d") for n in range(20)
+    ]
     digest(emails=[], channel=webhook(slack), views=views)
     work()
     conforms(slack.heard[0].json, "slack_message")

@@ -138,7 +138,9 @@ def rows(count, start=0):
         Owner.objects.bulk_create([Owner(id=owner, host="h", pid=n)])
         Worker.objects.create(id=owner, host="h", pid=n)
         digest = Digest.objects.create(name=f"d{n}", emails=["ada@example.com"], channel=channels[0])
-        DigestDelivery.objects.bulk_create([DigestDelivery(digest=digest, way=way, due_at=now) for way in ("email", "slack")])
+        DigestDelivery.objects.bulk_create(
+            [DigestDelivery(digest=digest, way=way, due_at=now) for way in ("email", "slack")]
+        )
         RollupState.objects.get_or_create(defaults={"watermark": 1, "cluster": "x", "time_zone": "UTC"})
         Hold.objects.bulk_create(
             [
