@@ -57,6 +57,13 @@ class DigestForm(forms.ModelForm[Digest]):
         super().__init__(*args, **kwargs)
         if "views" in self.fields:
             self.fields["views"].help_text = Digest._meta.get_field("views").help_text
+        for name in {"owner", "channel"} & self.fields.keys():
+            # To choose from: users and channels are set up on their own pages.
+            widget: Any = self.fields[name].widget
+            widget.can_add_related = widget.can_change_related = widget.can_delete_related = False
+        if "owner" in self.fields:
+            owners = cast(forms.ModelChoiceField[Any], self.fields["owner"])
+            owners.queryset = owners.queryset.filter(is_staff=True, is_active=True)
         if "channel" in self.fields:
             cast(forms.ModelChoiceField[Channel], self.fields["channel"]).queryset = Channel.objects.filter(
                 kind="slack"
@@ -102,7 +109,7 @@ class DigestAdmin(AuditedAdmin[Digest]):
         "it is sent; only its owner, or a superuser, changes it."
     )
     form = DigestForm
-    list_display = ["name", "owner", "when", "to", "shown_next", "last", "active"]
+    list_display = ["name", "when", "shown_next", "last", "to", "owner", "active"]
     list_filter = ["active", "every"]
     list_select_related = ["owner", "channel"]
     search_fields = ["name", "emails"]

@@ -49,7 +49,7 @@ class Digest(models.Model):
     )
     views = models.ManyToManyField(
         "tollhouse_dashboards.SavedView", blank=True, related_name="+", db_table="tollhouse_digest_view",
-        help_text="Saved views of the dashboards, your own and those that are shared.",
+        help_text="Saved on the dashboards' pages, under Views: your own and those that are shared.",
     )  # fmt: skip
     own_ranges = models.BooleanField(
         "views keep their time", default=True,
