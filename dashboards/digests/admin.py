@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import models
@@ -62,8 +63,8 @@ class DigestForm(forms.ModelForm[Digest]):
             widget: Any = self.fields[name].widget
             widget.can_add_related = widget.can_change_related = widget.can_delete_related = False
         if "owner" in self.fields:
-            owners = cast(forms.ModelChoiceField[Any], self.fields["owner"])
-            owners.queryset = owners.queryset.filter(is_staff=True, is_active=True)
+            staff = get_user_model()._default_manager.filter(is_staff=True, is_active=True)
+            cast(forms.ModelChoiceField[Any], self.fields["owner"]).queryset = staff
         if "channel" in self.fields:
             cast(forms.ModelChoiceField[Channel], self.fields["channel"]).queryset = Channel.objects.filter(
                 kind="slack"

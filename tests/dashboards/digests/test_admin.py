@@ -38,6 +38,7 @@ def test_who_makes_one_owns_it(client, person, admin_user):
     client.force_login(bob := person("bob", *RIGHTS))
     mine, shared = view(bob), view(admin_user, "Ours", shared=True)
     hidden = view(admin_user, "Theirs")
+    assert f'href="{ADD}">Send views by email' in client.get("/admin/dashboards/spend/").content.decode()
     text = client.get(ADD).content.decode()
     assert "Spend: Mine (bob)" in text and "Spend: Ours (admin)" in text and "Theirs" not in text
     assert 'name="owner"' not in text and 'name="channel"' not in text

@@ -109,6 +109,16 @@ def test_views_can_show_the_days_since_the_digest_before(digest, admin_user, adm
     assert list(section.tiles) == on_page(admin_client, section)["tiles"]
 
 
+def test_at_the_first_moment_of_a_month_it_is_about_the_month_before(digest, site):
+    traffic()
+    first = timezone.localtime().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    found = digest(every="month", hour=0)
+    content = make(DigestDelivery(digest=found, way="email", due_at=first))
+    assert content.when == f"{first - timedelta(days=1):%B %Y}"
+    tiles = {tile.label: tile.now for tile in content.sections[0].tiles}
+    assert tiles["Spend today"] == tiles["Spend this month"] == "$0.00"
+
+
 def test_it_has_alerts_that_are_open_and_switches_in_force(digest, site):
     for key, over in (("open", None), ("over", timezone.now())):
         Alert.objects.create(kind="k", severity="warning", dedup_key=key, summary=f"It is {key}.", resolved_at=over)

@@ -11,7 +11,9 @@ from django.db import connections
 from django.utils import timezone
 
 from budgets.models import Alert, Channel
+from dashboards.digests import ways
 from dashboards.digests.plan import plan, send_now
+from dashboards.digests.sections import make
 from dashboards.digests.send import deliver, work
 from dashboards.models import Digest, DigestDelivery, SavedView
 from gateway.jobs.registry import REGISTERED
@@ -103,6 +105,13 @@ def test_what_a_dead_worker_was_sending_is_sent_again_as_the_same_letter(digest,
     assert deliver() == 1
     assert letter(mail_server, 0)["Message-ID"] == letter(mail_server, 1)["Message-ID"]
     assert DigestDelivery.objects.count() == 1 and state(row(found))[0] == "sent"
+
+
+def test_a_worker_that_was_slow_leaves_it_to_the_one_that_took_it(digest, mail_server):
+    found = digest()
+    plan()
+    receipt = ways.mail(make(row(found)), found.emails, "key", lambda: False)
+    assert not receipt.ok and not receipt.permanent and not mail_server.letters
 
 
 def test_after_a_pause_of_the_workers_one_is_sent_and_not_ten(digest, mail_server):
@@ -212,8 +221,11 @@ def test_a_bot_posts_the_figures_and_then_the_charts(calls, digest, slack, site)
         ("files.completeUploadExternal", Reply.json({"ok": False, "error": "ratelimited"}, 429, Retry_After="70"), "ratelimited"),
     ],
 )  # fmt: skip
-def test_charts_that_slack_did_not_take_are_sent_again_without_the_figures(calls, digest, slack, method, reply, told):
-    found = digest(emails=[], channel=bot(slack))
+def test_charts_that_slack_did_not_take_are_sent_again_without_the_figures(
+    calls, digest, admin_user, slack, method, reply, told
+):
+    view = SavedView.objects.create(owner=admin_user, page="spend", name="v", query="range=7d")
+    found = digest(emails=[], channel=bot(slack), overview=False, views=[view])
     slack.refuses[method] = reply
     work()
     found = row(found)
