@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import URLPattern, path
 
+import dashboards.digests.admin  # noqa: F401 - its pages
 from dashboards.feature_page import page
 from dashboards.models import RollupState
 from gateway.admin.base import ReadOnlyAdmin, Tool

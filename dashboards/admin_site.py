@@ -17,6 +17,7 @@ ORDER = {
     "tollhouse_budgets": (
         "Budget", "Window", "RateLimit", "Bucket", "Switch", "SwitchTrigger", "Alert", "Channel", "AlertRoute", "Delivery",
     ),
+    "tollhouse_dashboards": ("Digest", "RollupState"),
     "tollhouse_redaction": (),
 }  # fmt: skip
 

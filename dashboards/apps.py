@@ -9,10 +9,16 @@ class DashboardsConfig(AppConfig):
 
     def ready(self) -> None:
         # Models are there only now.
+        from dashboards.digests import send
+        from dashboards.digests.models import Digest
+        from dashboards.models import SavedView
         from dashboards.rollups.erase import erasing
         from dashboards.rollups.job import PERIOD_S, count, counted
+        from gateway.access import OWNED
         from gateway.jobs.registry import Job, register
         from gateway.retention.derived import Derived, derive
 
         register(Job("rollups", PERIOD_S, count))
+        register(Job("digests", send.PERIOD_S, send.work))
+        OWNED.update({Digest: "owner", SavedView: "owner"})
         derive(Derived(name="rollups", erasing=erasing, counted=counted))

@@ -4,6 +4,10 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
+from dashboards.digests.models import Digest, DigestDelivery
+
+__all__ = ["Digest", "DigestDelivery", "RollupState", "SavedView"]
+
 
 class RollupState(models.Model):
     """The one row that says what the rollups have counted: all calls and adjustments with `written` below the watermark.

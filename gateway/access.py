@@ -5,6 +5,7 @@ superuser, sees all tenants. One who is limited (`TenantLimit`) sees of each mod
 
 - the rows that name one of those tenants, where the model is in `ROWS`; these may be changed, as far as permissions go;
 - all rows, to look at, where it is in `SHARED`: configuration that is nobody's;
+- the rows that are the user's own, where it is in `OWNED`; these may be changed, too;
 - nothing at all of any other model of ours, nor of users and groups: what is new is closed until it is put into a table.
 
 `visible` applies this to a queryset, and everything that shows rows goes through it. `TenantLimits`, an authentication backend,
@@ -83,6 +84,8 @@ def visible[Rows: models.QuerySet[Any, Any]](rows: Rows, user: User) -> Rows:
     model = rows.model
     if model in SHARED:
         return rows.filter(SHARED[model])
+    if model in OWNED:
+        return rows.filter(**{OWNED[model]: user.pk})
     return rows.filter(ROWS[model](tenants)) if model in ROWS else rows.none()
 
 
@@ -94,7 +97,7 @@ def visible_calls(user: User) -> models.QuerySet[Call]:
 def may_name(user: User, model: type[models.Model], values: dict[str, Any]) -> bool:
     """Whether a row with these values would be one of a tenant of the user, who therefore may make it so."""
     tenants = tenants_of(user)
-    return tenants is None or (model in NAMED and NAMED[model](values) in tenants)
+    return tenants is None or model in OWNED or (model in NAMED and NAMED[model](values) in tenants)
 
 
 def _tenant(tenants: Tenants) -> Q:
@@ -139,6 +142,8 @@ SHARED: dict[type[models.Model], Q] = {
     **dict.fromkeys((Dataset, Deployment, Feature, Price, Provider, Rate, RedactionPolicy, Route, Target), Q()),
     PromptVersion: ~Q(origin=PromptVersion.Origin.OBSERVED),
 }
+#: Models of which each row is a person's, and the field that names the person. Other apps add theirs when they are ready.
+OWNED: dict[type[models.Model], str] = {}
 #: Of what a person may add: the tenant that a row with these values is of.
 NAMED: dict[type[models.Model], Callable[[dict[str, Any]], str]] = {
     **dict.fromkeys((Budget, DatasetItem, Key, RateLimit, RedactionList), lambda values: values.get("tenant") or ""),
@@ -182,4 +187,4 @@ def _open_to_limited(perm: str) -> bool:
         model = apps.get_model(label, name)
     except LookupError:
         return False
-    return model in ROWS or (model in SHARED and action == "view")
+    return model in ROWS or model in OWNED or (model in SHARED and action == "view")

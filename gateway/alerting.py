@@ -28,7 +28,7 @@ def courier() -> Courier:
     return Courier(
         notice=notice,
         decrypt=secret,
-        open_http=_open_http,
+        open_http=open_http,
         kind=partial(channels.channel, allow_private=settings().ALLOW_PRIVATE_UPSTREAMS),
     )
 
@@ -68,6 +68,7 @@ def _bound_to(channel: Channel) -> str:
     return f"channel {channel.kind} {json.dumps(channel.config, sort_keys=True)}"
 
 
-def _open_http(traces: list[aiohttp.TraceConfig]) -> aiohttp.ClientSession:
+def open_http(traces: list[aiohttp.TraceConfig]) -> aiohttp.ClientSession:
+    """A session for what is sent to people: it connects to public addresses only, unless the settings allow others."""
     options: dict[str, Any] = {"cookie_jar": aiohttp.DummyCookieJar(), "trust_env": False, "trace_configs": traces}
     return aiohttp.ClientSession(connector=connector(allow_private=settings().ALLOW_PRIVATE_UPSTREAMS), **options)

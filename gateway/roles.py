@@ -18,6 +18,8 @@ from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
 from gateway.models import Role as Row
 
 GATE, BUDGETS, REDACTION = "tollhouse_gateway", "tollhouse_budgets", "tollhouse_redaction"
+#: An app that is not in every project.
+DASHBOARDS = "tollhouse_dashboards"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +65,13 @@ ROLES = (
     Role(name="viewer", about="Looks at calls, spend, budgets, prompts and alerts, and changes nothing.", may=_LOOK),
     Role(
         name="finance",
-        about="Looks at spend, budgets, prices and vendors' bills, exports calls, and adds rates of currencies.",
+        about="Looks at spend, budgets, prices and vendors' bills, exports calls, adds rates of currencies, has digests sent.",
         may=(
             *_each(GATE, "view", "call callsum feature price adjustment bill billline"),
             *_each(BUDGETS, "view", "budget window budgetraise rate alert forecast"),
             *_each(BUDGETS, "add", "rate"),
             *_each(GATE, "export", "call"),
+            *_each(DASHBOARDS, "view add change delete", "digest"),
         ),
     ),
     Role(
@@ -83,7 +86,7 @@ ROLES = (
     ),
     Role(
         name="budget owner",
-        about="A viewer who sets budgets and rate limits, raises budgets, switches things off and looks after alerts.",
+        about="A viewer who sets budgets and rate limits, raises budgets, switches things off, sees to alerts, has digests sent.",
         may=(
             *_LOOK,
             *_each(BUDGETS, "add change delete", "budget ratelimit switchtrigger"),
@@ -91,6 +94,7 @@ ROLES = (
             *_each(BUDGETS, "add change", "switch"),
             *_each(BUDGETS, "acknowledge", "alert"),
             *_each(BUDGETS, "view", "channel alertroute"),
+            *_each(DASHBOARDS, "view add change delete", "digest"),
         ),
     ),
     Role(

@@ -3,14 +3,14 @@
 import asyncio
 import hashlib
 import smtplib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email.utils import parseaddr
 
 import aiohttp
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured, ValidationError
-from django.core.mail import EmailMultiAlternatives, InvalidMailer, MailerDoesNotExist, mailers
+from django.core.mail import EmailMessage, EmailMultiAlternatives, InvalidMailer, MailerDoesNotExist, mailers
 from django.core.validators import validate_email
 from django.template.loader import render_to_string
 
@@ -58,22 +58,28 @@ class Email:
             return Receipt(ok=False, answer=str(error), permanent=True)
         limit = settings.timeout_s(config)
         try:
-            return await asyncio.wait_for(asyncio.to_thread(_deliver, notice, config, limit), limit)
+            return await asyncio.wait_for(
+                asyncio.to_thread(deliver, lambda: compose(notice, config), settings.text(config, "mailer"), limit),
+                limit,
+            )
         except TimeoutError:
             return Receipt(ok=False, answer=f"The mail server did not take it within {limit:g} seconds.")
 
 
-def _deliver(notice: Notice, config: Mapping[str, Json], timeout_s: float) -> Receipt:
+def deliver(compose: Callable[[], EmailMessage], alias: str, timeout_s: float) -> Receipt:
+    """Sends a message by one of `MAILERS` (empty: the default one); what the server answered. Trouble is no exception.
+
+    Where the mailer has no timeout of its own, each step may take half of `timeout_s`.
+    """
     password = ""
     try:
-        alias = settings.text(config, "mailer")
         mailer = mailers[alias] if alias else mailers.default
         password = getattr(mailer, "password", None) or ""
         if getattr(mailer, "timeout", 0) is None:
             # Or a server that is silent would keep this thread; of each step, so that the last words can still be heard.
             setattr(mailer, "timeout", timeout_s / 2)  # noqa: B010 - only the SMTP backend has it
         try:
-            mailer.send_messages([compose(notice, config)])
+            mailer.send_messages([compose()])
         finally:
             # Django leaves the connection open where the server refused the password.
             with suppress(OSError):

@@ -7,6 +7,7 @@ follow redirects, read answers of any length, and write the webhook's address, w
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from urllib.parse import urlencode
 
 import aiohttp
 import orjson
@@ -35,7 +36,7 @@ class Slack:
     def check(self, config: Mapping[str, Json], secret: str) -> None:
         settings.known(config, "channel", "api_url")
         settings.address(settings.text(config, "api_url", API_URL), "api_url")
-        if _is_token(secret):
+        if is_token(secret):
             if not settings.text(config, "channel"):
                 raise ValueError("A bot needs a channel: its id (C…), or its name with a #.")
             return
@@ -57,14 +58,21 @@ class Slack:
         # Here and below: the SDK takes long to load, and only who sends to Slack needs it.
         from budgets.channels.slack_message import message
 
-        if _is_token(secret):
-            return await _Bot(config, secret, http).tell(notice)
-        answer = await post(http, secret, orjson.dumps(message(notice)), {}, timeout_s=settings.timeout_s(config))
-        # The host is no secret, and it is what people need to know when it cannot be reached.
-        return receipt(answer, secrets=[secret.partition("//")[2].partition("/")[2]])
+        if is_token(secret):
+            return await Bot(config, secret, http).tell(notice)
+        return await post_to_webhook(config, secret, http, message(notice))
 
 
-class _Bot:
+async def post_to_webhook(
+    config: Mapping[str, Json], url: str, http: aiohttp.ClientSession, message: dict[str, Json]
+) -> Receipt:
+    """Posts a message to an incoming webhook, whose address is its secret."""
+    answer = await post(http, url, orjson.dumps(message), {}, timeout_s=settings.timeout_s(config))
+    # The host is no secret, and it is what people need to know when it cannot be reached.
+    return receipt(answer, secrets=[url.partition("//")[2].partition("/")[2]])
+
+
+class Bot:
     """The Web API with a token."""
 
     def __init__(self, config: Mapping[str, Json], token: str, http: aiohttp.ClientSession) -> None:
@@ -79,34 +87,47 @@ class _Bot:
         place, _, first = notice.reference.partition(":")
         if notice.event in ("acknowledge", "resolve") and place and first:
             # First the change, which does no harm when it is repeated, and then the reply.
-            changed, error = await self._ask("chat.update", {"channel": place, "ts": first, **message(notice)})
+            changed, answer = await self.ask("chat.update", {"channel": place, "ts": first, **message(notice)})
             if changed.ok:
-                said, _ = await self._ask("chat.postMessage", {"channel": place, "thread_ts": first, **reply(notice)})
+                said, _ = await self.ask("chat.postMessage", {"channel": place, "thread_ts": first, **reply(notice)})
                 return replace(said, reference=notice.reference)  # not that of the reply
-            if error not in GONE:
+            if answer.get("error") not in GONE:
                 return changed
-        return (await self._ask("chat.postMessage", {"channel": self._channel, **message(notice)}))[0]
+        return await self.post(message(notice))
 
-    async def _ask(self, method: str, body: dict[str, Json]) -> tuple[Receipt, str]:
-        """The receipt and Slack's word for the error, if it is one."""
+    async def post(self, message: dict[str, Json]) -> Receipt:
+        """Posts a message to the channel of the settings. Its reference is `channel id:time`."""
+        return (await self.ask("chat.postMessage", {"channel": self._channel, **message}))[0]
+
+    async def put(self, url: str, content: bytes) -> Answer:
+        """Sends a file's content to where Slack said that it takes it, without the token."""
+        kind = {"Content-Type": "application/octet-stream"}
+        return await post(self._http, url, content, kind, timeout_s=self._timeout_s)
+
+    async def ask(
+        self, method: str, body: dict[str, Json], *, as_form: bool = False
+    ) -> tuple[Receipt, dict[str, Json]]:
+        """The receipt, and what Slack said; empty when that was nothing of its API. Some methods take forms alone."""
         body |= {"unfurl_links": False, "unfurl_media": False} if method == "chat.postMessage" else {}
-        headers = {"Authorization": f"Bearer {self._token}"}
-        answer = await post(self._http, f"{self._url}/{method}", orjson.dumps(body), headers, timeout_s=self._timeout_s)
+        headers, content = {"Authorization": f"Bearer {self._token}"}, orjson.dumps(body)
+        if as_form:
+            headers["Content-Type"], content = "application/x-www-form-urlencoded", urlencode(body).encode()
+        answer = await post(self._http, f"{self._url}/{method}", content, headers, timeout_s=self._timeout_s)
         if answer.status is None or not 200 <= answer.status < 300:
-            return receipt(answer, secrets=[self._token]), ""
+            return receipt(answer, secrets=[self._token]), {}
         return self._read(answer)
 
-    def _read(self, answer: Answer) -> tuple[Receipt, str]:
+    def _read(self, answer: Answer) -> tuple[Receipt, dict[str, Json]]:
         # Slack answers 200 to refusals as well; what counts is in the body.
         try:
             said = json.loads(answer.text)
         except ValueError:
             said = None
         if not isinstance(said, dict):
-            return Receipt(ok=False, status=answer.status, answer="The answer is not one of Slack's API."), ""
+            return Receipt(ok=False, status=answer.status, answer="The answer is not one of Slack's API."), {}
         if said.get("ok") is True:
             reference = f"{said.get('channel', '')}:{said.get('ts', '')}"[:200]
-            return Receipt(ok=True, status=answer.status, answer="ok", reference=reference), ""
+            return Receipt(ok=True, status=answer.status, answer="ok", reference=reference), said
         error = str(said.get("error", "unknown_error"))
         told = without(f"{error} {said.get('needed', '')}", [self._token])
         return Receipt(
@@ -115,10 +136,11 @@ class _Bot:
             answer=told,
             retry_after_s=answer.retry_after_s,
             permanent=error not in PASSING,
-        ), error
+        ), said
 
 
-def _is_token(secret: str) -> bool:
+def is_token(secret: str) -> bool:
+    """Whether a channel's secret is that of a bot; otherwise it is a webhook's address."""
     return (
         secret.startswith(("xoxb-", "xoxp-", "xoxe."))
         and secret.isascii()

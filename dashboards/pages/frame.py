@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from django.contrib.admin import AdminSite
@@ -40,10 +41,12 @@ class Reading:
     request: HttpRequest
     asked: Asked
     tenants: Collection[str] | None = None
+    #: The time at which it is read; None: the present.
+    now: datetime | None = None
 
     @classmethod
-    def of(cls, request: HttpRequest) -> "Reading":
-        asked = parse(request.GET)
+    def of(cls, request: HttpRequest, now: datetime | None = None) -> "Reading":
+        asked = parse(request.GET, now)
         if not request.user.has_perm("tollhouse_gateway.view_call"):
             hidden = [name for name in PEOPLE if name in asked.filters.where]
             kept = {name: values for name, values in asked.filters.where.items() if name not in hidden}
@@ -51,7 +54,7 @@ class Reading:
                 f"{LABELS[name]} was left out of the filters: it takes the permission to view calls." for name in hidden
             )
             asked = replace(asked, filters=replace(asked.filters, where=kept), problems=(*asked.problems, *told))
-        return cls(request, asked, tenants(request))
+        return cls(request, asked, tenants(request), now)
 
     @property
     def filters(self) -> Filters:

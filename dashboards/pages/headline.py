@@ -69,7 +69,7 @@ def _tile(label: str, now: str, before: str, figure: float | None, earlier: floa
 
 def _spent(reading: Reading, preset: str, label: str, currency: Currency) -> Tile:
     """Spend since the day or month began, whatever range is shown, with the reader's other filters."""
-    asked, where = parse(QueryDict(f"range={preset}")), reading.filters.where
+    asked, where = parse(QueryDict(f"range={preset}"), reading.now), reading.filters.where
     here, there = (
         total(read(replace(span, where=where), (), currency).values()).cost for span in (asked.filters, asked.before)
     )

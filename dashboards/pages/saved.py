@@ -10,22 +10,27 @@ from django.utils.http import urlencode
 from dashboards.filters import parse
 from dashboards.models import SavedView
 from dashboards.pages.frame import Page
-from gateway.access import tenants_of
+from gateway.access import User, tenants_of
 
 LONGEST_NAME, LONGEST_QUERY = 80, 4000
 #: Views of one person, and of all that a page lists.
 MOST_OWN, MOST_LISTED = 100, 200
 
 
-def views(request: HttpRequest, page: str) -> QuerySet[SavedView]:
-    """The views of a page that the reader may use: the reader's own and those that are shared.
+def usable(user: User) -> QuerySet[SavedView]:
+    """The views that a user may use: the user's own and those that are shared.
 
     To who is limited to tenants others' views are not shown, as their names and filters may name any tenant.
     """
-    usable = Q(owner=request.user.pk)
-    if tenants_of(request.user) is None:
-        usable |= Q(shared=True)
-    return SavedView.objects.filter(usable, page=page).select_related("owner")[:MOST_LISTED]
+    allowed = Q(owner=user.pk)
+    if tenants_of(user) is None:
+        allowed |= Q(shared=True)
+    return SavedView.objects.filter(allowed)
+
+
+def views(request: HttpRequest, page: str) -> QuerySet[SavedView]:
+    """The views of a page that the reader may use."""
+    return usable(request.user).filter(page=page).select_related("owner")[:MOST_LISTED]
 
 
 def save(request: HttpRequest, page: Page) -> HttpResponse:

@@ -23,7 +23,7 @@ from budgets.models import (
     SwitchTrigger,
     Window,
 )  # fmt: skip
-from dashboards.models import RollupState
+from dashboards.models import Digest, RollupState
 from gateway.models import (
     Adjustment,
     AuditEntry,
@@ -66,6 +66,7 @@ def shared_rows(world: World) -> list[Model]:
         BillLine.objects.create(bill=bill, day=date(2026, 1, 1), ledger_usd=1, ledger_tokens=1, calls=1, differs=False),
         Channel.objects.create(name="c", kind="webhook"),
         Dataset.objects.create(name="d"),
+        Digest.objects.create(name="d", emails=[f"ada@{OTHER}.example"]),
         RollupState.objects.create(watermark=1, cluster="x", time_zone="UTC"),
         Rate.objects.create(currency="EUR", per_usd=Decimal("0.9"), effective_from=date(2026, 1, 1), source="x"),
         RetentionKind.objects.first() or RetentionKind.objects.create(kind="call", keep_days=400),

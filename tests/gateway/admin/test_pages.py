@@ -29,7 +29,7 @@ from budgets.models import (
     Window,
 )  # fmt: skip
 from budgets.rates import PARTS
-from dashboards.models import RollupState
+from dashboards.models import Digest, DigestDelivery, RollupState
 from gateway.admin.base import AuditedAdmin, PageAdmin
 from gateway.models import (
     Adjustment,
@@ -137,6 +137,10 @@ def rows(count, start=0):
         owner = uuid7()
         Owner.objects.bulk_create([Owner(id=owner, host="h", pid=n)])
         Worker.objects.create(id=owner, host="h", pid=n)
+        digest = Digest.objects.create(name=f"d{n}", emails=["ada@example.com"], channel=channels[0])
+        DigestDelivery.objects.bulk_create(
+            [DigestDelivery(digest=digest, way=way, due_at=now) for way in ("email", "slack")]
+        )
         RollupState.objects.get_or_create(defaults={"watermark": 1, "cluster": "x", "time_zone": "UTC"})
         Hold.objects.bulk_create(
             [
