@@ -63,12 +63,13 @@ ROLES = (
     Role(name="viewer", about="Looks at calls, spend, budgets, prompts and alerts, and changes nothing.", may=_LOOK),
     Role(
         name="finance",
-        about="Looks at spend, budgets, prices and vendors' bills, exports calls, and adds rates of currencies.",
+        about="Looks at spend, budgets, prices and vendors' bills, exports calls and lists, and adds rates of currencies.",
         may=(
             *_each(GATE, "view", "call callsum feature price adjustment bill billline"),
             *_each(BUDGETS, "view", "budget window budgetraise rate alert forecast"),
             *_each(BUDGETS, "add", "rate"),
-            *_each(GATE, "export", "call"),
+            *_each(GATE, "export", "call configuration"),
+            *_each(GATE, "import", "configuration"),
         ),
     ),
     Role(
@@ -91,6 +92,7 @@ ROLES = (
             *_each(BUDGETS, "add change", "switch"),
             *_each(BUDGETS, "acknowledge", "alert"),
             *_each(BUDGETS, "view", "channel alertroute"),
+            *_each(GATE, "export import", "configuration"),
         ),
     ),
     Role(
@@ -101,7 +103,12 @@ ROLES = (
     Role(
         name="auditor",
         about="Looks at everything but what calls said: the audit log, keys, lists, users and groups, the compliance report.",
-        may=("tollhouse_*.view_*", *_each("auth", "view", "user group"), *_each(GATE, "report", "compliance")),
+        may=(
+            "tollhouse_*.view_*",
+            *_each("auth", "view", "user group"),
+            *_each(GATE, "report", "compliance"),
+            *_each(GATE, "export", "call configuration"),
+        ),
         but=_TEXTS,
     ),
     Role(
