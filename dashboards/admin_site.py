@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 ORDER = {
     "dashboards": ("DashboardSpend", "DashboardReliability", "DashboardBudgets", "DashboardPrompts", "DashboardPrivacy"),
     "tollhouse_gateway": (
-        "Call", "Feature", "PromptVersion", "Deployment", "Route", "Provider", "Key", "Price", "Bill", "BillLine", "Adjustment",
+        "Call", "Export", "Feature", "PromptVersion", "Deployment", "Route", "Provider", "Key", "Price", "Bill", "BillLine", "Adjustment",
         "Hold", "Owner", "Worker", "AuditEntry", "TenantLimit", "RetentionKind", "RetentionRule", "LegalHold", "CallSum",
     ),
     "tollhouse_budgets": (

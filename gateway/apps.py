@@ -23,9 +23,13 @@ class GatewayConfig(AppConfig):
         # Registers the checks; they import models, which are there only now.
         from budgets.addresses import is_public
         from gateway import checks, roles  # noqa: F401
+        from gateway.explorer import background
+        from gateway.retention.derived import Derived, derive
         from gateway.retention.remove import sync_after_migrate
         from redaction import engine
 
         engine.is_public = is_public
+        # Files of exports are copies of calls, though nothing of them is ever counted.
+        derive(Derived(name="exports", erasing=background.erasing, counted=lambda: None))
         post_migrate.connect(roles.keep, dispatch_uid="tollhouse.roles")
         post_migrate.connect(sync_after_migrate, sender=self)

@@ -85,6 +85,10 @@ class TollhouseSettings:
     #: How long rows of other kinds are kept where no rule says otherwise, e.g. `review=90`; days. A kind that is not named
     #: has the time that its app registered it with.
     RETENTION_DAYS: tuple[str, ...] = ()
+    #: How long the file of an export that was made in the background can be downloaded; hours.
+    EXPORT_KEEP_HOURS: int = 72
+    #: The most that the file of one such export may take in the database, compressed; bytes.
+    EXPORT_MAX_BYTES: int = 2_000_000_000
     #: Threads that analyse text for personal data, per process.
     REDACTION_THREADS: int = 1
     #: Whether long texts, and all where names are looked for, are analysed in a process of their own for each such thread, so

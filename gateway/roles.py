@@ -65,12 +65,13 @@ ROLES = (
     Role(name="viewer", about="Looks at calls, spend, budgets, prompts and alerts, and changes nothing.", may=_LOOK),
     Role(
         name="finance",
-        about="Looks at spend, budgets, prices and vendors' bills, exports calls, adds rates of currencies, has digests sent.",
+        about="Looks at spend, budgets, prices and vendors' bills, exports calls and lists, adds rates of currencies, has digests sent.",
         may=(
             *_each(GATE, "view", "call callsum feature price adjustment bill billline"),
             *_each(BUDGETS, "view", "budget window budgetraise rate alert forecast"),
             *_each(BUDGETS, "add", "rate"),
-            *_each(GATE, "export", "call"),
+            *_each(GATE, "export", "call configuration"),
+            *_each(GATE, "import", "configuration"),
             *_each(DASHBOARDS, "view add change delete", "digest"),
         ),
     ),
@@ -95,6 +96,7 @@ ROLES = (
             *_each(BUDGETS, "acknowledge", "alert"),
             *_each(BUDGETS, "view", "channel alertroute"),
             *_each(DASHBOARDS, "view add change delete", "digest"),
+            *_each(GATE, "export import", "configuration"),
         ),
     ),
     Role(
@@ -105,7 +107,12 @@ ROLES = (
     Role(
         name="auditor",
         about="Looks at everything but what calls said: the audit log, keys, lists, users and groups, the compliance report.",
-        may=("tollhouse_*.view_*", *_each("auth", "view", "user group"), *_each(GATE, "report", "compliance")),
+        may=(
+            "tollhouse_*.view_*",
+            *_each("auth", "view", "user group"),
+            *_each(GATE, "report", "compliance"),
+            *_each(GATE, "export", "call configuration"),
+        ),
         but=_TEXTS,
     ),
     Role(

@@ -10,6 +10,7 @@ from gateway.admin import (
     channels,
     datasets,
     deployments,
+    exports,
     keys,
     ledger,
     limits,
@@ -25,6 +26,6 @@ from gateway.admin import (
 )
 
 __all__ = [
-    "alerts", "audit", "bills", "budgets", "calls", "catalog", "channels", "datasets", "deployments", "keys",
+    "alerts", "audit", "bills", "budgets", "calls", "catalog", "channels", "datasets", "deployments", "exports", "keys",
     "ledger", "limits", "people", "policies", "prices", "prompts", "raises", "rates", "retention", "switches", "triggers",
 ]  # fmt: skip

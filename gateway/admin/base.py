@@ -178,13 +178,16 @@ class AuditedAdmin[M: models.Model](PageAdmin[M]):
 
 
 def audit(request: HttpRequest, verb: str, row: models.Model, *, reason: str = "", **detail: Any) -> None:
-    """Notes in the audit log that the request's user did this to the row."""
+    """Notes in the audit log that the request's user did this to the row.
+
+    Without a reason of its own it has that which the user gave for all of the request, as for an import.
+    """
     name = row._meta.model_name
     AuditEntry.objects.create(
         actor=request.user.get_username(),
         action=f"{name}.{verb}",
         subject=f"{name} {row}"[:255],
-        reason=reason,
+        reason=reason or getattr(request, "tollhouse_reason", ""),
         detail=detail,
     )
 

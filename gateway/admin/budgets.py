@@ -15,11 +15,13 @@ from django.utils.html import format_html
 
 from budgets.forecast_words import in_words
 from budgets.models import SCOPE_FIELDS, USD, Budget, Rate, Window
+from budgets.models.budget import IDENTITY
 from budgets.models.window import WindowQuerySet
 from gateway.access import visible
 from gateway.admin import raises
 from gateway.admin.base import AuditedAdmin, ReadOnly, ReadOnlyAdmin, Tool, audit, moment
 from gateway.admin.fields import NameField
+from gateway.admin.portable import PortableAdmin
 from gateway.ledger.alerts import raise_page
 from gateway.models import Feature, Key, Provider, Route
 from gateway.templatetags.tollhouse import amount, meter, share
@@ -156,7 +158,7 @@ class BudgetForm(forms.ModelForm[Budget]):
 
 
 @admin.register(Budget)
-class BudgetAdmin(AuditedAdmin[Budget]):
+class BudgetAdmin(PortableAdmin[Budget], AuditedAdmin[Budget]):
     about = (
         "A limit that holds: what a call can cost is set aside before the provider is asked, so calls at the same time "
         "cannot pass it together. A change counts from the next call on, and windows keep what was spent in them. To let "
@@ -165,6 +167,7 @@ class BudgetAdmin(AuditedAdmin[Budget]):
     form = BudgetForm
     #: What the figures of its windows mean.
     fixed = ("each", "metric", "currency")
+    identity = IDENTITY
     list_display = ["shown_scope", "shown_limit", "period", "shown_soft", "on_hard", "active"]
     list_filter = ["active", "metric", "period"]
     search_fields = ["feature", "tenant", "key", "model", "provider"]

@@ -13,13 +13,14 @@ from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
 
 from gateway.access import visible
-from gateway.admin import call_pages, privacy
+from gateway.admin import call_pages, exports, privacy
 from gateway.admin.base import ReadOnlyAdmin
 from gateway.admin.call_list import PERIODS, Filters, TooMuch, read, readable, renamed
 from gateway.admin.call_list import TONES as TONES
 from gateway.admin.payloads import may_read, messages_of, read_payloads
 from gateway.admin.switches import link_of_filters, links_of_call
 from gateway.conf import settings
+from gateway.explorer.background import may_export
 from gateway.explorer.curl import curl
 from gateway.explorer.fields import FIELDS
 from gateway.explorer.query import quote
@@ -56,7 +57,7 @@ class CallAdmin(ReadOnlyAdmin[Call]):
     about = "One row for each passage through the gate, whatever happened. Nobody can change one; a correction is an adjustment."
 
     def get_urls(self) -> list[URLPattern]:
-        pages = {"session": call_pages.session, "suggest": suggest}
+        pages = {"session": call_pages.session, "suggest": suggest, "export": exports.export}
         pages_of_one = {"compare": call_pages.compare, "replay": call_pages.replay, "keep": call_pages.keep}
         return [
             *privacy.urls(self.admin_site),
@@ -106,6 +107,7 @@ class CallAdmin(ReadOnlyAdmin[Call]):
             "tones": TONES,
             "off_links": link_of_filters(request, filters.query.exact()),
             "rights": privacy.may_see(request),
+            "exports": may_export(request.user),
             "anything": page is not None and (page.calls or readable(request).exists()),
         }
         return TemplateResponse(request, "admin/tollhouse_gateway/call/list.html", context)

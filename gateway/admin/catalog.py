@@ -14,6 +14,7 @@ from gateway import secrets
 from gateway.access import tenants_of
 from gateway.admin.base import AuditedAdmin
 from gateway.admin.fields import LinesField
+from gateway.admin.portable import PortableAdmin
 from gateway.conf import settings
 from gateway.models import Feature, Provider, Route, Target
 from gateway.providers import KINDS
@@ -42,13 +43,13 @@ class FeatureForm(forms.ModelForm[Feature]):
 
 
 @admin.register(Feature)
-class FeatureAdmin(AuditedAdmin[Feature]):
+class FeatureAdmin(PortableAdmin[Feature], AuditedAdmin[Feature]):
     about = (
         "A named use of a model in the product: the unit of budgets, prompts, switches and dashboards. Clients name a "
         "feature as their model."
     )
     form = FeatureForm
-    fixed = ("slug",)
+    fixed = identity = ("slug",)
     list_display = ["slug", "description", "owner", "route", "policy", "phase"]
     list_filter = ["phase", "owner", "route", "policy"]
     list_select_related = ["route", "policy"]

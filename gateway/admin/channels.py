@@ -15,6 +15,7 @@ from gateway import alerting
 from gateway.admin.alerts import NO_ROUTE
 from gateway.admin.base import EVERYWHERE, AuditedAdmin, audit, moment
 from gateway.admin.fields import LinesField
+from gateway.admin.portable import PortableAdmin
 from gateway.notices import test_notice
 
 AGAIN = "The stored secret is for the settings so far; with others it has to be given again."
@@ -172,11 +173,12 @@ class AlertRouteForm(forms.ModelForm[AlertRoute]):
 
 
 @admin.register(AlertRoute)
-class AlertRouteAdmin(AuditedAdmin[AlertRoute]):
+class AlertRouteAdmin(PortableAdmin[AlertRoute], AuditedAdmin[AlertRoute]):
     about = (
         "Which alerts go to which channels. The first route that matches decides, unless it goes on to those after it."
     )
     form = AlertRouteForm
+    identity = ("name",)
     list_display = ["name", "position", "severity", "matched", "channel_list", "quiet", "goes_on", "active"]
     list_filter = ["active", "severity"]
     search_fields = ["name"]

@@ -10,6 +10,7 @@ from django.urls import URLPattern, path, reverse
 from gateway.admin.base import AuditedAdmin, Tool
 from gateway.admin.fields import LinesField, PairsField
 from gateway.admin.policy_trial import try_policy
+from gateway.admin.portable import PortableAdmin
 from redaction.models import RedactionList, RedactionPolicy
 from redaction.policies import KNOWN_ENTITIES
 
@@ -115,9 +116,10 @@ class ListForm(forms.ModelForm[RedactionList]):
 
 
 @admin.register(RedactionList)
-class RedactionListAdmin(AuditedAdmin[RedactionList]):
+class RedactionListAdmin(PortableAdmin[RedactionList], AuditedAdmin[RedactionList]):
     about = "Texts and patterns that only you know: for one policy or all, and for one tenant or all."
     form = ListForm
+    identity = ("policy", "tenant")
     list_display = ["__str__", "policy", "tenant", "allowed", "denied", "shown_patterns", "outbound"]
     list_filter = ["policy"]
     list_select_related = ["policy"]

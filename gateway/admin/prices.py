@@ -8,7 +8,8 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from gateway.admin.base import PageAdmin, audit
+from gateway.admin.base import audit
+from gateway.admin.portable import PortableAdmin
 from gateway.models import Price
 from gateway.prices.rates import Rates
 
@@ -38,13 +39,16 @@ class PriceForm(ModelForm[Price]):
 
 
 @admin.register(Price)
-class PriceAdmin(PageAdmin[Price]):
+class PriceAdmin(PortableAdmin[Price]):
     about = (
         "What models cost, from which date on, and who says so. A price is never changed, as calls refer to it: to correct "
         "one, add a row for the same model and date; the later row counts for calls to come. Rates are US "
         "dollars per million tokens."
     )
     form = PriceForm
+    identity = ("provider", "model", "effective_from")
+    told = ("source", "created_at")
+    appended = True
     list_display = ["model", "provider", "since", "input_rate", "output_rate", "source"]
     list_filter = ["source"]
     search_fields = ["model", "provider"]

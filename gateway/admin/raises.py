@@ -19,6 +19,7 @@ from budgets.models import Budget, BudgetRaise, Rate, Window
 from budgets.scopes import in_words, join_value, split_value
 from gateway.access import visible
 from gateway.admin.base import EVERYWHERE, PageAdmin, ReadOnlyAdmin, audit, moment
+from gateway.admin.portable import PortableAdmin
 from gateway.templatetags.tollhouse import amount, meter, share
 
 #: Which part of the limit the page proposes.
@@ -196,11 +197,14 @@ class BudgetRaiseAdmin(ReadOnlyAdmin[BudgetRaise]):
 
 
 @admin.register(Rate)
-class RateAdmin(PageAdmin[Rate]):
+class RateAdmin(PortableAdmin[Rate]):
     about = (
         "What one US dollar is in another currency, from a day on, and who says so. Limits in that currency are converted "
         "by it; a window keeps the rate that it began with. A rate is never changed: to correct one, add a row for the same day."
     )
+    identity = ("currency", "effective_from")
+    told = ("created_at",)
+    appended = True
     list_display = ["currency", "per_usd", "effective_from", "source"]
     list_filter = ["currency"]
     search_fields = ["currency", "source"]

@@ -11,9 +11,10 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 
 from budgets.models import Bucket, RateLimit
-from budgets.rates import Gauge, Rates
+from budgets.rates import RATE_FIELDS, Gauge, Rates
 from gateway.admin.base import AuditedAdmin, ReadOnly, ReadOnlyAdmin
 from gateway.admin.fields import NameField
+from gateway.admin.portable import PortableAdmin
 from gateway.models import Feature, Key
 from gateway.templatetags.tollhouse import meter, share
 
@@ -73,12 +74,13 @@ class RateLimitForm(forms.ModelForm[RateLimit]):
 
 
 @admin.register(RateLimit)
-class RateLimitAdmin(AuditedAdmin[RateLimit]):
+class RateLimitAdmin(PortableAdmin[RateLimit], AuditedAdmin[RateLimit]):
     about = (
         "How many calls and tokens may pass in a minute, and how many calls may be under way at a time. A call that finds too "
         "little left is refused with the time after which it may be tried again; changes count from the next call on."
     )
     form = RateLimitForm
+    identity = (*RATE_FIELDS, "each")
     list_display = ["shown_scope", "each", "requests_per_minute", "tokens_per_minute", "concurrent", "active"]
     list_filter = ["active", "each"]
     search_fields = ["feature", "tenant", "key", "user"]

@@ -14,6 +14,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from gateway.admin.base import AuditedAdmin, PageAdmin, ReadOnlyAdmin, Tool, moment
+from gateway.admin.portable import PortableAdmin
 from gateway.models import CallSum, Feature, LegalHold, RetentionKind, RetentionRule
 from gateway.retention import legal, remove
 from gateway.retention.kinds import REGISTERED, defaults
@@ -72,13 +73,13 @@ class RuleForm(forms.ModelForm[RetentionRule]):
 
 
 @admin.register(RetentionRule)
-class RetentionRuleAdmin(AuditedAdmin[RetentionRule]):
+class RetentionRuleAdmin(PortableAdmin[RetentionRule], AuditedAdmin[RetentionRule]):
     about = (
         "How long the rows of one feature are kept, in place of the settings' time. A payload goes with its call at the latest. "
         "Deleting a rule brings the settings' time back, for rows that exist, too."
     )
     form = RuleForm
-    fixed = ("kind", "feature")
+    fixed = identity = ("kind", "feature")
     list_display = ["__str__", "kind", "feature", "keep_days"]
     list_filter = ["kind"]
     search_fields = ["feature"]

@@ -14,6 +14,7 @@ from django.urls import URLPattern, path, reverse
 from budgets.models import Switch, SwitchFiring, SwitchTrigger
 from gateway import switches
 from gateway.admin.base import AuditedAdmin, ReadOnly, Tool, moment
+from gateway.admin.portable import PortableAdmin
 from gateway.switches import in_the_way
 from gateway.triggers.fire import due, quiet
 from gateway.triggers.measure import TIMEOUT_MS, Measured, TookTooLong, measure, names
@@ -59,13 +60,13 @@ class FiringInline(ReadOnly, admin.TabularInline[SwitchFiring, SwitchTrigger]):
 
 
 @admin.register(SwitchTrigger)
-class SwitchTriggerAdmin(AuditedAdmin[SwitchTrigger]):
+class SwitchTriggerAdmin(PortableAdmin[SwitchTrigger], AuditedAdmin[SwitchTrigger]):
     about = (
         "A rule sets a kill switch by itself, for a time, or only raises an alert, when what it measures passes a bound. "
         "The worker looks at all rules several times a minute."
     )
     form = TriggerForm
-    fixed = ("name",)
+    fixed = identity = ("name",)
     list_display = ["name", "subject", "shown_bound", "shown_action", "fired", "active"]
     list_filter = ["active", "condition", "action", "scope"]
     search_fields = ["name", "value"]

@@ -1,7 +1,7 @@
 """Rows of calls as a stream of CSV, made by the database's COPY: nothing is held in memory, however many there are."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import UUID
 
 from django.db import connection as database
@@ -29,13 +29,19 @@ def copy(query: Query, within: Range, columns: Sequence[str] = COLUMNS, *, guard
     With `guarded`, a text that a spreadsheet would take for a formula has a `'` in front. Columns are names of `COLUMNS`.
     """
     fitting = Call.objects.filter(conditions(query), id__gte=within.low, id__lt=within.high).order_by("id")
-    inner, parameters = fitting.values_list(
-        *(column for column in COLUMNS if column != STARTED)
-    ).query.sql_with_params()
+    return copy_rows(fitting, columns, guarded=guarded)
+
+
+def copy_rows(
+    calls: models.QuerySet[Call], columns: Sequence[str], *, guarded: bool, header: bool = True
+) -> Iterator[bytes]:
+    """CSV of just these calls, as for `copy`; without its `header` there are only rows."""
+    inner, parameters = calls.values_list(*(column for column in COLUMNS if column != STARTED)).query.sql_with_params()
     chosen = sql.SQL(", ").join(_column(column, guarded=guarded) for column in columns)
-    statement = sql.SQL("COPY (SELECT {} FROM ({}) AS calls) TO STDOUT WITH (FORMAT csv, HEADER)").format(
+    statement = sql.SQL("COPY (SELECT {} FROM ({}) AS calls) TO STDOUT WITH (FORMAT csv, HEADER {})").format(
         chosen,
         sql.SQL(inner),  # Django's own text, with places for its parameters
+        sql.SQL(str(header)),
     )
     with transaction.atomic(), database.cursor() as cursor:
         cursor.execute("SET LOCAL TIME ZONE 'UTC'")
@@ -65,23 +71,45 @@ def _column(name: str, *, guarded: bool) -> sql.Composable:
     return column
 
 
-def write_parquet(pieces: Iterator[bytes], columns: Sequence[str], path: str) -> None:
-    """The CSV of `copy` (not guarded) as a Parquet file with a type for each column. Needs pyarrow: `tollhouse[parquet]`."""
-    # An extra, which few need; it takes a while to import.
-    import pyarrow as pa  # type: ignore[import-untyped]
-    from pyarrow import csv, parquet
+class Parquet:
+    """A Parquet file with a type for each column, made of rows of CSV (not guarded). Needs pyarrow: `tollhouse[parquet]`.
 
-    schema = pa.schema([(column, _type(column, pa)) for column in columns])
-    converted = csv.ConvertOptions(
-        column_types=schema, null_values=[""], strings_can_be_null=False, true_values=["t"], false_values=["f"]
-    )
-    parsed = csv.ParseOptions(newlines_in_values=True)
-    header = next(pieces)
-    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+    `sink` is a path, or a file that is written to from its begin to its end.
+    """
+
+    def __init__(self, sink: str | BinaryIO, columns: Sequence[str]) -> None:
+        # An extra, which few need; it takes a while to import.
+        import pyarrow as pa  # type: ignore[import-untyped]
+        from pyarrow import csv, parquet
+
+        schema = pa.schema([(column, _type(column, pa)) for column in columns])
+        self._buffer, self._read = pa.BufferReader, csv.read_csv
+        self._options = {
+            "read_options": csv.ReadOptions(column_names=list(columns)),
+            "parse_options": csv.ParseOptions(newlines_in_values=True),
+            "convert_options": csv.ConvertOptions(
+                column_types=schema, null_values=[""], strings_can_be_null=False, true_values=["t"], false_values=["f"]
+            ),
+        }
+        self._writer = parquet.ParquetWriter(sink, schema, compression="zstd")
+
+    def add(self, rows: bytes) -> None:
+        """Adds whole rows, as a group of their own."""
         # pyarrow would read a stream in threads of its own, which do not have this one's connection.
-        for block in _blocks(pieces):
-            source = pa.BufferReader(header + block)
-            writer.write_table(csv.read_csv(source, parse_options=parsed, convert_options=converted))
+        self._writer.write_table(self._read(self._buffer(rows), **self._options))
+
+    def close(self) -> None:
+        """Writes what stands at the end of the file."""
+        self._writer.close()
+
+
+def write_parquet(pieces: Iterator[bytes], columns: Sequence[str], path: str) -> None:
+    """The CSV of `copy` (not guarded) as a Parquet file."""
+    next(pieces)  # the header
+    file = Parquet(path, columns)
+    for block in _blocks(pieces):
+        file.add(block)
+    file.close()
 
 
 def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from gateway.models.cache import CachedReply
 from gateway.models.calls import Adjustment, Call, Hold, Owner, Payload, Worker
 from gateway.models.catalog import Feature, Key, KeyUse, Provider, Revision, Route, Target
 from gateway.models.datasets import Dataset, DatasetItem
+from gateway.models.exports import Export, ExportPart
 from gateway.models.meters import Meter
 from gateway.models.prices import Price
 from gateway.models.prompts import Deployment, Prompt, PromptVersion, Variant
@@ -27,6 +28,8 @@ __all__ = [
     "Dataset",
     "DatasetItem",
     "Deployment",
+    "Export",
+    "ExportPart",
     "Feature",
     "Hold",
     "Key",

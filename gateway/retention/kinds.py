@@ -51,7 +51,8 @@ class KeptTable:
 
 #: The gate's own tables beside calls and payloads. An alert's age is counted from its end, and its deliveries go with it.
 #: Trips of breakers are counted from their beginning, as one whose process ended has no end.
-#: Pseudonyms of sessions are deleted as soon as their session is over, for which `jobs/sessions.py` looks more often.
+#: Pseudonyms of sessions are deleted as soon as their session is over, for which `jobs/sessions.py` looks more often. Files of
+#: exports go with them.
 OWN = (
     KeptTable(
         kind="alert", table="tollhouse_alert", keep_days=400, at="resolved_at", feature="feature", tenant="tenant"
@@ -74,6 +75,7 @@ OWN = (
         user_ref="user_ref",
         call="call_id",
     ),
+    KeptTable(kind="export", table="tollhouse_export", keep_days=0, at="expires_at"),
 )
 #: What was registered, by kind.
 REGISTERED: dict[str, KeptTable] = {table.kind: table for table in OWN}

@@ -16,6 +16,7 @@ from budgets.forecasting import forecast_windows
 from budgets.models import Alert
 from gateway import alerting
 from gateway.conf import settings
+from gateway.explorer import background
 from gateway.jobs import retention, sessions, switches
 from gateway.jobs.registry import REGISTERED, Job
 from gateway.ledger import partitions
@@ -35,8 +36,8 @@ class Command(BaseCommand):
     help = (
         "Run the periodic jobs: alerts delivered, switches lifted in time and set by rule, forecasts of what budgets come to, "
         "spooled calls replayed, partitions made ahead, with an alarm when they run short, cached replies forgotten in time, "
-        "buckets of rate limits that are full again, expired rows removed, the audit log's head logged, and those of other apps, "
-        "such as the rollups of the dashboards. Any number of workers may run."
+        "buckets of rate limits that are full again, exports of calls made, expired rows removed, the audit log's head "
+        "logged, and those of other apps, such as the rollups of the dashboards. Any number of workers may run."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -123,6 +124,7 @@ JOBS = (
     Job("forecasts", 60.0, forecast_windows),
     Job("buckets", 60.0, forget_idle),
     Job("sessions", 60.0, sessions.forget_sessions),
+    Job("exports", 2.0, background.make_waiting),
     Job("retention", 300.0, retention.remove_expired),
     Job("audit", 3600.0, retention.note_head),
 )

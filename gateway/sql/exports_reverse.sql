@@ -1,0 +1,1 @@
+DROP FUNCTION tollhouse_export_gone_v1() CASCADE;

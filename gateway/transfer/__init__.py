@@ -1,0 +1,1 @@
+"""Rows as files for people, and back: CSV, XLSX and JSON, by django-import-export."""
