@@ -49,6 +49,8 @@ from gateway.models import (
     PromptVersion,
     Provider,
     Route,
+    Score,
+    Step,
     Target,
     TenantLimit,
 )
@@ -121,6 +123,8 @@ ROWS: dict[type[models.Model], Callable[[Tenants], Q]] = {
     Call: _tenant,
     CallSum: _tenant,
     DatasetItem: _tenant,
+    Score: _tenant,
+    Step: _tenant,
     Payload: lambda tenants: Q(pk__in=Call.objects.filter(tenant__in=tenants).values("pk")),
     Hold: lambda tenants: Q(draft__tenant__in=list(tenants)),
     Key: _tenant,
@@ -141,7 +145,9 @@ SHARED: dict[type[models.Model], Q] = {
 }
 #: Of what a person may add: the tenant that a row with these values is of.
 NAMED: dict[type[models.Model], Callable[[dict[str, Any]], str]] = {
-    **dict.fromkeys((Budget, DatasetItem, Key, RateLimit, RedactionList), lambda values: values.get("tenant") or ""),
+    **dict.fromkeys(
+        (Budget, DatasetItem, Key, RateLimit, RedactionList, Score), lambda values: values.get("tenant") or ""
+    ),
     Switch: lambda values: (values.get("value") if values.get("scope") == "tenant" else values.get("tenant")) or "",
 }
 

@@ -51,6 +51,7 @@ class Entry:
             "model_asked": ask.model,
             "trace_id": trace_id,
             "span_id": parent_span_id,
+            "parent": caller.parent,
         }
 
     @property

@@ -59,7 +59,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """For whom and from where a call is made; every field may be unknown (empty)."""
+    """For whom and from where a call is made; every field may be unknown (empty). `parent` is the step that it is made in."""
 
     user_ref: str = ""
     tenant: str = ""
@@ -70,6 +70,7 @@ class Caller:
     labels: Mapping[str, str] | None = None
     traceparent: str = ""
     tracestate: str = ""
+    parent: UUID | None = None
 
     @property
     def unit(self) -> str:

@@ -20,8 +20,8 @@ class KeptTable:
     otherwise. `at` is the timestamp column that a row's age is counted from; a row without one does not expire. Where that
     column says itself when a row expires, `keep_days` is 0, and no setting or rule changes it. The other columns hold a
     feature's slug, a tenant, a user reference and a session as calls do; empty where the table has no such column. `call`
-    is the id of the call that a row is of. Without `user_ref`, `session` and `call` nothing of it is found for a person's export
-    and erasure.
+    is the id of the call that a row is of, `author` the user reference of who made the row, where that may be somebody else.
+    Without `user_ref`, `author`, `session` and `call` nothing of it is found for a person's export and erasure.
     """
 
     kind: str
@@ -33,6 +33,7 @@ class KeptTable:
     user_ref: str = ""
     session: str = ""
     call: str = ""
+    author: str = ""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -71,6 +72,27 @@ OWN = (
         tenant="tenant",
         user_ref="user_ref",
         call="call_id",
+    ),
+    KeptTable(
+        kind="score",
+        table="tollhouse_score",
+        keep_days=400,
+        at="called_at",
+        feature="feature",
+        tenant="tenant",
+        user_ref="user_ref",
+        call="call_id",
+        author="author",
+    ),
+    KeptTable(
+        kind="step",
+        table="tollhouse_step",
+        keep_days=90,
+        at="began_at",
+        tenant="tenant",
+        user_ref="user_ref",
+        session="session_id",
+        call="parent",
     ),
 )
 #: What was registered, by kind.

@@ -1,0 +1,23 @@
+-- Scores of calls. Plain statements under READ COMMITTED, without locks: of two sources that say something at the same time each
+-- has rows of its own, and of one source the second finds the number taken, inserts nothing and is tried again.
+
+-- name: call
+-- Whose call it is, and whether scores of its age are kept. Found by its id, which says in which partition it is.
+SELECT c.feature, c.tenant,
+       %(called_at)s > now() - coalesce(days ->> c.feature, days ->> '', '36500')::int * interval '24 hours'
+FROM tollhouse_call c CROSS JOIN tollhouse_keep_days_v1('score') AS days WHERE c.id = %(call_id)s
+
+-- name: last
+-- What the source says of the call so far.
+SELECT id, value, number FROM tollhouse_score
+WHERE call_id = %(call_id)s AND kind = %(kind)s AND name = %(name)s AND source = %(source)s AND author = %(author)s
+ORDER BY number DESC LIMIT 1
+
+-- name: add
+INSERT INTO tollhouse_score (id, call_id, called_at, kind, name, value, source, author, number, replaced, feature, prompt_version,
+                             tenant, user_ref, cohort, key, provider, model, outcome, labels)
+SELECT %(id)s, c.id, %(called_at)s, %(kind)s, %(name)s, %(value)s, %(source)s, %(author)s, %(number)s, %(replaced)s, c.feature,
+       c.prompt_version, c.tenant, c.user_ref, c.cohort, c.key, c.provider, c.model_served, c.outcome, c.labels
+FROM tollhouse_call c WHERE c.id = %(call_id)s
+ON CONFLICT DO NOTHING
+
