@@ -27,9 +27,18 @@ SQL = queries("steps.sql")
 
 
 class Writer:
-    """The steps of a process that are not written yet."""
+    """The steps of a process that are not written yet: at most so many. `connect` says how the database is reached; without
+    `background` nothing is written but by `write`.
+    """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], dict[str, Any]] = connection_parameters,
+        *,
+        most: int = MOST,
+        background: bool = True,
+    ) -> None:
+        self._connect, self._most, self._background = connect, most, background
         self._waiting: list[Row] = []
         self._dropped = 0
         self._lock = threading.Lock()
@@ -40,11 +49,11 @@ class Writer:
     def note(self, row: Row) -> None:
         """The row of a step that has ended; it is written soon."""
         with self._lock:
-            if len(self._waiting) >= MOST:
+            if len(self._waiting) >= self._most:
                 self._dropped += 1
                 return
             self._waiting.append(row)
-            if self._thread is None:
+            if self._thread is None and self._background:
                 self._thread = threading.Thread(target=self._keep_writing, name="tollhouse-steps", daemon=True)
                 self._thread.start()
         self._some.set()
@@ -76,7 +85,7 @@ class Writer:
             self._tell_dropped()
             while taken := self._take():
                 try:
-                    with psycopg.connect(**connection_parameters()) as connection:
+                    with psycopg.connect(**self._connect()) as connection:
                         connection.execute("SET LOCAL statement_timeout = '5s'")
                         connection.execute(SQL["add"], [orjson.dumps(taken).decode().replace("\\u0000", "")])
                 except (psycopg.DataError, psycopg.IntegrityError, TypeError) as error:
@@ -102,7 +111,7 @@ class Writer:
         with self._lock:
             dropped, self._dropped = self._dropped, 0
         if dropped:
-            logger.error("steps: %d were dropped, as %d others wait for the database", dropped, MOST)
+            logger.error("steps: %d were dropped, as %d others wait for the database", dropped, self._most)
             trouble.note("steps", ok=False, dropped=dropped)
 
 
