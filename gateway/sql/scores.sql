@@ -21,3 +21,14 @@ SELECT %(id)s, c.id, %(called_at)s, %(kind)s, %(name)s, %(value)s, %(source)s, %
 FROM tollhouse_call c WHERE c.id = %(call_id)s
 ON CONFLICT DO NOTHING
 
+
+-- name: figures
+-- What was said of the calls of a feature in a range of time, by version, kind and name: how many sources, how many of them say
+-- something above nothing and below it, and the sum of what they say. By the index on feature and time; no call's row is read.
+SELECT k.prompt_version, k.kind, k.name, count(*) FILTER (WHERE k.replaced IS NULL),
+       count(*) FILTER (WHERE k.value > 0) - count(*) FILTER (WHERE k.replaced > 0),
+       count(*) FILTER (WHERE k.value < 0) - count(*) FILTER (WHERE k.replaced < 0),
+       sum(k.value - coalesce(k.replaced, 0))
+FROM tollhouse_score k
+WHERE k.called_at >= %(since)s AND k.called_at < %(until)s AND {conditions}
+GROUP BY 1, 2, 3
