@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import OperationalError, connection, transaction
 
@@ -30,12 +31,15 @@ class Said:
     total: float = 0.0
 
 
+NONE = Said()
+
+
 @dataclass(slots=True)
 class Scores:
     """What was said of the calls of one version. `evals` are by name."""
 
-    edit: Said = Said()
-    feedback: Said = Said()
+    edit: Said = NONE
+    feedback: Said = NONE
     evals: dict[str, Said] = field(default_factory=dict)
 
     @property
@@ -50,7 +54,7 @@ class Scores:
 
     def passed(self, name: str) -> Interval | None:
         """The share of calls that passed the eval."""
-        said = self.evals.get(name, Said())
+        said = self.evals.get(name, NONE)
         return proportion(said.above, said.count)
 
 
@@ -72,7 +76,7 @@ def read(filters: Filters) -> dict[str, Scores] | None:
     conditions = [
         ANY_LABEL if name == "label" else f"k.{name} = ANY(%(where_{name})s)" for name in filters.where
     ]  # fmt: skip
-    given = {
+    given: dict[str, Any] = {
         "since": filters.since, "until": filters.until,
         **{f"where_{name}": list(values) for name, values in filters.where.items()},
     }  # fmt: skip
@@ -116,7 +120,7 @@ def table(found: Mapping[str, Scores], addresses: Sequence[str]) -> dict[str, li
         address: [
             *([_edited(scores)] if edits else []),
             *([_cell("Liked", scores.liked, scores.feedback.above + scores.feedback.below)] if feedback else []),
-            *(_cell(f"Passes {name}", scores.passed(name), scores.evals.get(name, Said()).count) for name in names),
+            *(_cell(f"Passes {name}", scores.passed(name), scores.evals.get(name, NONE).count) for name in names),
         ]
         for address, scores in shown.items()
     }
@@ -139,16 +143,16 @@ def measures(one: Scores, other: Scores) -> list[tuple[str, Interval]]:
     """How the other version differs, as far as there are enough scores of both: words with a gap for more or less, and the
     difference of the shares.
     """
-    found = [
-        ("its replies are edited {} often", one.edited, other.edited, one.edit.count, other.edit.count),
-        ("it is liked {} often", one.liked, other.liked, _votes(one), _votes(other)),
+    asked = [
+        ("its replies are edited {} often", (one.edited, other.edited), (one.edit.count, other.edit.count)),
+        ("it is liked {} often", (one.liked, other.liked), (_votes(one), _votes(other))),
     ]
     for name in evals((one, other)):
-        counts = (scores.evals.get(name, Said()).count for scores in (one, other))
-        found.append((f"it passes {name} {{}} often", one.passed(name), other.passed(name), *counts))
+        counts = (one.evals.get(name, NONE).count, other.evals.get(name, NONE).count)
+        asked.append((f"it passes {name} {{}} often", (one.passed(name), other.passed(name)), counts))
     return [
         (words, difference(before, after))
-        for words, before, after, *counts in found
+        for words, (before, after), counts in asked
         if before and after and min(counts) >= LEAST_CALLS
     ]
 

@@ -110,12 +110,17 @@ def keep(table: KeptTable) -> None:
 
 def hide_expired(table: KeptTable) -> migrations.RunSQL:
     """An operation for the app's migrations: expired rows of the table are invisible from the moment they expire."""
-    feature = f"(SELECT tollhouse_keep_days_v1('{table.kind}')) ->> {table.feature}, " if table.feature else ""
+    kept = f"(SELECT tollhouse_keep_days_v1('{table.kind}'))"
+    feature = f"{kept} ->> {table.feature}, " if table.feature else ""
     name = table.table
     visible = (
-        f"(SELECT tollhouse_sees_expired_v1()) OR ({table.at} > now() - coalesce({feature}"
-        f"(SELECT tollhouse_keep_days_v1('{table.kind}')) ->> '', '{36_500}')::int * interval '24 hours') IS NOT FALSE"
+        f"({table.at} > now() - coalesce({feature}{kept} ->> '', '36500')::int * interval '24 hours') IS NOT FALSE"
     )
+    if table.feature:
+        # What is younger than any feature's rows are kept is visible without a look at its own feature.
+        shortest = f"SELECT now() - min(value::int) * interval '24 hours' FROM jsonb_each_text({kept})"
+        visible = f"{table.at} > ({shortest}) OR {visible}"
+    visible = f"(SELECT tollhouse_sees_expired_v1()) OR {visible}"
     return migrations.RunSQL(
         f"""
         ALTER TABLE {name} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
