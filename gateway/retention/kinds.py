@@ -118,7 +118,7 @@ def hide_expired(table: KeptTable) -> migrations.RunSQL:
     )
     if table.feature:
         # What is younger than any feature's rows are kept is visible without a look at its own feature.
-        shortest = f"SELECT now() - min(value::int) * interval '24 hours' FROM jsonb_each_text({kept})"
+        shortest = f"SELECT now() - min(value::int) * interval '24 hours' FROM jsonb_each_text({kept})"  # noqa: S608 (checked names)
         visible = f"{table.at} > ({shortest}) OR {visible}"
     visible = f"(SELECT tollhouse_sees_expired_v1()) OR {visible}"
     return migrations.RunSQL(
