@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gateway.calling import context
+    from gateway.edits import edit_share
     from gateway.facade import (
         AsyncReplyStream,
         Delta,
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
         stream,
     )
     from gateway.retention.kinds import KeptTable, hide_expired, keep
+    from gateway.scores import Score, ascore, score
+    from gateway.steps import Step, step
     from gateway.wrapped import wrap
 
 __all__ = [
@@ -31,26 +34,38 @@ __all__ = [
     "KeptTable",
     "Reply",
     "ReplyStream",
+    "Score",
+    "Step",
     "acomplete",
     "aembed",
     "aenabled",
+    "ascore",
     "astream",
     "complete",
     "context",
     "disclosure",
+    "edit_share",
     "embed",
     "enabled",
     "hide_expired",
     "keep",
+    "score",
+    "step",
     "stream",
     "wrap",
 ]
 #: Names that are not the façade's own, and where they are.
 _ELSEWHERE = {
     "KeptTable": "gateway.retention.kinds",
+    "Score": "gateway.scores",
+    "Step": "gateway.steps",
+    "ascore": "gateway.scores",
     "context": "gateway.calling",
+    "edit_share": "gateway.edits",
     "hide_expired": "gateway.retention.kinds",
     "keep": "gateway.retention.kinds",
+    "score": "gateway.scores",
+    "step": "gateway.steps",
     "wrap": "gateway.wrapped",
 }
 

@@ -51,6 +51,8 @@ from gateway.models import (
     PromptVersion,
     Provider,
     Route,
+    Score,
+    Step,
     Target,
     TenantLimit,
 )
@@ -126,6 +128,8 @@ ROWS: dict[type[models.Model], Callable[[Tenants], Q]] = {
     CallSum: _tenant,
     DatasetItem: _tenant,
     Export: lambda tenants: Q(tenants__contained_by=list(tenants)),
+    Score: _tenant,
+    Step: _tenant,
     Payload: lambda tenants: Q(pk__in=Call.objects.filter(tenant__in=tenants).values("pk")),
     Hold: lambda tenants: Q(draft__tenant__in=list(tenants)),
     Key: _tenant,
@@ -148,7 +152,9 @@ SHARED: dict[type[models.Model], Q] = {
 OWNED: dict[type[models.Model], str] = {}
 #: Of what a person may add: the tenant that a row with these values is of.
 NAMED: dict[type[models.Model], Callable[[dict[str, Any]], str]] = {
-    **dict.fromkeys((Budget, DatasetItem, Key, RateLimit, RedactionList), lambda values: values.get("tenant") or ""),
+    **dict.fromkeys(
+        (Budget, DatasetItem, Key, RateLimit, RedactionList, Score), lambda values: values.get("tenant") or ""
+    ),
     Switch: lambda values: (values.get("value") if values.get("scope") == "tenant" else values.get("tenant")) or "",
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from asgiref.sync import async_to_sync, sync_to_async
 
-from gateway import keys
+from gateway import inside, keys
 from gateway.errors import InvalidRequest
 from gateway.types import Caller
 
@@ -102,7 +102,7 @@ async def _wait(found: Awaitable[Any]) -> Any:
 def _caller(
     user: Any, tenant: str, cohort: str, session: str, labels: Mapping[str, str] | None, around: Context, found: Context
 ) -> Caller:
-    person = getattr(user, "pk", user)
+    person, step = getattr(user, "pk", user), inside.current.get()
     return Caller(
         # Whoever is not logged in has no primary key.
         user_ref="" if person is None else keys.user_ref(str(person)),
@@ -111,6 +111,8 @@ def _caller(
         session_id=_short("session", session or around.session or found.session, 200),
         source="sdk",
         labels=_writable({**found.labels, **around.labels, **(labels or {})}),
+        parent=step.step if step else None,
+        traceparent=step.traceparent if step else "",
     )
 
 

@@ -53,6 +53,7 @@ class Entry:
             "model_asked": ask.model,
             "trace_id": trace_id,
             "span_id": parent_span_id,
+            "parent": caller.parent,
         }
 
     @property

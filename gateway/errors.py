@@ -3,7 +3,7 @@
     GatewayError
     ├── InvalidRequest        the request cannot be understood; mend it
     │   └── PromptError       variables missing or unused, or a template that does not render
-    ├── NotFound              no such feature, route or model
+    ├── NotFound              no such feature, route, model or call
     ├── AccessDenied          the key is unknown (`Unauthenticated`) or may not use the feature
     │   └── Unauthenticated
     ├── BudgetExceeded        the call does not fit a budget's window
@@ -57,7 +57,7 @@ class PromptError(InvalidRequest):
 
 
 class NotFound(GatewayError):
-    """There is no such feature, route or model; the message names those that exist. No row is written."""
+    """There is no such feature, route or model (the message names those that exist), or no such call. No row is written."""
 
     code = "not_found"
 

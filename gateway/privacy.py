@@ -117,7 +117,7 @@ def _find(user_ref: str) -> Person:
 
 def _where(table: KeptTable) -> str:
     """The condition by which a person's rows of the table are found; empty where it has no column for that."""
-    own = [f"t.{table.user_ref} = %(ref)s"] if table.user_ref else []
+    own = [f"t.{column} = %(ref)s" for column in (table.user_ref, table.author) if column]
     if table.session:
         nobody = f"t.{table.user_ref} = '' AND " if table.user_ref else ""
         # A session's id is its tenant's: another tenant may have the same one.

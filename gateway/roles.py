@@ -51,7 +51,7 @@ _LOOK = (
     *_each(
         GATE, "view", "call callsum feature route provider price prompt promptversion deployment variant target hold"
     ),
-    *_each(GATE, "view", "adjustment owner worker retentionkind retentionrule"),
+    *_each(GATE, "view", "adjustment owner worker retentionkind retentionrule score step"),
     *_each(BUDGETS, "view", "budget window budgetraise rate ratelimit bucket switch switchtrigger switchfiring"),
     *_each(BUDGETS, "view", "alert delivery forecast"),
     *_each(REDACTION, "view", "redactionpolicy"),
@@ -65,7 +65,7 @@ ROLES = (
     Role(name="viewer", about="Looks at calls, spend, budgets, prompts and alerts, and changes nothing.", may=_LOOK),
     Role(
         name="finance",
-        about="Looks at spend, budgets, prices and vendors' bills, exports calls and lists, adds rates of currencies, has digests sent.",
+        about="Looks at spend, budgets, prices and vendors' bills, exports calls and lists, adds rates, has digests sent.",
         may=(
             *_each(GATE, "view", "call callsum feature price adjustment bill billline"),
             *_each(BUDGETS, "view", "budget window budgetraise rate alert forecast"),
@@ -77,12 +77,13 @@ ROLES = (
     ),
     Role(
         name="prompt author",
-        about="A viewer who writes prompt versions, runs them in the playground and moves what is live.",
+        about="A viewer who writes prompt versions, runs them in the playground, scores calls and moves what is live.",
         may=(
             *_LOOK,
             *_each(GATE, "add", "promptversion"),
             *_each(GATE, "change", "deployment"),
             *_each(GATE, "run", "playground"),
+            *_each(GATE, "add", "score"),
         ),
     ),
     Role(
@@ -101,8 +102,8 @@ ROLES = (
     ),
     Role(
         name="reviewer",
-        about="A viewer who reads what calls said; each reading is noted in the audit log.",
-        may=(*_LOOK, *_each(GATE, "read", "payload")),
+        about="A viewer who reads what calls said, each reading noted in the audit log, and scores calls.",
+        may=(*_LOOK, *_each(GATE, "read", "payload"), *_each(GATE, "add", "score")),
     ),
     Role(
         name="auditor",

@@ -61,7 +61,8 @@ class Usage:
 class Caller:
     """For whom and from where a call is made; every field may be unknown (empty).
 
-    `traceparent` and `tracestate` are the caller's W3C context, `sentry_trace` and `baggage` Sentry's own.
+    `traceparent` and `tracestate` are the caller's W3C context, `sentry_trace` and `baggage` Sentry's own; `parent` is the step
+    that the call is made in.
     """
 
     user_ref: str = ""
@@ -75,6 +76,7 @@ class Caller:
     tracestate: str = ""
     sentry_trace: str = ""
     baggage: str = ""
+    parent: UUID | None = None
 
     @property
     def unit(self) -> str:

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from budgets.models import Budget
-from dashboards.demo import incidents, story
+from dashboards.demo import incidents, scores, story
 from dashboards.demo.incidents import ACTOR
 from dashboards.demo.traffic import COLUMNS, Price, Traffic
 from dashboards.models import RollupState
@@ -45,6 +45,7 @@ def load(*, days: int, calls: int, seed: int, force: bool, tell: Tell) -> int:
     _partitions(until - timedelta(days=days), until)
     done = _copy(traffic, tell)
     _adjust()
+    scores.make(traffic.versions, done)
     _analyze()
     prepare()
     total = timedelta(days=days)
@@ -66,6 +67,7 @@ def remove(tell: Tell) -> int:
     tell("Removing", 0.0)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("DELETE FROM tollhouse_adjustment WHERE actor = %s", [ACTOR])
+        scores.remove()
         if _has_real():
             cursor.execute("DELETE FROM tollhouse_call WHERE source = %s", [SOURCE])
             count: int = cursor.rowcount

@@ -34,7 +34,11 @@ def context(reading: Reading) -> dict[str, object]:
 
 def charts(reading: Reading) -> list[tuple[str, str, str]]:
     """The chart's name, heading and what it is about; none for who may not see it."""
-    return [("trips", "Trips of breakers", "How often a process began to leave a target alone.")] if may_see(reading) else []
+    return (
+        [("trips", "Trips of breakers", "How often a process began to leave a target alone.")]
+        if may_see(reading)
+        else []
+    )
 
 
 def tripped(reading: Reading) -> Chart:

@@ -65,11 +65,16 @@ def ratio(one: Interval, other: Interval) -> Interval | None:
     return Interval(value, exp(log(value) - half), exp(log(value) + half))
 
 
-def verdict(name: str, cost: Interval | None, quality: Interval | None) -> str:
-    """A sentence on a version beside the first one: its cost as a ratio, its quality as a difference of shares of successes."""
-    if cost is None and quality is None:
+def verdict(
+    name: str, cost: Interval | None, quality: Interval | None, scores: Sequence[tuple[str, Interval]] = ()
+) -> str:
+    """A sentence on a version beside the first one: its cost as a ratio, its quality as a difference of shares of successes, and
+    of what was said of its calls: words with a gap for `more` or `less`, and the difference.
+    """
+    measured = [*([("it succeeds {} often", quality)] if quality else []), *scores]
+    if cost is None and not measured:
         return f"There are too few calls to say anything of {name}."
-    return f"{name} {_cost(cost)}; {_quality(quality)}."
+    return f"{name} {_cost(cost)}; {_quality(measured)}."
 
 
 def _cost(found: Interval | None) -> str:
@@ -81,14 +86,17 @@ def _cost(found: Interval | None) -> str:
     return f"is {much} {'dearer' if found.value > 1 else 'cheaper'}"
 
 
-def _quality(found: Interval | None) -> str:
-    if found is None:
+def _quality(measured: Sequence[tuple[str, Interval]]) -> str:
+    if not measured:
         return "too few calls to compare quality"
-    if found.low <= 0 <= found.high:
-        return "quality difference not proven"
+    proven = [_points(words, found) for words, found in measured if not found.low <= 0 <= found.high]
+    return ", ".join(proven) or "quality difference not proven"
+
+
+def _points(words: str, found: Interval) -> str:
     points, *ends = (100 * abs(part) for part in (found.value, found.low, found.high))
-    word = "more" if found.value > 0 else "less"
-    return f"it succeeds {word} often, by {points:.1f} points ({min(ends):.1f}–{max(ends):.1f})"
+    often = words.format("more" if found.value > 0 else "less")
+    return f"{often}, by {points:.1f} points ({min(ends):.1f}–{max(ends):.1f})"
 
 
 def _range(shares: Sequence[float]) -> str:

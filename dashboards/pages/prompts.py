@@ -8,6 +8,7 @@ from typing import Any
 
 from dashboards.currency import Currency, reporting
 from dashboards.filters import Filters, Step
+from dashboards.pages import scores
 from dashboards.pages.charts import Chart, Series, Slices, Unit
 from dashboards.pages.compare import LEAST_CALLS, Interval, difference, mean, proportion, ratio, verdict
 from dashboards.pages.frame import Page, Reading
@@ -68,6 +69,7 @@ class Version:
     calls_url: str
     per_call: str
     per_call_range: str
+    cells: list[scores.Cell]
 
     @property
     def name(self) -> str:
@@ -87,7 +89,8 @@ class Version:
 def context(reading: Reading) -> dict[str, Any]:
     known = _known()
     slug = _prompt(reading, known)
-    versions = _versions(reading, slug) if slug else []
+    said = _said_of(reading, slug)
+    versions = _versions(reading, slug, said or {}) if slug else []
     return {
         "prompts": known,
         "slug": slug,
@@ -95,6 +98,7 @@ def context(reading: Reading) -> dict[str, Any]:
         "nothing": not versions,
         "currency": reporting(),
         "judged": ", ".join(JUDGED),
+        "too_many_scores": said is None,
         "chart_urls": {name: reading.data_url("prompts", name, prompt=slug) for name in PROMPTS.charts},
     }
 
@@ -112,14 +116,21 @@ def _prompt(reading: Reading, known: list[str]) -> str:
     return max(known, key=lambda slug: (calls.get(slug, 0), slug), default="")
 
 
-def _versions(reading: Reading, slug: str) -> list[Version]:
+def _said_of(reading: Reading, slug: str) -> dict[str, scores.Scores] | None:
+    """What was said of the prompt's calls, by version, as far as the reader may see it; None: too much to read."""
+    if not slug or not reading.may("tollhouse_gateway.view_score"):
+        return {}
+    return scores.read(reading.filters.only(feature=slug))
+
+
+def _versions(reading: Reading, slug: str, said: Mapping[str, scores.Scores]) -> list[Version]:
     filters, currency, live = reading.filters.only(feature=slug), reporting(), _live(slug)
     tallies = _tallies(filters, currency)
     ordered = _ordered(tallies, live)
     latency = {row.values[0]: row.ms for row in quantiles(filters, "latency", by=("prompt_version",))}
     rows = visible(PromptVersion.objects.filter(prompt__feature__slug=slug, address__in=ordered), reading.request.user)
     pages = dict(rows.values_list("address", "pk"))
-    whole = sum(tally.calls for tally in tallies.values())
+    whole, cells = sum(tally.calls for tally in tallies.values()), scores.table(said, ordered)
     found = []
     for address in ordered:
         tally = tallies[address]
@@ -128,7 +139,9 @@ def _versions(reading: Reading, slug: str) -> list[Version]:
             Version(
                 address=address, tally=tally, latency=latency.get(address, (None, None, None)), page=pages.get(address),
                 share=percent(share(tally.calls, whole)), live=live.get(address, ""),
-                said=_said(address, tallies[ordered[0]], tally) if address != ordered[0] else "",
+                said=_said(address, tallies[ordered[0]], tally, _measured(said, ordered[0], address))
+                if address != ordered[0] else "",
+                cells=cells[address],
                 calls_url=reading.calls_url(filters.only(prompt_version=address)),
                 per_call=currency.shown(tally.cost / tally.calls if tally.calls else None),
                 per_call_range=f"{_money(per_call.low, currency)} to {_money(per_call.high, currency)}" if per_call else "",
@@ -144,12 +157,16 @@ def _ordered(tallies: Mapping[str, Tally], live: Mapping[str, str]) -> list[str]
     return sorted(found, key=lambda address: address != first)
 
 
-def _said(address: str, first: Tally, tally: Tally) -> str:
+def _measured(said: Mapping[str, scores.Scores], first: str, address: str) -> list[tuple[str, Interval]]:
+    return scores.measures(said.get(first, scores.NOTHING), said.get(address, scores.NOTHING))
+
+
+def _said(address: str, first: Tally, tally: Tally, measured: list[tuple[str, Interval]]) -> str:
     one, other = first.per_call, tally.per_call
     cost = ratio(one, other) if one and other else None
     enough = min(first.judged, tally.judged) >= LEAST_CALLS
     quality = difference(first.success, tally.success) if enough and first.success and tally.success else None
-    return verdict(address[:8], cost, quality)
+    return verdict(address[:8], cost, quality, measured)
 
 
 def _money(amount: float, currency: Currency) -> str:

@@ -10,11 +10,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.http import urlencode
 
-from gateway.access import visible_calls
+from gateway.access import visible, visible_calls
 from gateway.explorer.query import Problem, Query, moment, parse, quote
 from gateway.explorer.search import Page, Range, search
 from gateway.explorer.search import TooMuch as TooMuch
-from gateway.models import Call
+from gateway.models import Call, Step
 from gateway.models.calls import uuid7_time
 
 PERIODS = {
@@ -129,6 +129,12 @@ def read(filters: Filters, among: QuerySet[Call] | None = None) -> Page:
 def readable(request: HttpRequest) -> QuerySet[Call]:
     """The calls that the reader may see, at any time. Every page of calls asks here."""
     return visible_calls(request.user)
+
+
+def readable_steps(request: HttpRequest) -> QuerySet[Step]:
+    """The steps that the reader may see."""
+    steps = visible(Step.objects.all(), request.user)
+    return steps if request.user.has_perm("tollhouse_gateway.view_step") else steps.none()
 
 
 def renamed(given: Mapping[str, str]) -> str:

@@ -14,11 +14,11 @@ from django.urls import reverse
 from gateway import datasets
 from gateway.access import visible
 from gateway.admin.base import audit
-from gateway.admin.call_list import TONES, readable
+from gateway.admin.call_list import TONES, readable, readable_steps
 from gateway.admin.payloads import may_read, messages_of, read_payloads
 from gateway.errors import GatewayError
 from gateway.explorer.compare import call_of, differences, figures, version_before
-from gateway.explorer.trace import MOST, of_session, waterfall
+from gateway.explorer.trace import MOST, of_session, steps_of_session, waterfall
 from gateway.models import Call, Dataset, Route
 from gateway.prompts import playground
 
@@ -40,7 +40,7 @@ def session(page: Page, request: HttpRequest) -> HttpResponse:
         "session": name,
         "tenant": tenant,
         "calls": calls,
-        "steps": waterfall(calls or []),
+        "lines": waterfall([*(calls or []), *(steps_of_session(name, tenant, readable_steps(request)) if calls else [])]),
         "most": MOST,
         "cost": sum((cost for cost in costs if cost is not None), Decimal(0)),
         "unpriced": costs.count(None),

@@ -13,9 +13,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
 
 from gateway.access import visible
-from gateway.admin import call_pages, exports, privacy
+from gateway.admin import call_pages, exports, privacy, scores
 from gateway.admin.base import ReadOnlyAdmin
-from gateway.admin.call_list import PERIODS, Filters, TooMuch, read, readable, renamed
+from gateway.admin.call_list import PERIODS, Filters, TooMuch, read, readable, readable_steps, renamed
 from gateway.admin.call_list import TONES as TONES
 from gateway.admin.payloads import may_read, messages_of, read_payloads
 from gateway.admin.switches import link_of_filters, links_of_call
@@ -58,7 +58,12 @@ class CallAdmin(ReadOnlyAdmin[Call]):
 
     def get_urls(self) -> list[URLPattern]:
         pages = {"session": call_pages.session, "suggest": suggest, "export": exports.export}
-        pages_of_one = {"compare": call_pages.compare, "replay": call_pages.replay, "keep": call_pages.keep}
+        pages_of_one = {
+            "compare": call_pages.compare,
+            "replay": call_pages.replay,
+            "keep": call_pages.keep,
+            "score": scores.score,
+        }
         return [
             *privacy.urls(self.admin_site),
             *(path(f"{name}/", self._view(view), name=f"tollhouse_gateway_call_{name}") for name, view in pages.items()),
@@ -129,7 +134,7 @@ class CallAdmin(ReadOnlyAdmin[Call]):
             raise Http404(f"There is no call {object_id}.")
         asked = request.method == "POST" and "payload" in request.POST
         payload = read_payloads(request, [call]).get(call.id) if asked else None
-        near = related(call, readable(request))
+        near = related(call, readable(request), readable_steps(request))
         price = Price.objects.filter(id=call.price_id).first() if call.price_id else None
         context = {
             **self.admin_site.each_context(request),
@@ -141,7 +146,7 @@ class CallAdmin(ReadOnlyAdmin[Call]):
             "tone": TONES.get(call.outcome, "bad"),
             "bars": list(stages(call)),
             "near": near,
-            "steps": waterfall(near or []),
+            "lines": waterfall(near or []),
             "money": money(call, price),
             "price": price,
             "adjustments": Adjustment.objects.filter(call_id=call.id),
@@ -150,6 +155,7 @@ class CallAdmin(ReadOnlyAdmin[Call]):
             "asked": asked,
             "payload": payload,
             "curl": curl(call, base_url(request), messages_of(payload)),
+            "scores": scores.of_call(request, call),
             "datasets": call_pages.datasets_for(request),
             "off_links": links_of_call(request, call),
         }

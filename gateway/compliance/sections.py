@@ -40,6 +40,8 @@ ROWS = {
     "breaker_trip": "trips of breakers, without any person",
     "session_map": "pseudonyms of sessions, encrypted",
     "dataset_item": "examples in datasets: what calls said, redacted, with user references",
+    "score": "scores: feedback, shares edited and evals of calls, as numbers, with user references",
+    "step": "steps: what applications did around calls, by name, with times and counts, and user references",
 }
 KINDS = {"sandbox": "A stand-in for tests; nothing leaves", "litellm": "Through the litellm library"}
 #: Who receives something of calls beside providers, and what.

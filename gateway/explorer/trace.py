@@ -1,5 +1,6 @@
-"""What happened in a call, and in calls that belong together, as lines of a waterfall."""
+"""What happened in a call, and in calls and steps that belong together, as lines of a waterfall."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,10 +11,13 @@ from django.db import connection as database
 from django.db.models import Q, QuerySet
 
 from gateway.ledger.partitions import first_id
-from gateway.models import Call
+from gateway.models import Call, Step
+
+Item = Call | Step
 
 STAGES = ("identify", "render", "redact", "cache", "price", "hold", "send", "redact_reply")
-#: How far from a call those of its trace are looked for, as neither trace nor parent has an index; and how many are shown.
+#: How far from a call those of its trace are looked for, as neither trace nor parent of calls has an index; and how many of them,
+#: and of steps, are shown.
 AROUND, MOST = timedelta(hours=1), 200
 TIMEOUT_MS = 1000
 #: Pauses that are longer than this share of the time in which something happened, and this many seconds, are cut short.
@@ -33,14 +37,22 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """A call among others: when it began, in thousandths of the whole, how deep it is nested, and the pause before it."""
+class Line:
+    """A call or a step among others: when it began, in thousandths of the whole, how deep it is nested, the pause before it."""
 
-    call: Call
+    item: Item
     start: int
     width: int
     depth: int
     pause_s: float = 0.0
+
+    @property
+    def call(self) -> Call | None:
+        return self.item if isinstance(self.item, Call) else None
+
+    @property
+    def step(self) -> Step | None:
+        return self.item if isinstance(self.item, Step) else None
 
 
 def stages(call: Call) -> Iterator[Bar]:
@@ -63,21 +75,28 @@ def stages(call: Call) -> Iterator[Bar]:
         at += ms
 
 
-def related(call: Call, readable: QuerySet[Call]) -> list[Call] | None:
-    """The calls of the same trace, its parent, siblings and children, in order; None where looking takes too long.
+def related(call: Call, readable: QuerySet[Call], steps: QuerySet[Step]) -> list[Item] | None:
+    """The calls and steps of the same trace, its parent, siblings and children; None where looking takes too long.
 
-    Only those that were made within an hour of it; the call itself is among them unless it is alone.
+    Calls only where they were made within an hour of it; the call itself is among them unless it is alone.
     """
     asked = Q(parent=call.id)
     if call.parent:
         asked |= Q(id=call.parent) | Q(parent=call.parent)
     if call.trace_id:
         asked |= Q(trace_id=call.trace_id)
+    around = _in_time(steps.filter(asked).order_by("id")[:MOST])
+    if around is None:
+        return None
+    # Calls of a step that answers this one's tool calls may be of another trace.
+    asked |= Q(parent__in=[step.id for step in around]) | Q(id__in=[step.parent for step in around if step.parent])
+    if traces := {step.trace_id for step in around if step.trace_id}:
+        asked |= Q(trace_id__in=traces)
     near = readable.filter(id__gte=first_id(call.started_at - AROUND), id__lt=first_id(call.started_at + AROUND))
     found = _in_time(near.filter(asked).exclude(id=call.id).order_by("id")[:MOST])
-    if not found:
-        return found
-    return sorted([*found, call], key=lambda each: each.id)
+    if found is None:
+        return None
+    return [*around, *found, call] if around or found else []
 
 
 def of_session(session: str, tenant: str, readable: QuerySet[Call]) -> list[Call] | None:
@@ -86,35 +105,47 @@ def of_session(session: str, tenant: str, readable: QuerySet[Call]) -> list[Call
     return found and found[::-1]
 
 
-def waterfall(calls: Sequence[Call]) -> list[Step]:
-    """The calls, in order of their start, on one line of time in which long pauses are cut out."""
-    if not calls:
+def steps_of_session(session: str, tenant: str, steps: QuerySet[Step]) -> list[Step]:
+    """The newest steps of a tenant's session; none where looking takes too long."""
+    return _in_time(steps.filter(session_id=session, tenant=tenant).order_by("-id")[:MOST]) or []
+
+
+def waterfall(items: Sequence[Item]) -> list[Line]:
+    """The calls and steps on one line of time in which long pauses are cut out, each below its parent, siblings in order of
+    their start.
+    """
+    if not items:
         return []
-    starts = [call.started_at.timestamp() * 1000 for call in calls]
-    ends = [start + call.latency_ms for start, call in zip(starts, calls, strict=True)]
-    longest = max(PAUSE_S * 1000, PAUSE_SHARE * sum(call.latency_ms for call in calls))
-    reached, cut, places, pauses = ends[0], starts[0], [], []
-    for start, end in zip(starts, ends, strict=True):
-        pause = start - reached
-        pauses.append(pause / 1000 if pause > longest else 0.0)
-        if pause > longest:
-            cut += pause
-        places.append(start - cut)
-        reached = max(reached, end)
-    whole = max(max(at + call.latency_ms for at, call in zip(places, calls, strict=True)), 0.001)
-    depths = _depths(calls)
-    return [
-        Step(call, *_place(call.latency_ms, at, whole), depth=depths[call.id], pause_s=pause)
-        for call, at, pause in zip(calls, places, pauses, strict=True)
-    ]
+    ordered = sorted(items, key=lambda item: item.id)
+    starts = [item.started_at.timestamp() * 1000 for item in ordered]
+    longest = max(PAUSE_S * 1000, PAUSE_SHARE * sum(item.latency_ms for item in ordered))
+    reached, cut = starts[0], starts[0]
+    places: dict[UUID, tuple[float, float]] = {}
+    for item, start in zip(ordered, starts, strict=True):
+        pause = start - reached if start - reached > longest else 0.0
+        cut += pause
+        places[item.id] = start - cut, pause / 1000
+        reached = max(reached, start + item.latency_ms)
+    whole = max(reached - cut, 0.001)
+    lines = []
+    for item, depth in _nested(ordered):
+        at, pause_s = places[item.id]
+        lines.append(Line(item, *_place(item.latency_ms, at, whole), depth=depth, pause_s=pause_s))
+    return lines
 
 
-def _depths(calls: Sequence[Call]) -> dict[UUID, int]:
-    """How many parents of each call are among these; a parent is older than its children."""
-    found: dict[UUID, int] = {}
-    for call in calls:
-        found[call.id] = found[call.parent] + 1 if call.parent in found else 0
-    return found
+def _nested(ordered: Sequence[Item]) -> Iterator[tuple[Item, int]]:
+    """Each with its depth, below its parent where that is among them. A parent is older than its children."""
+    known = {item.id for item in ordered}
+    children: dict[UUID | None, list[Item]] = defaultdict(list)
+    for item in ordered:
+        inside = item.parent in known and item.parent is not None and item.parent < item.id
+        children[item.parent if inside else None].append(item)
+    waiting = [(item, 0) for item in reversed(children[None])]
+    while waiting:
+        item, depth = waiting.pop()
+        yield item, depth
+        waiting += [(child, depth + 1) for child in reversed(children[item.id])]
 
 
 def _place(ms: float, at: float, whole: float) -> tuple[int, int]:
@@ -122,11 +153,11 @@ def _place(ms: float, at: float, whole: float) -> tuple[int, int]:
     return start, min(1000 - start, max(4, round(1000 * ms / whole)))
 
 
-def _in_time(calls: QuerySet[Call]) -> list[Call] | None:
+def _in_time[Row: Item](rows: QuerySet[Row]) -> list[Row] | None:
     try:
         with transaction.atomic(), database.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = %s", [TIMEOUT_MS])
-            return list(calls)
+            return list(rows)
     except OperationalError as error:
         if "statement timeout" in str(error):
             return None

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from gateway import engine
-from gateway.http import chat, embeddings, health, messages, metrics, models, responses
+from gateway.http import chat, embeddings, health, messages, metrics, models, responses, scores
 from gateway.http.errors import answer_error
 from gateway.http.request import Request
 
@@ -57,10 +57,10 @@ def data_plane(django: App, *, start: Callable[[], None] = _nothing, stop: Calla
 
 async def answer(request: Request) -> None:
     """Answers a request to the data plane, whatever happens."""
-    handler = ROUTES.get((request.method, request.path))
+    handler = ROUTES.get((request.method, request.path)) or scores.handler(request)
     try:
         if handler is None:
-            await request.refuse_route(known=request.path in PATHS)
+            await request.refuse_route(known=request.path in PATHS or scores.is_path(request.path))
         else:
             await handler(request)
     except Exception as error:  # noqa: BLE001  (the edge: whatever happens, the client gets a proper answer)

@@ -106,7 +106,7 @@ class Request:
             raise InvalidRequest(f"{self.method} is not possible here; see the documentation of {self.path}.")
         raise NotFound(
             f"There is no {self.path}. The data plane has /v1/chat/completions, /v1/responses, /v1/messages, "
-            "/v1/embeddings and /v1/models."
+            "/v1/embeddings, /v1/models and /v1/calls/ID/scores."
         )
 
 

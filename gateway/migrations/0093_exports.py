@@ -13,7 +13,7 @@ from gateway.sql import script
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tollhouse_gateway', '0090_datasets'),
+        ('tollhouse_gateway', '0091_breaker_trips'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -13,6 +13,8 @@ from gateway.models.meters import Meter
 from gateway.models.prices import Price
 from gateway.models.prompts import Deployment, Prompt, PromptVersion, Variant
 from gateway.models.retention import CallSum, LegalHold, RetentionKind, RetentionRule
+from gateway.models.scores import Score
+from gateway.models.steps import Step
 
 __all__ = [
     "Adjustment",
@@ -47,6 +49,8 @@ __all__ = [
     "Revision",
     "Role",
     "Route",
+    "Score",
+    "Step",
     "Target",
     "TenantLimit",
     "Variant",

@@ -20,8 +20,8 @@ class KeptTable:
     otherwise. `at` is the timestamp column that a row's age is counted from; a row without one does not expire. Where that
     column says itself when a row expires, `keep_days` is 0, and no setting or rule changes it. The other columns hold a
     feature's slug, a tenant, a user reference and a session as calls do; empty where the table has no such column. `call`
-    is the id of the call that a row is of. Without `user_ref`, `session` and `call` nothing of it is found for a person's export
-    and erasure.
+    is the id of the call that a row is of, `author` the user reference of who made the row, where that may be somebody else.
+    Without `user_ref`, `author`, `session` and `call` nothing of it is found for a person's export and erasure.
     """
 
     kind: str
@@ -33,6 +33,7 @@ class KeptTable:
     user_ref: str = ""
     session: str = ""
     call: str = ""
+    author: str = ""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -76,6 +77,27 @@ OWN = (
         call="call_id",
     ),
     KeptTable(kind="export", table="tollhouse_export", keep_days=0, at="expires_at"),
+    KeptTable(
+        kind="score",
+        table="tollhouse_score",
+        keep_days=400,
+        at="called_at",
+        feature="feature",
+        tenant="tenant",
+        user_ref="user_ref",
+        call="call_id",
+        author="author",
+    ),
+    KeptTable(
+        kind="step",
+        table="tollhouse_step",
+        keep_days=90,
+        at="began_at",
+        tenant="tenant",
+        user_ref="user_ref",
+        session="session_id",
+        call="parent",
+    ),
 )
 #: What was registered, by kind.
 REGISTERED: dict[str, KeptTable] = {table.kind: table for table in OWN}
@@ -92,12 +114,17 @@ def keep(table: KeptTable) -> None:
 
 def hide_expired(table: KeptTable) -> migrations.RunSQL:
     """An operation for the app's migrations: expired rows of the table are invisible from the moment they expire."""
-    feature = f"(SELECT tollhouse_keep_days_v1('{table.kind}')) ->> {table.feature}, " if table.feature else ""
+    kept = f"(SELECT tollhouse_keep_days_v1('{table.kind}'))"
+    feature = f"{kept} ->> {table.feature}, " if table.feature else ""
     name = table.table
     visible = (
-        f"(SELECT tollhouse_sees_expired_v1()) OR ({table.at} > now() - coalesce({feature}"
-        f"(SELECT tollhouse_keep_days_v1('{table.kind}')) ->> '', '{36_500}')::int * interval '24 hours') IS NOT FALSE"
+        f"({table.at} > now() - coalesce({feature}{kept} ->> '', '36500')::int * interval '24 hours') IS NOT FALSE"
     )
+    if table.feature:
+        # What is younger than any feature's rows are kept is visible without a look at its own feature.
+        shortest = f"SELECT now() - min(value::int) * interval '24 hours' FROM jsonb_each_text({kept})"  # noqa: S608 (checked names)
+        visible = f"{table.at} > ({shortest}) OR {visible}"
+    visible = f"(SELECT tollhouse_sees_expired_v1()) OR {visible}"
     return migrations.RunSQL(
         f"""
         ALTER TABLE {name} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;

@@ -187,8 +187,8 @@ def _of(table: KeptTable, query: str) -> str:
     """The query with `{found}` as the rows of the table that have expired, and `{held}` as those under a legal hold."""
     days = f"(SELECT tollhouse_keep_days_v1('{table.kind}'))"
     own = f"{days} ->> t.{table.feature}, " if table.feature else ""
-    same = [f"h.{mine} <> '' AND h.{mine} = t.{theirs}"
-            for mine, theirs in (("tenant", table.tenant), ("user_ref", table.user_ref)) if theirs]  # fmt: skip
+    whose = (("tenant", table.tenant), ("user_ref", table.user_ref), ("user_ref", table.author))
+    same = [f"h.{mine} <> '' AND h.{mine} = t.{theirs}" for mine, theirs in whose if theirs]
     held = f"EXISTS (SELECT FROM tollhouse_legal_hold h WHERE h.lifted_at IS NULL AND ({' OR '.join(same) or 'false'}))"
     found = f"FROM {table.table} t WHERE t.{table.at} <= now() - coalesce({own}{days} ->> '', '36500')::int * interval '24 hours'"
     return query.format(table=table.table, found=found, held=held, batch=BATCH)

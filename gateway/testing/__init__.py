@@ -11,7 +11,8 @@ errors. Nothing is written to the database, so it works inside of a test's trans
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -19,14 +20,17 @@ from typing import Any, Self
 
 from asgiref.sync import sync_to_async
 
-from gateway import engine
+from gateway import engine, scores
+from gateway.clock import clock
 from gateway.errors import GatewayError, ProviderError, ProviderTimeout, RateLimited
 from gateway.providers.wire import TRANSIENT
+from gateway.scores import May, Say, Score
+from gateway.steps import writer as steps
 from gateway.testing.catalog import read_catalog
 from gateway.testing.parts import Answer, Answers, Script, gate_of
 from gateway.types import TOKEN_PARTS, Json, Usage
 
-__all__ = ["Stub", "StubbedCall", "stub"]
+__all__ = ["Stub", "StubbedCall", "StubbedStep", "stub"]
 
 #: What a reply reports to have used, where the test does not say.
 USAGE = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
@@ -56,6 +60,20 @@ class StubbedCall:
         return f"<StubbedCall {self.feature} {self.outcome}>"
 
 
+class StubbedStep:
+    """A step that has ended: what its row would say. `row` is the whole of it, by column."""
+
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        self.row = row
+        self.kind: str = row["kind"]
+        self.name: str = row["name"]
+        self.outcome: str = row["outcome"]
+        self.counts: Mapping[str, int] = row["counts"]
+
+    def __repr__(self) -> str:
+        return f"<StubbedStep {self.kind} {self.name} {self.outcome}>"
+
+
 class Stub:
     """Stands in for the process's gate while it is entered (`with`, or `async with`). Replies are given in the order in
     which they were asked for, those for a feature before those for all, and the last one again and again.
@@ -75,7 +93,13 @@ class Stub:
         self._script = Script()
         self._ended: list[StubbedCall] = []
         self._vectors: Callable[[Sequence[str]], Sequence[Sequence[float]]] = _vectors
-        self._standing_in: AbstractContextManager[None] | None = None
+        self._standing_in = ExitStack()
+        #: What each source said last, by the score without its value.
+        self._said: dict[Say, Score] = {}
+        #: Every score that was given, in order; the same again is no other one.
+        self.scores: list[Score] = []
+        #: Every step that has ended, in the order of their ends.
+        self.steps: list[StubbedStep] = []
 
     @property
     def calls(self) -> list[StubbedCall]:
@@ -127,14 +151,14 @@ class Stub:
         catalog = read_catalog(
             self._catalog, self._features, self._rates, Answers(self._script, self._embed), redaction=self._redaction
         )
-        self._standing_in = engine.standing_in(lambda: gate_of(catalog, self._script, self._end))
-        self._standing_in.__enter__()
+        self._standing_in.enter_context(engine.standing_in(lambda: gate_of(catalog, self._script, self._end)))
+        self._standing_in.enter_context(scores.standing_in(self._score))
+        self._standing_in.enter_context(steps.standing_in(lambda row: self.steps.append(StubbedStep(row))))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._standing_in is not None
         self._standing_in.__exit__(kind, error, trace)
 
     async def __aenter__(self) -> Self:
@@ -147,6 +171,18 @@ class Stub:
 
     def _embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         return self._vectors(texts)
+
+    def _score(self, say: Say, may: May) -> Score:
+        """As the database would have it: of a call that has ended, and once for each source."""
+        call = next((call for call in self._ended if call.row["id"] == say.call_id), None)
+        if call is None or not may(call.feature, call.tenant):
+            raise scores.unknown(say.call_id)
+        source = replace(say, value=0.0)
+        if (last := self._said.get(source)) and last.value == say.value:
+            return replace(last, new=False)
+        made = self._said[source] = scores.told(say, clock.new_id(), new=True)
+        self.scores.append(made)
+        return made
 
     def _end(self, row: Mapping[str, Any], payload: Mapping[str, Json]) -> None:
         self._ended.append(StubbedCall(row, payload))

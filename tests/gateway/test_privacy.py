@@ -107,7 +107,7 @@ def test_erasure_leaves_the_money_and_nothing_of_the_person_and_can_be_repeated(
     assert len(privacy.export(ref, actor="dpo")["dataset_item"]) == 3
     before = spent()
     assert privacy.erase(ref, actor="dpo", reason="request 17") == {
-        "review": 2, "session_map": 0, "dataset_item": 3, "payloads": 2, "calls": 3,
+        "review": 2, "session_map": 0, "dataset_item": 3, "score": 0, "step": 0, "payloads": 2, "calls": 3,
     }  # fmt: skip
     assert spent() == before == Decimal(15) and Call.objects.count() == 4
     everything = str(
@@ -126,6 +126,8 @@ def test_what_has_expired_and_is_still_there_is_exported_and_erased():
     assert privacy.erase(ref, actor="dpo", reason="r") == {
         "session_map": 0,
         "dataset_item": 0,
+        "score": 0,
+        "step": 0,
         "payloads": 1,
         "calls": 1,
     }
@@ -190,7 +192,7 @@ def test_the_commands_take_the_reference_or_the_raw_id(tmp_path):
     call_command("privacy", "erase", "--user", ANN, "--reason", "request 17", stdout=out)
     assert (
         out.getvalue()
-        == "Erased: 0 session_map, 0 dataset_item, 2 payloads, 3 calls.\nNothing is kept of that person.\n"
+        == "Erased: 0 session_map, 0 dataset_item, 0 score, 0 step, 2 payloads, 3 calls.\nNothing is kept of that person.\n"
     )
     with pytest.raises(CommandError, match="Say why"):
         call_command("privacy", "erase", "--user", ANN, "--reason", " ")

@@ -10,8 +10,11 @@ import orjson
 import pytest
 from django.contrib.auth.models import Permission
 from django.utils import timezone
+from uuid_utils.compat import uuid7
 
-from gateway.models import AuditEntry, Call, Dataset, DatasetItem
+import gateway
+from gateway import keys
+from gateway.models import AuditEntry, Call, Dataset, DatasetItem, Score, Step
 from redaction.models import RedactionPolicy
 from tests.gateway.admin.test_security import HOSTILE, RAW
 from tests.rows import make_call
@@ -217,3 +220,57 @@ def test_a_call_is_replayed_in_the_sandbox_as_it_was_said(world, admin_client):
     assert "Choose a route." in text(answer)
     answer = admin_client.post(page_of(make_call(feature="f"), "replay"), {"route": "box"}, follow=True)
     assert "Nothing is kept" in text(answer)
+
+
+def test_whoever_may_says_good_or_bad_of_a_call_and_sees_what_others_said(staff):
+    call = make_call(tenant="acme")
+    page, address = page_of(call), page_of(call, "score")
+    gateway.score(call.id, "edit", 0.25, user="ann")
+    gateway.score(call.id, "eval", True, name="tone")
+    reviewer = staff("view_call", "view_score", "add_score")
+    for value, told in (("up", "Noted."), ("up", "You had said so already."), ("down", "Noted."), ("7", "must be")):
+        assert told in text(reviewer.post(address, {"value": value}, follow=True))
+    shown = text(reviewer.get(page))
+    assert "25% changed" in shown and "passed" in shown and keys.user_ref("ann")[:12] in shown
+    assert re.search(r'"th-pill bad">bad</span></td><td>\w', shown) and '"th-pill good">good<' not in shown
+    assert Score.objects.filter(source__startswith="staff:").count() == 2
+    assert reviewer.get(address).status_code == 405
+    assert reviewer.post(address.replace(str(call.id), str(uuid7())), {"value": "up"}).status_code == 404
+    looking = staff("view_call", "view_score")
+    assert "25% changed" in text(looking.get(page)) and "Good</button>" not in text(looking.get(page))
+    assert looking.post(address, {"value": "up"}).status_code == 403
+    assert "25% changed" not in text(staff("view_call").get(page))
+
+
+def test_steps_stand_in_the_waterfalls_of_a_call_and_of_a_session_for_those_who_may_see_them(staff):
+    begun = uuid7()
+    call = make_call(session_id="s", tenant="acme", parent=begun, trace_id="a" * 32)
+    rows = [
+        Step(id=begun, kind="step", name="answer<b>", counts={"tries": 2}, tenant="acme"),
+        Step(
+            id=uuid7(),
+            parent=call.id,
+            kind="tool",
+            name="lookup",
+            outcome="error",
+            error_class="KeyError",
+            tenant="acme",
+        ),
+        Step(id=uuid7(), parent=call.id, kind="tool", name="of-another-tenant", tenant="umbrella"),
+    ]
+    for row in rows:
+        row.began_at, row.latency_ms, row.trace_id, row.session_id = row.started_at, 12, "a" * 32, "s"
+        row.outcome = row.outcome or "ok"
+    Step.objects.bulk_create(rows)
+    pages = [(page_of(call), {}), (f"{LIST}session/", {"id": "s", "tenant": "acme"})]
+    looking = staff("view_call", "view_step")
+    for address, query in pages:
+        shown = text(looking.get(address, query))
+        assert (
+            "answer&lt;b&gt;" in shown and "2 tries" in shown and '<span class="th-pill bad">KeyError</span>' in shown
+        )
+        assert re.search(r"th-depth-0.*answer.*th-depth-1.*support\.reply.*th-depth-2.*lookup", shown, re.DOTALL)
+    assert "of-another-tenant" not in shown, "a session is a tenant's"
+    looking = staff("view_call")
+    for address, query in pages:
+        assert "lookup" not in text(looking.get(address, query))

@@ -75,7 +75,13 @@ OTHERS = {
 #: The dashboards' pages, and their charts, by the page's name; the other addresses of theirs are only posted to.
 DASHBOARDS = {"spend": "VFPBRAX", "reliability": "VFPBRAX", "budgets": "VFPBRAX", "prompts": LOOK, "privacy": LOOK}
 #: Pages that answer a form alone: a request for them is refused, whoever asks.
-POSTED = {"tollhouse_gateway_call_replay", "tollhouse_gateway_call_keep", "dashboard_save", "dashboard_delete"}
+POSTED = {
+    "tollhouse_gateway_call_replay",
+    "tollhouse_gateway_call_keep",
+    "tollhouse_gateway_call_score",
+    "dashboard_save",
+    "dashboard_delete",
+}
 #: Of no model: everybody's, or a list that shows what may be seen, or what answers an address that fits nothing.
 ANYBODY = {"index", "password_change", "password_change_done", "view_on_site", "autocomplete", "app_list", ""}
 #: What a limited user sees of one that `X` sees.

@@ -6,11 +6,12 @@ from uuid import UUID
 
 import orjson
 import pytest
+from uuid_utils.compat import uuid7
 
 from gateway.explorer.curl import curl
 from gateway.explorer.trace import related, waterfall
 from gateway.ledger.partitions import first_id
-from gateway.models import Call
+from gateway.models import Call, Step
 from tests.rows import make_call
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
@@ -26,13 +27,31 @@ def test_calls_stand_where_they_were_in_time_and_long_pauses_are_cut_out():
     child = call(1, 1000, first)
     grandchild = call(1.5, 250, child)
     later = call(3600, 4000)
-    steps = waterfall([first, child, grandchild, later])
-    assert [(s.start, s.width, s.depth) for s in steps] == [
+    lines = waterfall([first, child, grandchild, later])
+    assert [(s.start, s.width, s.depth) for s in lines] == [
         (0, 500, 0), (125, 125, 1), (188, 31, 2), (500, 500, 0),
     ]  # fmt: skip
-    assert [round(s.pause_s) for s in steps] == [0, 0, 0, 3596]
+    assert [round(s.pause_s) for s in lines] == [0, 0, 0, 3596]
     assert waterfall([]) == []
     assert [(s.start, s.width) for s in waterfall([call(0, 0)])] == [(0, 4)]
+
+
+def step(second, ms, parent=None, **values):
+    return Step(id=first_id(AT + timedelta(seconds=second)), latency_ms=ms, parent=parent and parent.id, **values)
+
+
+def test_calls_and_steps_stand_below_what_they_were_made_in_also_where_two_went_on_at_once():
+    answer = step(0, 4000)
+    one, other = step(0.5, 2000, answer), step(1, 2000, answer)
+    in_other, in_one = call(1.25, 250, other), call(1.5, 500, one)
+    tool = step(3, 500, in_one)
+    younger = step(0.25, 10)
+    younger.parent = in_one.id
+    lines = waterfall([in_one, tool, in_other, younger, one, answer, other])
+    assert [(line.item, line.depth, line.start) for line in lines] == [
+        (answer, 0, 0), (one, 1, 125), (in_one, 2, 375), (tool, 3, 750), (other, 1, 250), (in_other, 2, 312), (younger, 0, 62),
+    ]  # fmt: skip
+    assert [line.call or line.step for line in lines] == [line.item for line in lines]
 
 
 @pytest.mark.django_db
@@ -42,10 +61,24 @@ def test_the_calls_around_a_call_are_its_family_and_its_trace():
     sibling, child = make_call(parent=parent.id), make_call(parent=middle.id)
     traced, alone = make_call(trace_id="aa" * 16), make_call()
     make_call(trace_id="bb" * 16)
-    everything = Call.objects.all()
-    assert related(middle, everything) == sorted([parent, middle, sibling, child], key=lambda c: c.id)
-    assert related(parent, everything) == sorted([parent, middle, sibling, traced], key=lambda c: c.id)
-    assert related(alone, everything) == []
+
+    def around(call, *, steps=False):
+        return set(related(call, Call.objects.all(), Step.objects.all() if steps else Step.objects.none()))
+
+    assert around(middle) == {parent, middle, sibling, child}
+    assert around(parent) == {parent, middle, sibling, traced}
+    assert around(alone) == set()
+    # A tool that a call asked for, in a trace of its own, and what was called in it.
+    tool = Step(id=uuid7(), parent=alone.id, kind="tool", name="t", trace_id="cc" * 16)
+    tool.began_at, tool.latency_ms, tool.outcome = tool.started_at, 1, "ok"
+    other = Step(
+        id=uuid7(), began_at=tool.began_at, kind="tool", name="o", latency_ms=1, outcome="ok", trace_id="dd" * 16
+    )
+    Step.objects.bulk_create([tool, other])
+    inside, beside = make_call(parent=tool.id, trace_id="cc" * 16), make_call(parent=tool.id)
+    for one in (alone, inside, beside):
+        assert around(one, steps=True) == {alone, tool, inside, beside}, one
+    assert around(alone) == set()
 
 
 def test_a_shell_reads_the_command_as_it_is_meant(tmp_path):

@@ -1,0 +1,12 @@
+-- Steps of applications, written in batches.
+
+-- name: add
+-- One that is there already was written by a batch whose answer was lost.
+INSERT INTO tollhouse_step (id, parent, began_at, kind, name, latency_ms, outcome, error_class, counts, tenant, user_ref, session_id,
+                            trace_id, span_id)
+SELECT id, parent, to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0), kind, name, latency_ms,
+       outcome, error_class, counts, tenant, user_ref, session_id, trace_id, span_id
+FROM jsonb_to_recordset(%s::jsonb) AS made(
+    id uuid, parent uuid, kind text, name text, latency_ms float, outcome text, error_class text, counts jsonb, tenant text,
+    user_ref text, session_id text, trace_id text, span_id text)
+ON CONFLICT DO NOTHING

@@ -1,0 +1,104 @@
+"""What the Prompts page makes of scores: shares with their intervals, and what is proven of two versions."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.utils import timezone
+
+import gateway
+from dashboards.pages.compare import difference, proportion, verdict
+from tests.rows import make_call
+from tests.world import World
+
+pytestmark = pytest.mark.django_db
+PAGE = "/admin/dashboards/prompts/"
+
+
+@pytest.fixture
+def versions():
+    """Two versions with 40 calls each. Of the second most replies are edited; as many are liked, and pass `tone`."""
+    contents = [{"messages": [{"role": "user", "content": text}]} for text in ("one", "two")]
+    world = World("http://127.0.0.1:9/v1")
+    found = world.prompt(world.feature("support.reply"), *contents)
+    at = timezone.now() - timedelta(hours=1)
+    for version, edited in zip(found, (4, 36), strict=True):
+        for number in range(40):
+            call = make_call(
+                at=at,
+                prompt_version=version.address,
+                tenant=f"t{number % 2}",
+                labels={"team": "x"} if number < 10 else {},
+            )
+            # Each says something else first, which does not count any more.
+            gateway.score(call.id, "edit", 0.9 if number % 2 else 0)
+            gateway.score(call.id, "edit", 0.5 if number < edited else 0)
+            gateway.score(call.id, "eval", number % 4 == 0, name="tone")
+            if number < 20:
+                gateway.score(call.id, "feedback", -1 if number % 2 else 1)
+    gateway.score(call.id, "feedback", 0, user="neither")
+    make_call(at=at, prompt_version=found[0].address, tenant="unscored")
+    return found
+
+
+def cells(context):
+    return [[(cell.label, cell.value, cell.note) for cell in version.cells] for version in context["versions"]]
+
+
+def test_versions_are_shown_and_compared_by_what_was_said_of_their_calls(admin_client, versions, django_user_model):
+    context = admin_client.get(f"{PAGE}?range=24h").context
+    rest = [("Liked", "50.0%", "of 20"), ("Passes tone", "25.0%", "of 40")]
+    assert cells(context) == [
+        [("Edited", "10.0%", "of 40; 5.0% of the text"), *rest], [("Edited", "90.0%", "of 40; 45.0% of the text"), *rest],
+    ]  # fmt: skip
+    first, other = context["versions"]
+    interval = proportion(4, 40)
+    assert first.cells[0].range == f"{100 * interval.low:.1f}% to {100 * interval.high:.1f}%"
+    found = difference(interval, proportion(36, 40))
+    assert (
+        f"its replies are edited more often, by 80.0 points ({100 * found.low:.1f}–{100 * found.high:.1f})"
+        in other.said
+    )
+    assert "liked" not in other.said and "tone" not in other.said, "what is not proven is not said"
+    filters_choose_among_scores_as_among_calls(admin_client)
+    what_counts_is_when_the_call_was_made(admin_client, versions[0])
+    who_may_not_see_scores_is_shown_none(django_user_model)
+
+
+def filters_choose_among_scores_as_among_calls(admin_client):
+    for query, count in (
+        ("tenant=t0", 20), ("label=team%3Dx", 10), ("label=(none)", 30), ("user_ref=x", 0), ("tenant=unscored", 0),
+        ("key=(none)&provider=openai&model=gpt-4o-mini&outcome=ok&cohort=(none)", 40),
+    ):  # fmt: skip
+        rows = cells(admin_client.get(f"{PAGE}?range=24h&{query}").context)
+        notes = {note.partition(";")[0] for row in rows for label, _, note in row if label == "Edited"}
+        assert notes == ({f"of {count}"} if count else set()), query
+
+
+def what_counts_is_when_the_call_was_made(admin_client, version):
+    old = timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=30)
+    gateway.score(make_call(at=old, prompt_version=version.address).id, "edit", 1)
+    for range, edits in (("24h", "of 40;"), ("7d", "of 41;")):
+        assert cells(admin_client.get(f"{PAGE}?range={range}").context)[0][0][2].startswith(edits)
+
+
+def who_may_not_see_scores_is_shown_none(django_user_model):
+    user = django_user_model.objects.create_user("bob", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="view_promptversion"))
+    client = Client()
+    client.force_login(user)
+    answer = client.get(f"{PAGE}?range=24h")
+    assert cells(answer.context) == [[], []] and "Edited" not in answer.content.decode()
+
+
+def test_a_verdict_has_each_difference_that_is_proven():
+    better, worse = (
+        difference(proportion(20, 100), proportion(80, 100)),
+        difference(proportion(80, 100), proportion(20, 100)),
+    )
+    alike = difference(proportion(50, 100), proportion(51, 100))
+    told = verdict("b", None, alike, [("it is liked {} often", better), ("its replies are edited {} often", worse)])
+    assert told.startswith("b has too few calls with a cost to compare it; it is liked more often, by 60.0 points (")
+    assert "), its replies are edited less often, by 60.0 points (" in told
+    assert verdict("b", None, None, [("it is liked {} often", alike)]).endswith("; quality difference not proven.")
