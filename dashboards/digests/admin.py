@@ -186,13 +186,13 @@ class DigestAdmin(AuditedAdmin[Digest]):
 
     @admin.display(description="To")
     def to(self, digest: Digest) -> str:
-        names = [*digest.emails[:2], *([f"{len(digest.emails) - 2} more"] if len(digest.emails) > 2 else [])]
+        names = [*digest.emails[:1], *([f"{len(digest.emails) - 1} more"] if len(digest.emails) > 1 else [])]
         return ", ".join([*names, *([f"Slack: {digest.channel}"] if digest.channel else [])])
 
-    @admin.display(description="Next", ordering="next_at", empty_value="–")
-    def shown_next(self, digest: Digest) -> str | None:
+    @admin.display(description="Next", ordering="next_at")
+    def shown_next(self, digest: Digest) -> str:
         if not digest.active or not digest.pk:
-            return None
+            return "–"
         return moment(digest.next_at or digest.schedule.after(timezone.now()))
 
     @admin.display(description="Last")
