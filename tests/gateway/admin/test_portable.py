@@ -193,7 +193,7 @@ def test_all_or_nothing_and_every_problem_has_its_row_and_column(admin_client, r
         ("file.csv", b"feature,\na,b\n", "Column 2 has no name"),
         ("file.csv", b"feature\na,b,c\n", "Row 2 has 3 cells"),
         ("file.csv", b"feature\n" + b"a\n" * 2001, "more than 2,000 rows"),
-        ("file.csv", b"a" * 1_000_001, "more than 1000 kB"),
+        ("file.csv", b"a" * 1_000_001, "more than 1 MB"),
         ("file.xlsx", b"PK\x03\x04 no workbook", "no workbook that can be read"),
         ("file.json", b"{", "no JSON"),
         ("file.json", b"[" * 100_000, "no JSON"),
