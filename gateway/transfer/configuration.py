@@ -6,7 +6,7 @@ So what a file can do is what its bearer can do on a page, with the same checks,
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any
 
@@ -200,8 +200,9 @@ class FormResource(Resource):  # type: ignore[misc]
         """The form as a browser would send it for the row: of each field the row's value, or that which it has."""
         form = kind(self._posted(kind(instance=instance), row), instance=instance)
         for field in form.fields.values():
-            # Nor is a default carried along, by which a page tells whether it was changed.
+            # Nor is a default carried along, by which a page tells whether it was changed; and a file has all of a time.
             field.show_hidden_initial = False
+            field.widget.supports_microseconds = True
         return form
 
     def _posted(self, form: Any, row: Row) -> Row:
@@ -240,6 +241,8 @@ class FormResource(Resource):  # type: ignore[misc]
             return [self._key(name, str(one).strip()) for one in whole if str(one).strip()]
         if isinstance(field, forms.MultipleChoiceField):
             return [str(one).strip() for one in lines if str(one).strip()]
+        if isinstance(field, forms.SplitDateTimeField) and isinstance(value, datetime):
+            return timezone.localtime(value.replace(tzinfo=UTC))  # as a workbook has it, which knows no zones
         text = plain(value)
         if isinstance(field, ModelChoiceField):
             return self._key(name, text) if text else ""
