@@ -105,7 +105,11 @@ def test_what_was_exported_changes_nothing_when_it_is_imported(admin_client, row
         provider="acme", model="n", rates={"input": "1"}, effective_from=datetime(2026, 1, 1, tzinfo=UTC), source="x"
     )
     Price.objects.create(
-        provider="acme", model="n", rates={"input": "1"}, effective_from=datetime(2026, 1, 1, 5, 6, 7, 8, tzinfo=UTC), source="x"
+        provider="acme",
+        model="n",
+        rates={"input": "1"},
+        effective_from=datetime(2026, 1, 1, 5, 6, 7, 8, tzinfo=UTC),
+        source="x",
     )
     for model in PORTABLE:
         content = exported(admin_client, model, format)
