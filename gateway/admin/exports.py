@@ -30,10 +30,11 @@ from gateway.explorer.background import Refused, may_export
 from gateway.explorer.export import COLUMNS
 from gateway.explorer.search import search
 from gateway.models import AuditEntry, Call, Export
-from gateway.transfer.calls import MOST_ROWS, file_of
-from gateway.transfer.files import TITLES, content_type
+from gateway.transfer.files import TITLES
 from gateway.worker_beat import silent_s
 
+#: The most that a file has that is made at once: somebody waits for it, in a process that has calls to answer.
+MOST_ROWS = 5_000
 #: How long a download that is made at once may look for its calls, in seconds.
 LOOK_S = 10.0
 #: Columns that are chosen at first.
@@ -96,6 +97,10 @@ def _now(request: HttpRequest, filters: Filters, columns: list[str], format: str
         raise Refused(f"It takes more than {LOOK_S:.0f} seconds to look through all calls of that time. {later}")
     if found.older:
         raise Refused(f"More than {MOST_ROWS:,} calls fit. {later}")
+    # They take a while to import, and few processes ever need them.
+    from gateway.transfer.calls import file_of
+    from gateway.transfer.writing import content_type
+
     content = file_of(found.calls, columns, format)
     _note(request, filters, columns, "calls at once", format=format, rows=len(found.calls))
     answer = HttpResponse(content, content_type=content_type(format))
@@ -124,16 +129,7 @@ class ExportAdmin(ReadOnlyAdmin[Export]):
         "Files of calls that a worker makes, or has made: of the calls that whoever asked may see. They and their files are "
         "deleted some days after they are ready. To ask for one, use “Export” above the list of calls."
     )
-    list_display = [
-        "shown_what",
-        "asked_by",
-        "asked_at",
-        "format",
-        "shown_state",
-        "shown_rows",
-        "shown_size",
-        "expires_at",
-    ]
+    list_display = ["shown_what", "asked_by", "asked_at", "shown_state", "shown_rows", "shown_file"]
     list_filter = ["state", "format"]
     list_select_related = ["asked_by"]
     search_fields = ["query", "asked_by__username"]
@@ -154,9 +150,12 @@ class ExportAdmin(ReadOnlyAdmin[Export]):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         row = self._row(request, object_id)
+        if request.method not in ("GET", "HEAD"):
+            raise PermissionDenied
         silent = silent_s() if row.state == Export.State.WAITING else 0.0
         context = {
-            **self.admin_site.each_context(request), "title": "Export of calls", "opts": self.opts, "export": row,
+            **self.admin_site.each_context(request), "title": "Export of calls", "about": self.about,
+            "opts": self.opts, "export": row,
             "tone": TONES.get(row.state, ""), "told": _told(row), "all_columns": len(row.columns) == len(COLUMNS),
             "calls": f"{reverse('admin:tollhouse_gateway_call_changelist')}{_filters(row).link()}",
             "nobody": silent is None or silent > settings().WORKER_SILENT_AFTER_S,
@@ -166,7 +165,7 @@ class ExportAdmin(ReadOnlyAdmin[Export]):
     def progress(self, request: HttpRequest, id: int) -> HttpResponse:
         """How far it is, as JSON."""
         row = self._row(request, id)
-        return JsonResponse({"open": row.open, "share": row.share, "told": _told(row)})
+        return JsonResponse({"open": row.open, "state": row.state, "share": row.share, "told": _told(row)})
 
     def download(self, request: HttpRequest, id: int) -> HttpResponseBase:
         """The file. It is posted for, as a download is an entry of the audit log."""
@@ -216,9 +215,10 @@ class ExportAdmin(ReadOnlyAdmin[Export]):
     def shown_rows(self, row: Export) -> str:
         return format_html('<span class="th-number">{}</span>', f"{row.rows:,}")
 
-    @admin.display(description="Size", ordering="size")
-    def shown_size(self, row: Export) -> str:
-        return filesizeformat(row.size) if row.state == Export.State.READY else "–"
+    @admin.display(description="File", ordering="size")
+    def shown_file(self, row: Export) -> str:
+        kind = row.get_format_display()
+        return f"{kind}, {filesizeformat(row.size)}" if row.state == Export.State.READY else kind
 
 
 def _told(row: Export) -> str:

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 from django import forms
@@ -19,8 +19,10 @@ from django.utils.text import capfirst
 
 from gateway.admin.base import PageAdmin, Tool
 from gateway.models import AuditEntry
-from gateway.transfer.configuration import Change, FormResource, Problem, file_dataset, run
-from gateway.transfer.files import MOST_BYTES, MOST_ROWS, TITLES, Sheet, Unreadable, content_type, read, written
+from gateway.transfer.files import MOST_BYTES, MOST_ROWS, TITLES, Unreadable, read
+
+if TYPE_CHECKING:
+    from gateway.transfer.configuration import Change, FormResource, Problem
 
 EXPORT, IMPORT = "tollhouse_gateway.export_configuration", "tollhouse_gateway.import_configuration"
 #: How long a preview can be confirmed, in seconds.
@@ -32,8 +34,8 @@ MOST_SHOWN = 500
 class FileForm(forms.Form):
     file = forms.FileField(
         label="File",
-        help_text=f"CSV, Excel (XLSX) or JSON, up to {MOST_BYTES // 1000} kB and {MOST_ROWS:,} rows, as an export writes it. "
-        "Nothing is changed before you have seen what would be.",
+        help_text=f"CSV, Excel (XLSX) or JSON, up to {MOST_BYTES // 1_000_000} MB and {MOST_ROWS:,} rows, as an export writes "
+        "it. Nothing is changed before you have seen what would be.",
         widget=forms.ClearableFileInput(attrs={"accept": ".csv,.xlsx,.json"}),
         error_messages={"required": "Choose a file.", "empty": "The file is empty."},
     )
@@ -54,7 +56,9 @@ class ReasonForm(forms.Form):
 class Reviewed:
     """A file that was read: what it does to the rows as they are now, and what is wrong with it."""
 
-    def __init__(self, name: str, content: bytes, changes: list[Change], problems: list[Problem], rows: int) -> None:
+    def __init__(
+        self, name: str, content: bytes, changes: "list[Change]", problems: "list[Problem]", rows: int
+    ) -> None:
         self.name, self.content, self.changes, self.problems, self.rows = name, content, changes, problems, rows
 
     @property
@@ -114,12 +118,15 @@ class PortableAdmin[M: models.Model](PageAdmin[M]):
             rows = self.get_changelist_instance(request).queryset
         except IncorrectLookupParameters:
             return HttpResponseRedirect(self._list())
-        resource = FormResource(self, request)
+        resource = self._resource(request)
         form = _ColumnsForm(request.POST if request.method == "POST" else None, columns=list(resource.fields))
         if request.method == "POST" and form.is_valid():
             format = form.cleaned_data["format"]
             columns = [name for name in resource.fields if name in form.cleaned_data["columns"]]
-            content = written(file_dataset(self, request, rows, columns, format), format)
+            from gateway.transfer.configuration import file_of
+            from gateway.transfer.writing import content_type
+
+            content = file_of(self, request, rows, columns, format)
             self._note(request, "export", "", format=format, columns=columns, filters=request.GET.dict())
             answer = HttpResponse(content, content_type=content_type(format))
             name = f"{self.opts.model_name}-{timezone.localdate()}.{format}"
@@ -142,11 +149,11 @@ class PortableAdmin[M: models.Model](PageAdmin[M]):
             given = form.cleaned_data["file"]
             try:
                 if given.size > MOST_BYTES:
-                    raise Unreadable(f"The file has more than {MOST_BYTES // 1000} kB; split it.")
+                    raise Unreadable(f"The file has more than {MOST_BYTES // 1_000_000} MB; split it.")
                 return self._preview(request, self._review(request, given.name, given.read(), dry_run=True))
             except Unreadable as problem:
                 form.add_error("file", str(problem))
-        resource = FormResource(self, request)
+        resource = self._resource(request)
         context = {
             "title": f"Import {self.opts.verbose_name_plural}", "form": form, "columns": resource.columns,
             "identity": self.identity, "appended": self.appended,
@@ -191,9 +198,17 @@ class PortableAdmin[M: models.Model](PageAdmin[M]):
         return HttpResponseRedirect(self._list())
 
     def _review(self, request: HttpRequest, name: str, content: bytes, *, dry_run: bool) -> Reviewed:
-        sheet: Sheet = read(content, name)
-        changes, problems = run(FormResource(self, request), sheet, dry_run=dry_run)
+        from gateway.transfer.configuration import run
+
+        sheet = read(content, name)
+        changes, problems = run(self._resource(request), sheet, dry_run=dry_run)
         return Reviewed(name, content, changes, problems, len(sheet.rows))
+
+    def _resource(self, request: HttpRequest) -> "FormResource":
+        # It takes a while to import, and few processes ever need it.
+        from gateway.transfer.configuration import FormResource
+
+        return FormResource(self, request)
 
     def _preview(self, request: HttpRequest, found: Reviewed, form: ReasonForm | None = None) -> HttpResponse:
         carried = {"name": found.name, "content": base64.b64encode(found.content).decode(), "digest": found.digest}

@@ -1,4 +1,4 @@
-"""Rows of calls as a file that is downloaded at once."""
+"""Rows of calls as a file that is downloaded at once. As for `writing`, it is imported when it is needed."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,10 +10,7 @@ from gateway.explorer.export import COLUMNS, STARTED
 from gateway.models import Call
 from gateway.offload import short_turns
 from gateway.transfer.cells import cell
-from gateway.transfer.files import written
-
-#: The most that one such file has: it is made while somebody waits, in a process that has calls to answer.
-MOST_ROWS = 5_000
+from gateway.transfer.writing import written
 
 
 class CallResource(ModelResource):  # type: ignore[misc]

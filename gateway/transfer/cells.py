@@ -73,4 +73,6 @@ def _amount(value: Decimal, format: str) -> Any:
 
 def _moment(value: datetime, format: str) -> Any:
     at = value.astimezone(UTC)
-    return at.replace(tzinfo=None) if format == "xlsx" else at.isoformat().replace("+00:00", "Z")
+    # A workbook's times have milliseconds, and no zone.
+    native = format == "xlsx" and at.microsecond % 1000 == 0
+    return at.replace(tzinfo=None) if native else at.isoformat().replace("+00:00", "Z")

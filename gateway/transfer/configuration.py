@@ -1,16 +1,16 @@
 """Rows of configuration as files, and back. A row that comes in goes the way of the admin's own form for it.
 
-So what a file can do is what its bearer can do on a page, with the same checks, messages and entries of the audit log.
+So what a file can do is what its bearer can do on a page, with the same checks, messages and entries of the audit log. As for
+`writing`, it is imported when it is needed.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import Any, Protocol
+from typing import Any
 
 from django import forms
-from django.contrib.admin import ModelAdmin
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models, transaction
 from django.forms.models import ModelChoiceField, ModelMultipleChoiceField, model_to_dict
@@ -21,21 +21,14 @@ from import_export.fields import Field  # type: ignore[import-untyped]
 from import_export.instance_loaders import BaseInstanceLoader  # type: ignore[import-untyped]
 from import_export.resources import Resource  # type: ignore[import-untyped]
 from import_export.results import Result, RowResult  # type: ignore[import-untyped]
+from tablib import Dataset  # type: ignore[import-untyped]
 
 from gateway.transfer.cells import cell, plain
 from gateway.transfer.files import Sheet
+from gateway.transfer.writing import written
 
 FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": False}
 Row = dict[str, Any]
-
-
-class Portable(Protocol):
-    """What an admin says of its rows in files: by which columns they are known, which are told besides and never read, and
-    whether a row is never changed, so that another value is another row."""
-
-    identity: tuple[str, ...]
-    told: tuple[str, ...]
-    appended: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,8 +200,9 @@ class FormResource(Resource):  # type: ignore[misc]
         """The form as a browser would send it for the row: of each field the row's value, or that which it has."""
         form = kind(self._posted(kind(instance=instance), row), instance=instance)
         for field in form.fields.values():
-            # Nor is a default carried along, by which a page tells whether it was changed.
+            # Nor is a default carried along, by which a page tells whether it was changed; and a file has all of a time.
             field.show_hidden_initial = False
+            field.widget.supports_microseconds = True
         return form
 
     def _posted(self, form: Any, row: Row) -> Row:
@@ -247,6 +241,8 @@ class FormResource(Resource):  # type: ignore[misc]
             return [self._key(name, str(one).strip()) for one in whole if str(one).strip()]
         if isinstance(field, forms.MultipleChoiceField):
             return [str(one).strip() for one in lines if str(one).strip()]
+        if isinstance(field, forms.SplitDateTimeField) and isinstance(value, datetime):
+            return timezone.localtime(value.replace(tzinfo=UTC))  # as a workbook has it, which knows no zones
         text = plain(value)
         if isinstance(field, ModelChoiceField):
             return self._key(name, text) if text else ""
@@ -269,7 +265,7 @@ def check_columns(resource: FormResource, headers: Sequence[str]) -> list[Proble
     problems = []
     for header in headers:
         if header not in resource.fields:
-            near = get_close_matches(header, resource.fields, n=1)
+            near = get_close_matches(header, resource.fields, n=1, cutoff=0.5)
             hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(resource.fields)}."
             problems.append(Problem(row=0, column=header[:100], message=f"There is no such column. {hint}"))
     for name in resource.page.identity:
@@ -286,7 +282,10 @@ def run(resource: FormResource, sheet: Sheet, *, dry_run: bool) -> tuple[list[Ch
         return [], problems
     resource.numbers = sheet.numbers
     result: Result = resource.import_data(
-        sheet.dataset(), dry_run=dry_run, use_transactions=True, rollback_on_validation_errors=True
+        Dataset(*sheet.rows, headers=sheet.headers),
+        dry_run=dry_run,
+        use_transactions=True,
+        rollback_on_validation_errors=True,
     )
     for row in result.invalid_rows:
         for column, messages in row.error_dict.items():
@@ -301,9 +300,9 @@ def run(resource: FormResource, sheet: Sheet, *, dry_run: bool) -> tuple[list[Ch
     return resource.changes, sorted(problems, key=lambda problem: (problem.row, not problem.column))
 
 
-def file_dataset(page: ModelAdmin[Any], request: HttpRequest, rows: Any, columns: Sequence[str], format: str) -> Any:
-    """The rows with these columns, as the library's dataset."""
-    return FormResource(page, request, format).export(rows, export_fields=columns)
+def file_of(page: Any, request: HttpRequest, rows: models.QuerySet[Any], columns: Sequence[str], format: str) -> bytes:
+    """The rows as a file of that format with these columns."""
+    return written(FormResource(page, request, format).export(rows, export_fields=columns), format)
 
 
 def _moment(text: str) -> datetime | None:

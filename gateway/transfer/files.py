@@ -1,4 +1,4 @@
-"""Files that people exchange: how they are written, and read without trusting them."""
+"""Files that people bring: read without trusting them, before the library sees any of it."""
 
 import csv
 import io
@@ -7,31 +7,8 @@ import zipfile
 from dataclasses import dataclass
 from typing import Any
 
-from import_export.formats.base_formats import CSV, JSON, XLSX, TablibFormat  # type: ignore[import-untyped]
-from tablib import Dataset  # type: ignore[import-untyped]
-
 from gateway.transfer.cells import unguarded
 
-
-class Workbook(XLSX):  # type: ignore[misc]
-    """As the library's, written row by row, which takes a fraction of the time and of the memory."""
-
-    def export_data(self, dataset: Dataset, **given: Any) -> bytes:
-        # It takes a while to import, and few need it.
-        from openpyxl import Workbook as Book  # type: ignore[import-untyped]
-
-        book = Book(write_only=True)
-        sheet = book.create_sheet("Tollhouse")
-        sheet.freeze_panes = "A2"
-        sheet.append(dataset.headers)
-        for row in dataset:
-            sheet.append(row)
-        found = io.BytesIO()
-        book.save(found)
-        return found.getvalue()
-
-
-FORMATS: dict[str, TablibFormat] = {"csv": CSV(), "xlsx": Workbook(), "json": JSON()}
 TITLES = {"csv": "CSV", "xlsx": "Excel (XLSX)", "json": "JSON"}
 #: Bounds of a file that is read; of a packed one, also unpacked.
 MOST_BYTES, MOST_UNPACKED = 1_000_000, 20_000_000
@@ -42,18 +19,6 @@ class Unreadable(Exception):
     """The file cannot be read; the message says why, and what to do."""
 
 
-def written(dataset: Dataset, format: str) -> bytes:
-    """The rows as a file."""
-    found = FORMATS[format].export_data(dataset)
-    return found if isinstance(found, bytes) else found.encode()
-
-
-def content_type(format: str) -> str:
-    """What the file is, to a browser."""
-    found: str = FORMATS[format].get_content_type()
-    return found if format == "xlsx" else f"{found}; charset=utf-8"
-
-
 @dataclass(frozen=True, slots=True)
 class Sheet:
     """The rows of a file, and for each the number that people know it by: a spreadsheet's, whose headers are row 1."""
@@ -62,19 +27,15 @@ class Sheet:
     rows: list[list[Any]]
     numbers: list[int]
 
-    def dataset(self) -> Dataset:
-        """The same for the library."""
-        return Dataset(*self.rows, headers=self.headers)
-
 
 def read(content: bytes, name: str) -> Sheet:
     """The rows of a file; its name says which format it has. Raises Unreadable."""
     format = name.rpartition(".")[2].lower()
-    if format not in FORMATS:
+    if format not in READERS:
         raise Unreadable(f"“{name[:100]}” is no file that can be read; it has to end in .csv, .xlsx or .json.")
     if len(content) > MOST_BYTES:
-        raise Unreadable(f"The file has more than {MOST_BYTES // 1000} kB; split it.")
-    headers, rows = {"csv": _csv, "xlsx": _xlsx, "json": _json}[format](content)
+        raise Unreadable(f"The file has more than {MOST_BYTES // 1_000_000} MB; split it.")
+    headers, rows = READERS[format](content)
     headers = [str(header or "").strip() for header in headers]
     if not any(headers):
         raise Unreadable("The first row has to name the columns; it is empty.")
@@ -124,7 +85,7 @@ def _csv(content: bytes) -> Rows:
 
 def _xlsx(content: bytes) -> Rows:
     # It takes a while to import, and few need it.
-    from openpyxl import load_workbook
+    from openpyxl import load_workbook  # type: ignore[import-untyped]
 
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
@@ -155,3 +116,6 @@ def _json(content: bytes) -> Rows:
             odd = min(entry.keys() ^ found[0].keys())
             raise Unreadable(f"Row {number}: {odd[:60]!r} is in some objects only; give all of them the same names.")
     return headers, [[entry[header] for header in headers] for entry in found]
+
+
+READERS = {"csv": _csv, "xlsx": _xlsx, "json": _json}

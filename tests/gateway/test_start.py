@@ -7,7 +7,8 @@ from tests.server import ROOT, environment
 
 #: Takes long to load, and few ever need it.
 SELDOM = {
-    "numpy", "reportlab", "PIL", "slack_sdk", "pyarrow", "apprise", "sentry_sdk", "litellm", "spacy", "opentelemetry.sdk",
+    "numpy", "reportlab", "PIL", "slack_sdk", "pyarrow", "apprise", "sentry_sdk", "litellm", "spacy", "opentelemetry.sdk", "import_export",
+    "tablib", "openpyxl",
 }  # fmt: skip
 
 

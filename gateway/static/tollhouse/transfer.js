@@ -26,6 +26,9 @@ for (const card of document.querySelectorAll("[data-progress]")) {
       const found = await answer.json();
       if (!found.open) return location.reload();
       bar.value = found.share;
+      document.getElementById("th-state").textContent = found.state;
+      const warning = card.querySelector(".th-warn-text");
+      if (warning) warning.hidden = found.state !== "waiting";
       if (status.textContent !== found.told) status.textContent = found.told;
       pause = 1000;
     } catch {

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, User
 from django.db.models import Model
 from django.utils import timezone
 
@@ -32,6 +32,7 @@ from gateway.models import (
     CallSum,
     Dataset,
     DatasetItem,
+    Export,
     Feature,
     Hold,
     Key,
@@ -113,6 +114,10 @@ def rows_of(world: World, tenant: str, usd: str) -> dict[str, Model]:
             messages=[{"role": "user", "content": f"said by {tenant}"}],
         ),
         "delivery": Delivery.objects.bulk_create([Delivery(alert=alert, channel=channel, event="trigger", answer=tenant)])[0],
+        "export": Export.objects.create(
+            asked_by=User.objects.get_or_create(username=f"staff of {tenant}")[0], tenants=[tenant], format="csv",
+            query=f"tenant:{tenant}", since=now, until=now, columns=["id"],
+        ),
         "hold": Hold.objects.bulk_create([
             Hold(call_id=uuid4(), owner=uuid4(), expires_at=now, windows=[], amounts=[],
                  draft={"tenant": tenant, "feature": f"f-{tenant}"})

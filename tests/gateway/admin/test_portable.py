@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -99,7 +99,18 @@ def test_these_lists_are_in_files_and_no_secret_is(world):
 
 
 @pytest.mark.parametrize("format", ["csv", "xlsx", "json"])
-def test_what_was_exported_changes_nothing_when_it_is_imported(admin_client, rows, format):
+def test_what_was_exported_changes_nothing_when_it_is_imported(admin_client, rows, settings, format):
+    settings.TIME_ZONE = "Europe/Paris"
+    Price.objects.create(
+        provider="acme", model="n", rates={"input": "1"}, effective_from=datetime(2026, 1, 1, tzinfo=UTC), source="x"
+    )
+    Price.objects.create(
+        provider="acme",
+        model="n",
+        rates={"input": "1"},
+        effective_from=datetime(2026, 1, 1, 5, 6, 7, 8, tzinfo=UTC),
+        source="x",
+    )
     for model in PORTABLE:
         content = exported(admin_client, model, format)
         shown = preview(admin_client, model, content, f"file.{format}")
@@ -193,7 +204,7 @@ def test_all_or_nothing_and_every_problem_has_its_row_and_column(admin_client, r
         ("file.csv", b"feature,\na,b\n", "Column 2 has no name"),
         ("file.csv", b"feature\na,b,c\n", "Row 2 has 3 cells"),
         ("file.csv", b"feature\n" + b"a\n" * 2001, "more than 2,000 rows"),
-        ("file.csv", b"a" * 1_000_001, "more than 1000 kB"),
+        ("file.csv", b"a" * 1_000_001, "more than 1 MB"),
         ("file.xlsx", b"PK\x03\x04 no workbook", "no workbook that can be read"),
         ("file.json", b"{", "no JSON"),
         ("file.json", b"[" * 100_000, "no JSON"),
