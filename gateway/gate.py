@@ -22,6 +22,7 @@ from gateway.prompts.renderer import Renderer
 from gateway.providers.connect import session
 from gateway.running import Running
 from gateway.session_maps import SessionMaps
+from gateway.steps import writer as steps
 from gateway.telemetry import process as telemetry
 from gateway.trips import Trips
 from redaction import apart, engine
@@ -100,6 +101,7 @@ class Gate:
         await self.key_uses.close()
         await self.trips.close()
         await self.ledger.stop()
+        await asyncio.to_thread(steps.flush)
         if self.told:
             await telemetry.forget(self.told)
         await self.http.close()

@@ -1,6 +1,6 @@
 """What was said of the calls of a prompt's versions: how many replies were edited, liked, and passed an eval."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,12 +60,11 @@ class Scores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """A share in the table, with its interval and what it is of, in words; all empty where nobody said anything."""
+    """A share in the table, with its interval and how many it is of, in words."""
 
     label: str
     value: str = "–"
     range: str = ""
-    note: str = ""
 
 
 NOTHING = Scores()
@@ -118,7 +117,7 @@ def table(found: Mapping[str, Scores], addresses: Sequence[str]) -> dict[str, li
     feedback = any(scores.liked for scores in shown.values())
     return {
         address: [
-            *([_edited(scores)] if edits else []),
+            *(_edited(scores) if edits else ()),
             *([_cell("Liked", scores.liked, scores.feedback.above + scores.feedback.below)] if feedback else []),
             *(_cell(f"Passes {name}", scores.passed(name), scores.evals.get(name, NONE).count) for name in names),
         ]
@@ -126,17 +125,19 @@ def table(found: Mapping[str, Scores], addresses: Sequence[str]) -> dict[str, li
     }
 
 
-def _edited(scores: Scores) -> Cell:
+def _edited(scores: Scores) -> Iterator[Cell]:
     said = scores.edit
-    changed = f"; {percent(said.total / said.count)} of the text" if said.count else ""
-    return _cell("Edited", scores.edited, said.count, changed)
+    yield _cell("Edited", scores.edited, said.count)
+    yield (
+        Cell(label="Text changed", value=percent(said.total / said.count)) if said.count else Cell(label="Text changed")
+    )
 
 
-def _cell(label: str, found: Interval | None, count: int, more: str = "") -> Cell:
+def _cell(label: str, found: Interval | None, count: int) -> Cell:
     if found is None:
         return Cell(label=label)
-    around = f"{percent(found.low)} to {percent(found.high)}"
-    return Cell(label=label, value=percent(found.value), range=around, note=f"of {count:,}{more}")
+    around = f"{percent(found.low)} to {percent(found.high)}, of {count:,}"
+    return Cell(label=label, value=percent(found.value), range=around)
 
 
 def measures(one: Scores, other: Scores) -> list[tuple[str, Interval]]:

@@ -77,7 +77,7 @@ FIELDS = {
         Field("cached", Kind.FLAG, ("cache_hit",), "cached:yes", "answered from the cache; yes or no"),
         Field("operation", Kind.TEXT, ("operation",), "operation:embeddings", "chat or embeddings"),
         Field("id", Kind.ID, ("id",), "id:0190a2b4", "the call, by the start of its id"),
-        Field("parent", Kind.ID, ("parent",), "parent:0190a2b4-…", "the call that it was made within"),
+        Field("parent", Kind.ID, ("parent",), "parent:0190a2b4-…", "the step or call that it was made within"),
         Field("trace", Kind.TEXT, ("trace_id",), "trace:4bf92f35…", "the trace of OpenTelemetry"),
         Field("since", Kind.MOMENT, (), "since:2026-11-01", "from then on; a day, a moment, or 7d for the last seven days"),
         Field("until", Kind.MOMENT, (), "until:2026-11-02T12:00", "before then"),

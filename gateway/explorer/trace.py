@@ -1,7 +1,7 @@
 """What happened in a call, and in calls and steps that belong together, as lines of a waterfall."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -80,34 +80,36 @@ def related(call: Call, readable: QuerySet[Call], steps: QuerySet[Step]) -> list
 
     Calls only where they were made within an hour of it; the call itself is among them unless it is alone.
     """
+    return _in_time(lambda: _related(call, readable, steps))
+
+
+def _related(call: Call, readable: QuerySet[Call], steps: QuerySet[Step]) -> list[Item]:
     asked = Q(parent=call.id)
     if call.parent:
         asked |= Q(id=call.parent) | Q(parent=call.parent)
     if call.trace_id:
         asked |= Q(trace_id=call.trace_id)
-    around = _in_time(steps.filter(asked).order_by("id")[:MOST])
-    if around is None:
-        return None
+    around = list(steps.filter(asked).order_by("id")[:MOST])
     # Calls of a step that answers this one's tool calls may be of another trace.
     asked |= Q(parent__in=[step.id for step in around]) | Q(id__in=[step.parent for step in around if step.parent])
     if traces := {step.trace_id for step in around if step.trace_id}:
         asked |= Q(trace_id__in=traces)
     near = readable.filter(id__gte=first_id(call.started_at - AROUND), id__lt=first_id(call.started_at + AROUND))
-    found = _in_time(near.filter(asked).exclude(id=call.id).order_by("id")[:MOST])
-    if found is None:
-        return None
+    found = list(near.filter(asked).exclude(id=call.id).order_by("id")[:MOST])
     return [*around, *found, call] if around or found else []
 
 
 def of_session(session: str, tenant: str, readable: QuerySet[Call]) -> list[Call] | None:
     """The newest calls of a tenant's session, the oldest first; None where looking takes too long."""
-    found = _in_time(readable.filter(session_id=session, tenant=tenant).order_by("-id")[:MOST])
+    rows = readable.filter(session_id=session, tenant=tenant).order_by("-id")
+    found = _in_time(lambda: list(rows[:MOST]))
     return found and found[::-1]
 
 
 def steps_of_session(session: str, tenant: str, steps: QuerySet[Step]) -> list[Step]:
     """The newest steps of a tenant's session; none where looking takes too long."""
-    return _in_time(steps.filter(session_id=session, tenant=tenant).order_by("-id")[:MOST]) or []
+    rows = steps.filter(session_id=session, tenant=tenant).order_by("-id")
+    return _in_time(lambda: list(rows[:MOST])) or []
 
 
 def waterfall(items: Sequence[Item]) -> list[Line]:
@@ -153,11 +155,12 @@ def _place(ms: float, at: float, whole: float) -> tuple[int, int]:
     return start, min(1000 - start, max(4, round(1000 * ms / whole)))
 
 
-def _in_time[Row: Item](rows: QuerySet[Row]) -> list[Row] | None:
+def _in_time[Found](read: Callable[[], Found]) -> Found | None:
+    """What is read; None where a statement of it takes too long."""
     try:
         with transaction.atomic(), database.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = %s", [TIMEOUT_MS])
-            return list(rows)
+            return read()
     except OperationalError as error:
         if "statement timeout" in str(error):
             return None

@@ -14,7 +14,7 @@ class Score(models.Model):
     counts from then on; `replaced` is what its row before said, so that sums over all rows are sums over those that count:
     `count(*) FILTER (WHERE replaced IS NULL)` sources, `sum(value - coalesce(replaced, 0))` of their values.
 
-    What is known of the call is copied, so that figures need no call's row, and no row tells of a call that is gone.
+    What is known of the call is copied, so that figures need no call's row.
     """
 
     id = models.UUIDField(primary_key=True)

@@ -138,8 +138,9 @@ def step(kind: Kind, name: str, /, *, call: UUID | str | None = None, **counts: 
     `documents=5`; what is known later, `.count()` of the block takes. `name` says what is done, never with what: it is kept,
     and nothing of the content is.
 
-    The row is written in the background within a second or so; when the process is killed before that, or the database is
-    away for so long that too many wait, it is missing, which is logged and counted. The application's work goes on in any case.
+    The row is written in the background within a second or so. When the database is away for so long that too many wait, it is
+    dropped, which is logged and counted; when the process is killed before it is written, it is gone. The application's work goes
+    on in any case.
     Raises InvalidRequest for an unknown kind, or counts that are none.
     """
     return Step(kind, name, call=call, counts=counts)

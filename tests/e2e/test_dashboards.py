@@ -10,6 +10,7 @@ import pytest
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+import gateway
 from budgets.models import Budget, Forecast, Window, WindowSample
 from dashboards.filters import Filters
 from dashboards.rollups import figures
@@ -33,12 +34,15 @@ def busy(visitor):
     now = timezone.now()
     for number in range(36):
         feature = "support.reply" if number % 3 else "search.answer"
-        make_call(
+        made = make_call(
             feature=feature, at=now - timedelta(hours=1 + number % 12), tenant=f"t{number % 4}", cost_usd=Decimal("0.01") * (1 + number % 5),
             prompt_version=versions[number % 2].address if feature == "support.reply" else "", first_token_ms=120, streamed=True,
             outcome="timeout" if number % 9 == 8 else "refused_policy" if number % 11 == 10 else "ok", entities={"PERSON": number % 3},
             fallback_from="" if number % 7 else "openai/gpt-4o",
         )  # fmt: skip
+        if number % 5 == 1 and feature == "support.reply":
+            gateway.score(made.id, "edit", number % 4 / 4)
+            gateway.score(made.id, "eval", number % 4 > 0, name="grounded")
     budget = Budget.objects.create(feature="support.reply", limit=10)
     window = Window.objects.create(
         budget=budget, starts_at=now - timedelta(hours=4), ends_at=now + timedelta(hours=4), spent=4

@@ -8,13 +8,13 @@ from uuid import uuid4
 
 import orjson
 import pytest
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 import gateway
 from gateway import keys
-from gateway.models import AuditEntry, Call, Dataset, DatasetItem, Score, Step
+from gateway.models import AuditEntry, Call, Dataset, DatasetItem, Score, Step, TenantLimit
 from redaction.models import RedactionPolicy
 from tests.gateway.admin.test_security import HOSTILE, RAW
 from tests.rows import make_call
@@ -232,7 +232,10 @@ def test_whoever_may_says_good_or_bad_of_a_call_and_sees_what_others_said(staff)
         assert told in text(reviewer.post(address, {"value": value}, follow=True))
     shown = text(reviewer.get(page))
     assert "25% changed" in shown and "passed" in shown and keys.user_ref("ann")[:12] in shown
-    assert re.search(r'"th-pill bad">bad</span></td><td>\w', shown) and '"th-pill good">good<' not in shown
+    assert (
+        re.search(r'"th-pill bad">bad</span></td><td data-label="Who"><span>bob-', shown)
+        and '"th-pill good">good<' not in shown
+    )
     assert Score.objects.filter(source__startswith="staff:").count() == 2
     assert reviewer.get(address).status_code == 405
     assert reviewer.post(address.replace(str(call.id), str(uuid7())), {"value": "up"}).status_code == 404
@@ -271,6 +274,13 @@ def test_steps_stand_in_the_waterfalls_of_a_call_and_of_a_session_for_those_who_
         )
         assert re.search(r"th-depth-0.*answer.*th-depth-1.*support\.reply.*th-depth-2.*lookup", shown, re.DOTALL)
     assert "of-another-tenant" not in shown, "a session is a tenant's"
+    gateway.score(call.id, "edit", 0.25)
+    for tenant, seen in (("", {"of-another-tenant", "25% changed"}), ("acme", {"25% changed"})):
+        looking = staff("view_call", "view_step", "view_score")
+        if tenant:
+            TenantLimit.objects.create(user=User.objects.latest("pk"), tenants=[tenant])
+        shown = text(looking.get(page_of(call)))
+        assert {words for words in ("of-another-tenant", "25% changed") if words in shown} == seen
     looking = staff("view_call")
     for address, query in pages:
         assert "lookup" not in text(looking.get(address, query))

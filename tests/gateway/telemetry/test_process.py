@@ -8,11 +8,14 @@ from django.test import override_settings
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.trace import StatusCode
 from sentry_sdk.integrations.aiohttp import AioHttpIntegration
 
 import gateway
 import gateway.errors
 from gateway.conf import DIALECTS
+from gateway.models import Call, Step
+from gateway.steps import writer
 from gateway.telemetry import content, dialects, meters, names, own, sentry, spans, trouble
 from gateway.telemetry.exporting import CountedSpans
 from gateway.telemetry.gaps import MOST, Gaps
@@ -266,3 +269,38 @@ def test_sentry_gets_a_calls_span_in_the_applications_transaction_and_providers_
     assert "content-type" in told and not told & {"sentry-trace", "baggage", "traceparent"}
     counted = [item for payload in sentry_set_up.of("trace_metric") for item in payload["items"]]
     assert {item["name"] for item in counted} >= {"tollhouse.calls", "gen_ai.client.operation.duration"}
+
+
+def test_steps_are_spans_around_what_is_inside_of_them_by_the_conventions_names(world, exported):
+    world.feature("f")
+    messages = [{"role": "user", "content": "hi"}]
+    with (
+        trace.get_tracer("app").start_as_current_span("view"),
+        gateway.context(session="s-1"),
+        gateway.step("step", "answer") as answer,
+    ):
+        with gateway.step("retrieval", "docs", documents=3):
+            gateway.complete("f", messages=messages)
+        with pytest.raises(KeyError), gateway.step("tool", "lookup"):
+            raise KeyError("ann@example.com")
+    spans = {span.name: span for span in exported}
+    view, top, docs, tool, call = (
+        spans[name] for name in ("view", "answer", "retrieval docs", "execute_tool lookup", "chat echo")
+    )
+    assert [span.parent.span_id for span in (top, docs, tool, call)] == [
+        span.context.span_id for span in (view, top, top, docs)
+    ]
+    assert (
+        docs.attributes["gen_ai.operation.name"] == "retrieval" and docs.attributes["gen_ai.data_source.id"] == "docs"
+    )
+    assert docs.attributes["tollhouse.step.documents"] == 3 and docs.attributes["gen_ai.conversation.id"] == "s-1"
+    assert (
+        tool.attributes["gen_ai.operation.name"] == "execute_tool" and tool.attributes["gen_ai.tool.name"] == "lookup"
+    )
+    assert (tool.status.status_code, tool.attributes["error.type"]) == (StatusCode.ERROR, "KeyError")
+    assert "ann@" not in str([span.to_json() for span in exported])
+    assert writer.flush()
+    row = Step.objects.get(name="docs")
+    assert (row.trace_id, row.span_id) == (f"{docs.context.trace_id:032x}", f"{docs.context.span_id:016x}")
+    assert row.parent == answer.id and Call.objects.get().trace_id == row.trace_id
+    assert Call.objects.get().parent == row.id
