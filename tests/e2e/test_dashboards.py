@@ -3,7 +3,6 @@
 import json
 from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -13,12 +12,10 @@ from budgets.models import Alert, Budget, Forecast, Window, WindowSample
 from dashboards.filters import Filters
 from dashboards.rollups import figures
 from gateway.models import AuditEntry
+from tests.e2e.conftest import AXE, LISTEN
 from tests.rows import make_call
 from tests.world import World
 
-AXE = Path(__file__).parent / "vendor" / "axe-4.14.1.min.js"
-#: Says so where the policy forbade something: Chromium's console does so for most, but not for all of it.
-LISTEN = "addEventListener('securitypolicyviolation', e => console.error('CSP', e.violatedDirective, e.blockedURI, e.sample))"
 PAGES = ("spend", "reliability", "budgets", "prompts", "privacy")
 
 
