@@ -1,8 +1,7 @@
 """Writes `docs/screenshots/` and `docs/screenshots.md`: the pages of the admin, in a browser, on demo data.
 
-    python scripts/screenshots.py                      those that the documentation has
-    python scripts/screenshots.py --all --to DIR       every page, at both widths, light and dark, and as it is printed
-    python scripts/screenshots.py --to DIR spend call  the same of these pages
+    python scripts/screenshots.py                        those that the documentation has
+    python scripts/screenshots.py --to DIR [spend call]  every page, or these, at both widths, light and dark, and as PDF
 
 Makes a database of its own, fills it (`tests/showcase.py`), serves the product on a free port of this machine, opens each page
 (`tests/pages.py`), and takes all of it away again. The same comes out each time but for times and ids. Needs Chromium.
@@ -50,36 +49,31 @@ ARGUMENTS = [
 def main() -> int:
     """Does what the command line says; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="PAGE", help="names of pages; default: those of the documentation")
-    parser.add_argument("--all", action="store_true", help="every page, in every way")
-    parser.add_argument(
-        "--to", type=Path, default=DOCS / "screenshots", metavar="DIR", help="default: docs/screenshots"
-    )
+    parser.add_argument("names", nargs="*", metavar="PAGE", help="names of pages; default: all")
+    parser.add_argument("--to", type=Path, metavar="DIR", help="every page, in every way, into this folder")
     asked = parser.parse_args()
+    if asked.names and not asked.to:
+        parser.error("say where single pages go: --to DIR")
     with served() as (url, session), chromium() as browser:
         from tests import pages
 
         known = [*pages.DASHBOARDS, *pages.OTHERS, pages.LOGIN]
-        known = [*known, *pages.rest()] if asked.all or asked.names else [page for page in known if page.shown]
+        known = [*known, *pages.rest()] if asked.to else [page for page in known if page.shown]
         if unknown := sorted(set(asked.names) - {page.name for page in known}):
-            print(
-                f"There is no page {', '.join(unknown)}. These are: {', '.join(page.name for page in known)}.",
-                file=sys.stderr,
-            )
-            return 1
+            parser.error(f"there is no page {', '.join(unknown)}, but {', '.join(page.name for page in known)}")
         chosen = [page for page in known if page.name in asked.names or not asked.names]
-        every_way = {page.name for page in chosen} if asked.all or asked.names else set(IN_EVERY_WAY)
-        whole = not asked.all and not asked.names
-        if whole:
-            shutil.rmtree(asked.to, ignore_errors=True)
-        asked.to.mkdir(parents=True, exist_ok=True)
+        to = asked.to or DOCS / "screenshots"
+        to.mkdir(parents=True, exist_ok=True)
+        if not asked.to:
+            for old in to.glob("*.webp"):
+                old.unlink()
         for width in WIDTHS:
             for scheme in SCHEMES:
                 usual = (width, scheme) == (WIDTHS[0], SCHEMES[0])
-                wanted = [page for page in chosen if usual or page.name in every_way]
-                shoot(browser, url, session, wanted, asked.to, width, scheme, printed=usual and not whole)
-    if whole:
-        (asked.to.parent / "screenshots.md").write_text(index(chosen, asked.to))
+                wanted = [page for page in chosen if usual or asked.to or page.name in IN_EVERY_WAY]
+                shoot(browser, url, session, wanted, to, width, scheme, printed=usual and bool(asked.to))
+    if not asked.to:
+        (DOCS / "screenshots.md").write_text(index(chosen))
     return 0
 
 
@@ -97,7 +91,6 @@ def served() -> Iterator[tuple[str, str]]:
     try:
         session = furnished()
         from django.conf import settings
-        from django.db import connection
 
         from deploy.postgres import server_url
 
@@ -166,8 +159,9 @@ def shoot(
     where = pages.places()
     for page in wanted:
         context = browser.new_context(
-            viewport={"width": width, "height": 800}, color_scheme=scheme, locale="en-US", timezone_id="UTC"
-        )  # type: ignore[arg-type]
+            viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce", locale="en-US",
+            timezone_id="UTC",
+        )  # type: ignore[arg-type]  # fmt: skip
         if page is not pages.LOGIN:
             context.add_cookies([{"name": "sessionid", "value": session, "url": url}])
         tab = context.new_page()
@@ -201,26 +195,28 @@ def picture(context: BrowserContext, tab: Tab, width: int) -> bytes:
     return base64.b64decode(shot["data"])
 
 
-def index(chosen: list[Any], to: Path) -> str:
+def index(shown: list[Any]) -> str:
     """The page of the documentation that shows them."""
     lines = [
         "# Screenshots", "", MADE, "",
-        "Every page on the data of `manage.py demo_data`, as `make screenshots` makes them: the same each time, up to times and ids.",
-        "`python scripts/screenshots.py --all --to DIR` makes each of them at 1280 and 390 pixels, light and dark, and as a PDF.", "",
+        "The pages of the admin, as `make screenshots` makes them on data of `manage.py demo_data`: the same each time but for",
+        "times and ids. `python scripts/screenshots.py --to DIR` makes all, at 1280 and 390 pixels, light, dark and as PDF.", "",
     ]  # fmt: skip
-    for page in chosen:
-        base = f"{to.name}/{page.name}-{WIDTHS[0]}"
-        light = f'<img src="{base}-light.webp" alt="{page.title}" width="100%">'
-        dark = f'<source media="(prefers-color-scheme: dark)" srcset="{base}-dark.webp">'
-        shown = f"<picture>{dark}{light}</picture>" if page.name in IN_EVERY_WAY else light
-        lines += [f"## {page.title}", "", shown, ""]
+    for page in shown:
+        lines += [f"## {page.title}", "", picture_of(page, WIDTHS[0], "100%")]
         if page.name in IN_EVERY_WAY:
-            narrow = [
-                f'<img src="{to.name}/{page.name}-{WIDTHS[1]}-{s}.webp" alt="{page.title}, narrow, {s}" width="49%">'
-                for s in SCHEMES
-            ]
-            lines += [" ".join(narrow), ""]
+            lines += ["", picture_of(page, WIDTHS[1], "40%")]
+        lines.append("")
     return "\n".join(lines)
+
+
+def picture_of(page: Any, width: int, shown: str) -> str:
+    """An image of the page, dark to those who prefer that where there is such a one."""
+    name = f"screenshots/{page.name}-{width}"
+    light = f'<img src="{name}-light.webp" alt="{page.title}" width="{shown}">'
+    if page.name not in IN_EVERY_WAY:
+        return light
+    return f'<picture><source media="(prefers-color-scheme: dark)" srcset="{name}-dark.webp">{light}</picture>'
 
 
 if __name__ == "__main__":

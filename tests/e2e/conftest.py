@@ -37,7 +37,9 @@ class Visitor:
     """Somebody at a browser; `problems` collects what the browser complained about."""
 
     def __init__(self, browser, url: str, width: int, scheme: str) -> None:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce")
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+        )
         self.url, self.width, self.scheme = url, width, scheme
         self.page = context.new_page()
         self.problems: list[str] = []
