@@ -30,4 +30,4 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
 
     @admin.display(description="Detail")
     def shown_detail(self, entry: AuditEntry) -> str:
-        return as_list(entry.detail)
+        return as_list(entry.detail, whole=True)

@@ -14,19 +14,8 @@ from gateway.templatetags.tollhouse import amount
 
 #: What is told first, in this order; the rest follows as it was written.
 FIRST = (
-    "budget",
-    "window",
-    "value",
-    "spent",
-    "held",
-    "limit",
-    "percent",
-    "expected",
-    "low",
-    "high",
-    "starts_at",
-    "ends_at",
-)
+    "budget", "window", "value", "spent", "held", "limit", "percent", "expected", "low", "high", "starts_at", "ends_at",
+)  # fmt: skip
 #: Ids, and the models whose pages they lead to.
 PAGES = {"budget": "budget", "window": "window", "switch": "switch", "channel": "channel"}
 #: Figures in the metric that stands beside them, or in none.
@@ -37,20 +26,31 @@ NAMES = {
 }  # fmt: skip
 
 
-def as_list(detail: Any) -> str | SafeString:
-    """Names and values of an object, one below the other, without those that say nothing; other JSON as text."""
+def as_list(detail: Any, *, whole: bool = False) -> str | SafeString:
+    """Names and values of an object, one below the other; other JSON as text. What says nothing is left out, unless the
+    `whole` is wanted, as it is evidence.
+    """
     if not isinstance(detail, dict):
         return _text(detail)
+    names = [*(name for name in FIRST if name in detail), *(name for name in detail if name not in FIRST)]
+    known = {} if whole else NAMES
     told = [
-        (_name(name), _shown(name, value, detail)) for name, value in detail.items() if value not in (None, "", {}, [])
+        (known.get(name) or _name(name), _shown(name, detail[name], detail))
+        for name in names
+        if whole or _says(name, detail[name])
     ]
     if not told:
         return "–"
     return format_html('<dl class="th-facts">{}</dl>', format_html_join("", "<dt>{}</dt><dd>{}</dd>", told))
 
 
+def _says(name: str, value: Any) -> bool:
+    """Whether it tells a person something; the metric is in the amounts already."""
+    return value not in (None, "", {}, []) and name != "metric"
+
+
 def _name(name: str) -> str:
-    return NAMES.get(name) or name.replace("_", " ").capitalize()
+    return name.replace("_", " ").capitalize()
 
 
 def _shown(name: str, value: Any, among: dict[str, Any]) -> str | SafeString:
@@ -65,8 +65,8 @@ def _shown(name: str, value: Any, among: dict[str, Any]) -> str | SafeString:
         except ArithmeticError:
             return _text(value)
     if name == "changes" and isinstance(value, dict):
-        return as_list({field: _change(change) for field, change in value.items()})
-    return as_list(value) if isinstance(value, dict) else _text(value)
+        return as_list({field: _change(change) for field, change in value.items()}, whole=True)
+    return as_list(value, whole=True) if isinstance(value, dict) else _text(value)
 
 
 def _change(change: Any) -> Any:
@@ -79,9 +79,9 @@ def _change(change: Any) -> Any:
 def _text(value: Any) -> str:
     if isinstance(value, str) and "T" in value and (at := _moment(value)):
         return at
+    if value in (None, "", [], {}):
+        return "–"
     match value:
-        case None | "" | [] | {}:
-            return "–"
         case bool():
             return "yes" if value else "no"
         case list():
