@@ -10,10 +10,10 @@ export PYTHONUNBUFFERED = 1
 # Where this is set, every process compiles anew all that it imports, and takes three times as long to start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help up test helpdesk bench chaos clean sync
+.PHONY: help up test helpdesk bench chaos screenshots clean sync
 
 help: ## Show what can be made.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 up: sync ## Set up and run: database, server, worker, local model. PORT=8000.
 	@exec .venv/bin/python -m deploy.up
@@ -29,6 +29,9 @@ bench: sync ## Measure: floor, gate and ledger in one run (needs wrk).
 
 chaos: sync ## Kill servers and database under load, then check the books. ROUNDS=20, SEED=N repeats a run.
 	@.venv/bin/python -m tests.load.chaos --rounds $(or $(ROUNDS),20) $(addprefix --seed ,$(SEED))
+
+screenshots: sync ## Make the pictures of docs/screenshots.md anew, on demo data (needs Chromium).
+	@.venv/bin/python scripts/screenshots.py
 
 clean: ## Remove what make made, the embedded database included.
 	rm -rf $(STATE) .venv staticfiles

@@ -3,18 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import ROUND_DOWN, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import OperationalError, connection, transaction
 
-from budgets.forecast_words import in_words, short
+from budgets.forecast_words import in_words
 from budgets.models import SCOPE_FIELDS, Alert, Budget, Window
 from budgets.scopes import split_value
 from gateway.ledger.partitions import first_id
 from gateway.sql import queries
-from gateway.templatetags.tollhouse import amount, usd
+from gateway.templatetags.tollhouse import amount, rounded
 
 SQL = queries("alerts.sql")
 #: A notice does not wait longer for its figures; it goes out without them then.
@@ -62,9 +62,9 @@ def facts(alert: Alert, about: Subject) -> Iterator[tuple[str, str]]:
     detail = _detail(alert)
     metric = about.budget.metric if about.budget else "usd"
     if found := bar(alert, about):
-        yield "Spent", f"{_rounded(found[0], metric)} of {amount(found[1], metric)}"
+        yield "Spent", f"{rounded(found[0], metric)} of {amount(found[1], metric)}"
     if held := _decimal(detail.get("held")):
-        yield "Held by calls in flight", _rounded(held, metric)
+        yield "Held by calls in flight", rounded(held, metric)
     forecast = getattr(about.window, "forecast", None)
     if about.window and forecast and forecast.expected is not None:
         yield (
@@ -103,15 +103,8 @@ def _biggest(alert: Alert, about: Subject) -> list[tuple[str, str]]:
     found: dict[str, list[str]] = {}
     for part, value, cost in rows:
         if not about.scope.get(part):
-            found.setdefault(part, []).append(f"{value[: SHOWN.get(part, USUALLY_SHOWN)]} {_rounded(cost, 'usd')}")
+            found.setdefault(part, []).append(f"{value[: SHOWN.get(part, USUALLY_SHOWN)]} {rounded(cost, 'usd')}")
     return [(label, ", ".join(found[part])) for part, label in LABELS.items() if part in found]
-
-
-def _rounded(value: Decimal, metric: str) -> str:
-    """An amount as one reads it: from a dollar on in cents, rounded down so that only what reaches a limit looks so."""
-    if metric != "usd":
-        return amount(value, metric)
-    return usd(value.quantize(Decimal("0.01"), ROUND_DOWN)) if value >= 1 else usd(Decimal(short(value, metric)[1:]))
 
 
 def _detail(alert: Alert) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from tests.world import World
 
 #: Files that take longest, 15 seconds and more, the longest first.
 LONGEST = (
-    "docs/test_blocks.py", "e2e/test_admin.py", "gateway/ledger/test_rates_race.py", "clients/test_chat_clients.py",
+    "docs/test_blocks.py", "e2e/test_every_page.py", "e2e/test_admin.py", "gateway/ledger/test_rates_race.py", "clients/test_chat_clients.py",
     "gateway/test_degradation.py", "gateway/ledger/test_overspend.py", "e2e/test_dashboards.py", "budgets/test_delivery.py",
     "budgets/channels/test_apprise.py", "e2e/test_on_call.py", "gateway/http/test_switches.py", "gateway/http/test_overspend.py",
     "e2e/test_prompts.py", "e2e/test_switches.py", "budgets/test_forecasting.py", "gateway/http/test_rate_limits.py",

@@ -1,6 +1,5 @@
 """Alerts with the log of their deliveries."""
 
-import json
 from typing import Any
 
 from django.contrib import admin
@@ -13,6 +12,7 @@ from django.utils.http import urlencode
 from budgets.dispatch import acknowledge
 from budgets.models import Alert, AlertRoute, Delivery
 from gateway.admin.base import EVERYWHERE, ReadOnly, ReadOnlyAdmin, Tool, audit, moment
+from gateway.admin.details import as_list
 from gateway.admin.raises import may_raise
 from gateway.admin.switches import link_of_alert
 from gateway.links import feature_url
@@ -77,15 +77,15 @@ class AlertAdmin(ReadOnlyAdmin[Alert]):
         "What a person should know, written once, in the transaction that found it. Routes say which channels tell it; an "
         "alert ends with its window, or when its reason is gone."
     )
-    list_display = ["summary", "shown_severity", "shown_state", "created_at", "kind", "feature", "tenant"]
+    list_display = ["summary", "shown_severity", "shown_state", "created_at", "shown_scope"]
     list_filter = [StateFilter, "severity", "kind"]
     search_fields = ["summary", "feature", "tenant"]
     search_help_text = "Summary, feature or tenant"
     actions = ["acknowledge"]
     inlines = [DeliveryInline]
     fields = [
-        "summary", "shown_severity", "shown_state", "kind", "feature", "tenant", "created_at", "ends_at", "acknowledged_by",
-        "acknowledged_at", "resolved_at", "resolution", "dedup_key", "shown_detail",
+        "summary", "shown_severity", "shown_state", "shown_detail", "kind", "feature", "tenant", "created_at", "ends_at",
+        "acknowledged_by", "acknowledged_at", "resolved_at", "resolution", "dedup_key",
     ]  # fmt: skip
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -117,9 +117,13 @@ class AlertAdmin(ReadOnlyAdmin[Alert]):
     def shown_state(self, alert: Alert) -> str:
         return pill(alert.state)
 
+    @admin.display(description="Of", empty_value="–")
+    def shown_scope(self, alert: Alert) -> str | None:
+        return ", ".join(filter(None, (alert.feature, alert.tenant))) or None
+
     @admin.display(description="Detail")
     def shown_detail(self, alert: Alert) -> str:
-        return format_html('<pre class="th-code">{}</pre>', json.dumps(alert.detail, indent=2, ensure_ascii=False))
+        return as_list(alert.detail)
 
     @admin.action(description="Acknowledge: I look after it", permissions=["acknowledge"], location=EVERYWHERE)
     def acknowledge(self, request: HttpRequest, queryset: models.QuerySet[Alert]) -> None:

@@ -1,12 +1,10 @@
-import json
-
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import URLPattern, reverse
-from django.utils.html import format_html
 
 from gateway.admin import compliance
 from gateway.admin.base import ReadOnlyAdmin, Tool
+from gateway.admin.details import as_list
 from gateway.models import AuditEntry
 
 
@@ -32,4 +30,4 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
 
     @admin.display(description="Detail")
     def shown_detail(self, entry: AuditEntry) -> str:
-        return format_html('<pre class="th-code">{}</pre>', json.dumps(entry.detail, indent=2, ensure_ascii=False))
+        return as_list(entry.detail, whole=True)

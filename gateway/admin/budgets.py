@@ -64,9 +64,9 @@ class UsedColumn:
     def shown_limit(self, window: Window) -> str:
         return _figure(amount(window.limit, window.budget.metric))
 
-    @admin.display(description="Of", ordering="value", empty_value="all together")
-    def shown_value(self, window: Window) -> str | None:
-        return window.value_in_words or None
+    @admin.display(description="Of", ordering="value")
+    def shown_value(self, window: Window) -> str:
+        return window.value_in_words or "all together"
 
 
 class WindowInline(ReadOnly, UsedColumn, admin.TabularInline[Window, Budget]):

@@ -78,8 +78,18 @@ class FeatureAdmin(PortableAdmin[Feature], AuditedAdmin[Feature]):
         return found if tenants_of(request.user) is None else found[:-1]
 
 
+class LabelledFormSet(forms.BaseInlineFormSet[Target, Route, Any]):
+    """Rows whose fields are named for those who hear the page, too: to them the head of a column is no label."""
+
+    def add_fields(self, form: Any, index: int | None) -> None:
+        super().add_fields(form, index)
+        for field in form.fields.values():
+            field.widget.attrs["aria-label"] = field.label
+
+
 class TargetInline(admin.TabularInline[Target, Route]):
     model = Target
+    formset = LabelledFormSet
     extra = 1
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Target]:

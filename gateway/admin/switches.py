@@ -135,7 +135,7 @@ class SwitchAdmin(PageAdmin[Switch]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        extra_context = {"show_save_and_add_another": False, "show_save_and_continue": False, **(extra_context or {})}
+        extra_context = {"save_label": "Switch off", **(extra_context or {})}
         if object_id is None and (alert := _alert(request)):
             extra_context["about"] = f"{self.about} You come from the alert: {alert.summary}"
         try:
@@ -175,7 +175,7 @@ class SwitchAdmin(PageAdmin[Switch]):
             return f"{moment(switch.lifted_at)}, {switch.lifted_by or 'someone'}{why}"
         return moment(switch.expires_at) if switch.expires_at else None
 
-    @admin.display(description="")
+    @admin.display(description="Lift")
     def shown_lift(self, switch: Switch) -> str:
         return "" if _is_over(switch) else format_html('<a href="{}">Lift</a>', lift_url([switch]))
 

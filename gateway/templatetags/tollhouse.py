@@ -2,7 +2,7 @@
 
 import json
 import re
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 from django import template
@@ -12,12 +12,14 @@ from django.utils.html import conditional_escape, format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString, mark_safe
 
+from budgets.forecast_words import short
 from gateway.explorer.query import quote
 from gateway.links import feature_url
 from redaction.vault import PLACEHOLDER
 
 register = template.Library()
 MASK = re.compile(rf"{PLACEHOLDER.pattern}|&lt;[A-Z][A-Z_]+&gt;")
+CODE = re.compile(r"`([^`]+)`")
 
 
 @register.filter
@@ -34,6 +36,20 @@ def usd(value: Decimal | None) -> str:
 def amount(value: Decimal, metric: str) -> str:
     """An amount in a budget's metric."""
     return usd(value) if metric == "usd" else f"{value:,.0f}"
+
+
+@register.filter
+def rounded(value: Decimal, metric: str) -> str:
+    """An amount as one reads it: from a dollar on in cents, rounded down so that only what reaches a limit looks so."""
+    if metric != "usd":
+        return amount(value, metric)
+    return usd(value.quantize(Decimal("0.01"), ROUND_DOWN)) if value >= 1 else usd(Decimal(short(value, metric)[1:]))
+
+
+@register.filter
+def ticked(text: str) -> SafeString:
+    """A sentence of ours whose `names` are set as code."""
+    return mark_safe(CODE.sub(r"<code>\1</code>", conditional_escape(text)))  # noqa: S308 (escaped)
 
 
 @register.filter

@@ -13,6 +13,9 @@ ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+AXE = Path(__file__).parent / "vendor" / "axe-4.14.1.min.js"
+#: Says so where the policy forbade something: Chromium's console does so for most, but not for all of it.
+LISTEN = "addEventListener('securitypolicyviolation', e => console.error('CSP', e.violatedDirective, e.blockedURI, e.sample))"
 #: Where to keep a screenshot of every page that a test opens; nowhere unless this is set.
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 
@@ -34,7 +37,9 @@ class Visitor:
     """Somebody at a browser; `problems` collects what the browser complained about."""
 
     def __init__(self, browser, url: str, width: int, scheme: str) -> None:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+        )
         self.url, self.width, self.scheme = url, width, scheme
         self.page = context.new_page()
         self.problems: list[str] = []
@@ -68,12 +73,16 @@ class Visitor:
     def look(self, name: str) -> None:
         # A click that leads to another page may return when that one has only begun.
         self.page.wait_for_load_state()
-        if SCREENSHOTS:
-            Path(SCREENSHOTS).mkdir(parents=True, exist_ok=True)
-            self.page.screenshot(path=f"{SCREENSHOTS}/{name}-{self.width}-{self.scheme}.png", full_page=True)
+        self.keep(name)
         assert self.problems == []
         wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, f"{name} is {wide} px too wide at {self.width}"
+
+    def keep(self, name: str) -> None:
+        """Keeps a screenshot of the page as it is, where that is wanted."""
+        if SCREENSHOTS:
+            Path(SCREENSHOTS).mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=f"{SCREENSHOTS}/{name}-{self.width}-{self.scheme}.png", full_page=True)
 
 
 @pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["wide-light", "narrow-dark"])

@@ -4,7 +4,16 @@
    behind it, by a click in the chart and by a link in the table below it, which says the same for those who read. */
 (() => {
   const COLOURS = 9;
+  /* Hours have their day below them, at the first of them; days and months have no year, which the filter bar says. */
+  const HOUR = 3_600_000;
+  const TIMES = [
+    { dtickrange: [null, 23 * HOUR], value: "%H:%M\n%b %-d" }, { dtickrange: [23 * HOUR, 27 * 24 * HOUR], value: "%b %-d" },
+    { dtickrange: [27 * 24 * HOUR, null], value: "%b %Y" },
+  ];
+  /* What fits on A4 beside the margins of a card. */
+  const PRINTED_WIDTH = 660;
   const drawn = new Map();
+  let printing = false;
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const element = (name, text, attributes = {}) => {
@@ -22,19 +31,24 @@
     return url.pathname + url.search;
   }
 
+  const most = (data) => Math.max(0, ...data.series.flatMap((series) => series.values));
+  /* Times of more than ten seconds are drawn in seconds. */
+  const scale = (data) => (data.unit === "ms" && most(data) >= 10_000 ? 1 / 1000 : 1);
+
   function axis(data) {
-    const formats = { money: [undefined, ""], ms: [",", " ms"], count: ["~s", ""], percent: ["", "%"] };
+    const top = most(data) * scale(data);
+    const decimals = top > 0 && top < 1 ? 1 - Math.floor(Math.log10(top)) : 2;
+    const formats = { money: [`,.${decimals}~f`, ""], ms: [",", scale(data) === 1 ? " ms" : " s"], count: ["~s", ""], percent: ["", "%"] };
     const [tickformat, ticksuffix] = formats[data.unit] || formats.count;
     // Of a few things there are no parts.
-    const most = Math.max(0, ...data.series.flatMap((series) => series.values));
-    return { tickformat, ticksuffix, ...(data.unit === "count" && most < 5 ? { dtick: 1 } : {}) };
+    return { tickformat, ticksuffix, ...(data.unit === "count" && top < 5 ? { dtick: 1 } : {}) };
   }
 
   function traces(data) {
     return data.series.map((series, index) => {
       const own = series.tone ? colour(`--th-tone-${series.tone}`) : colour(`--th-c${index % COLOURS}`);
       const trace = {
-        name: series.name, x: data.times, y: series.values, customdata: series.shown,
+        name: series.name, x: data.times, y: series.values.map((value) => value && value * scale(data)), customdata: series.shown,
         hovertemplate: "%{customdata}", marker: { color: own },
       };
       if (data.kind === "bars") return { ...trace, type: "bar" };
@@ -51,10 +65,10 @@
     return {
       barmode: "relative", bargap: 0.18, hovermode: "x unified", dragmode: false, showlegend: data.series.length > 1,
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", height: box.classList.contains("low") ? 220 : 300,
-      margin: { l: 8, r: 8, t: 8, b: 8 }, font: { family: getComputedStyle(document.body).fontFamily, color: colour("--body-fg"), size: 12 },
-      legend: { orientation: "h", y: -0.16, x: 0, font: { size: 11 } },
+      ...(printing ? { width: PRINTED_WIDTH } : {}), margin: { l: 8, r: 8, t: 8, b: 8 }, font: { family: getComputedStyle(document.body).fontFamily, color: colour("--body-fg"), size: 12 },
+      legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, font: { size: 11 } },
       hoverlabel: { bgcolor: colour("--th-card"), bordercolor: colour("--border-color"), font: { color: colour("--body-fg"), size: 12 } },
-      xaxis: { ...base, type: "date", showgrid: false, fixedrange: true, tickangle: 0, nticks: box.clientWidth < 500 ? 3 : 10 },
+      xaxis: { ...base, type: "date", showgrid: false, fixedrange: true, tickangle: 0, nticks: box.clientWidth < 500 ? 3 : 10, tickformatstops: TIMES },
       yaxis: { ...base, ...axis(data), tickprefix: data.prefix || "", rangemode: "tozero", fixedrange: true, nticks: 5 },
     };
   }
@@ -145,6 +159,31 @@
   document.querySelectorAll("figure[data-chart]").forEach((figure) => seen.observe(figure));
   new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+
+  /* On paper charts are as wide as it is, and in light colours, which are set before the page is laid out for it. */
+  const root = document.documentElement;
+  addEventListener("beforeprint", () => {
+    printing = true;
+    root.dataset.screenTheme = root.dataset.theme || "";
+    root.dataset.theme = "light";
+    redraw();
+    for (const figure of document.querySelectorAll("figure[data-chart]:not(.is-drawn)")) {
+      if (!figure.hasAttribute("aria-busy")) say(figure, "This chart was not drawn yet; the button “Print” waits for all of them.");
+    }
+  });
+  addEventListener("afterprint", () => {
+    printing = false;
+    root.dataset.theme = root.dataset.screenTheme;
+    redraw();
+  });
+  for (const button of document.querySelectorAll(".th-print")) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const left = [...document.querySelectorAll("figure[data-chart]")].filter((figure) => !drawn.has(figure));
+      await Promise.all(left.map((figure) => { seen.unobserve(figure); return load(figure); }));
+      print();
+    });
+  }
 
   /* The fields of a range of one's own are there only when it is chosen. */
   for (const select of document.querySelectorAll("select[name=range]")) {
