@@ -8,7 +8,7 @@ from django.conf import settings
 
 from dashboards.rollups.sketch import GAMMA, LEAST_MS
 from gateway.sql import queries
-from gateway.types import TOKEN_PARTS
+from gateway.types import OUTCOMES, TOKEN_PARTS
 
 SQL = {name: text.strip() for name, text in queries("rollups.sql").items()}
 # Pieces stand in the middle of others, without the comment that opens them.
@@ -42,6 +42,18 @@ TOTALS = ", ".join(
     f"coalesce(sum({name}), 0){kind} AS {name}"
     for name, kind in [*((name, "::bigint") for name in COUNTS), ("cost_squared", "")]
 )
+#: What readers are told besides: calls by outcome, and what lost ones count. Of rollups, and of calls.
+ENDS = (*(("calls", name) for name in OUTCOMES), ("cost_nano", "lost"))
+TOLD = ", ".join(
+    [TOTALS, *(f"coalesce(sum({what}) FILTER (WHERE k.outcome = '{name}'), 0)::bigint" for what, name in ENDS)]
+)
+TOLD_SUMS = ", ".join(
+    [PIECES["sums"], *(
+        f"sum({'sign' if what == 'calls' else 'sign * cost_nano'}) FILTER (WHERE k.outcome = '{name}') AS {name}_{what}"
+        for what, name in ENDS
+    )]
+)  # fmt: skip
+TOLD_COUNTED = ", ".join([COUNTED, *(f"coalesce({name}_{what}, 0)::bigint" for what, name in ENDS)])
 #: Later than every transaction.
 EVER = 2**63 - 1
 NEW, IN_RANGE = "c.written >= %(after)s AND c.written < %(upto)s", "c.id >= %(first)s AND c.id < %(last)s"

@@ -10,7 +10,7 @@ from django.db import OperationalError, connection, transaction
 
 from dashboards.filters import DIMENSIONS, Filters
 from dashboards.rollups import changes, sketch
-from dashboards.rollups.changes import CONSTANTS, COUNTED, EVER, IN_RANGE, PIECES, SQL, TOTALS
+from dashboards.rollups.changes import CONSTANTS, EVER, IN_RANGE, PIECES, SQL, TOLD, TOLD_COUNTED, TOLD_SUMS
 from dashboards.rollups.found import Figures, Found, Quantiles
 from dashboards.rollups.sets import HOURS_KEPT, RollupSet, covering, several_names
 from gateway.ledger.partitions import first_id
@@ -36,13 +36,13 @@ def figures(filters: Filters, by: Sequence[str] = (), step: Step = None) -> list
     Raises TooMuchData where no rollup has these dimensions together and the range has more than MOST_CALLS calls, and
     ValueError for an unknown dimension.
     """
-    found: dict[tuple[Any, ...], Figures] = {}
-    for at, values, outcome, counts in _Query(filters, (*by, "outcome"), step).figures():
-        # Where it is asked by outcome, it is there twice.
-        found.setdefault((at, values), Figures(at, values)).add(outcome, counts)
+    found: dict[tuple[Any, tuple[str, ...]], Sequence[Any]] = {}
+    for at, values, counts in _Query(filters, by, step, needs=("outcome",)).figures():
+        before = found.get((at, values))
+        found[at, values] = [a + b for a, b in zip(before, counts, strict=True)] if before else counts
     if not found and not by and step is None:
         return [Figures(None, ())]
-    return sorted((one for one in found.values() if one.calls), key=_order)
+    return sorted((Figures.of(*key, counts) for key, counts in found.items() if counts[0]), key=_order)
 
 
 def amounts(filters: Filters, by: str) -> dict[str, tuple[int, int]]:
@@ -135,11 +135,13 @@ class _Part:
 
 
 class _Query:
-    """One question; `kinds` are those of the sets that can answer it, default: all."""
+    """One question; `needs` are further dimensions that a set must have, `kinds` those of the sets that can answer it, default:
+    all."""
 
     def __init__(
-        self, filters: Filters, by: Sequence[str], step: Step, *, sketched: bool = False, kinds: Sequence[str] = ()
-    ) -> None:
+        self, filters: Filters, by: Sequence[str], step: Step, *, needs: Sequence[str] = (), sketched: bool = False,
+        kinds: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         if unknown := {*by, *filters.where} - {*DIMENSIONS}:
             raise ValueError(f"No such dimension: {', '.join(sorted(unknown))}. There are {', '.join(DIMENSIONS)}.")
         self.filters, self.by, self.step = filters, tuple(by), step
@@ -147,15 +149,15 @@ class _Query:
         self.labelled = "label" in by or ("label" in filters.where and not several_names(filters.where))
         self.set: RollupSet | None = None
         if self.labelled or "label" not in filters.where:
-            self.set = covering((*by, *filters.where), sketched=sketched, kinds=kinds)
+            self.set = covering((*by, *filters.where, *needs), sketched=sketched, kinds=kinds)
 
-    def figures(self) -> Iterator[tuple[Any, tuple[str, ...], str, Sequence[Any]]]:
-        """Time, values, outcome and counts; the outcome is the last of `by`."""
-        pieces = {"sums": PIECES["sums"], "counts": COUNTED}
-        part = _Part(new="new_figures", table="tollhouse_rollup", totals=TOTALS, pieces=pieces)
+    def figures(self) -> Iterator[tuple[Any, tuple[str, ...], Sequence[Any]]]:
+        """Time, values, and counts as `Figures.of` takes them."""
+        pieces = {"sums": TOLD_SUMS, "counts": TOLD_COUNTED}
+        part = _Part(new="new_figures", table="tollhouse_rollup", totals=TOLD, pieces=pieces)
         count = len(self.by)
         for at, *row in self._rows(part):
-            yield at, tuple(row[: count - 1]), row[count - 1], row[count:]
+            yield at, tuple(row[:count]), row[count:]
 
     def amounts(self) -> Iterator[tuple[str, int, int]]:
         """Value, nano-dollars and calls."""

@@ -91,7 +91,9 @@ def add(rows: str, given: Mapping[str, Any], sets: Sequence[RollupSet] = SETS, g
         cursor.execute(SQL["combinations"].format(texts=TEXTS))
         cursor.execute(SQL["numbered"].format(texts=TEXTS, numbers=NUMBERS), given)
         cursor.execute(SQL["keyed"])
-        cursor.execute("ANALYZE tollhouse_rollup_combinations; ANALYZE tollhouse_rollup_numbered (combination, at)")
+        cursor.execute(
+            "ANALYZE tollhouse_rollup_combinations (combination); ANALYZE tollhouse_rollup_numbered (combination, at)"
+        )
         for one in sets:
             _add_keys(one, {**given, "kind": one.kind}, cursor)
         cursor.execute("ANALYZE tollhouse_rollup_keyed")
