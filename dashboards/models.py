@@ -25,6 +25,9 @@ class RollupState(models.Model):
     shift_s = models.PositiveSmallIntegerField(
         default=0, help_text="Seconds past the full hour (UTC) at which hours begin, as in that time zone."
     )
+    hours_since = models.DateTimeField(
+        help_text="Since when there are all hours of the kinds whose hours are kept for some days only."
+    )
     built = models.BooleanField(default=False, help_text="Everything before the watermark is counted.")
     built_until = models.DateTimeField(null=True, blank=True, help_text="How far building them anew has come.")
     rolled_at = models.DateTimeField(null=True, blank=True, help_text="When new rows were last counted.")

@@ -1,8 +1,10 @@
 """Brings the demo into the database, and out of it again. Its calls have the source `demo`."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from django.db import connection, transaction
@@ -151,20 +153,26 @@ def _partitions(since: datetime, until: datetime) -> None:
 
 def _copy(traffic: Traffic, tell: Tell) -> int:
     """One COPY for each day, so that a run that is stopped leaves whole days."""
-    done, hours = 0, traffic.hours()
-    for day in range(traffic.days):
-        with transaction.atomic(), connection.cursor() as cursor:
-            wrapped: Any = cursor
-            # COPY does not write into a table with policies for its rows.
-            cursor.execute("CREATE TEMP TABLE demo_day ON COMMIT DROP AS SELECT * FROM tollhouse_call LIMIT 0")
-            columns = ", ".join(COLUMNS)
-            with wrapped.copy(f"COPY demo_day ({columns}) FROM STDIN") as copy:
-                for _ in range(24):
-                    _, lines = next(hours)
-                    copy.write("".join(lines))
-                    done += len(lines)
-            cursor.execute(f"INSERT INTO tollhouse_call ({columns}) SELECT {columns} FROM demo_day")  # noqa: S608 (our names)
-        tell(f"{done:,} calls", (day + 1) / traffic.days)
+    done, hours, columns = 0, traffic.hours(), ", ".join(COLUMNS)
+
+    def a_day() -> list[list[str]]:
+        return [lines for _, lines in islice(hours, 24)]
+
+    # A day's calls are made while the database writes those of the one before.
+    with ThreadPoolExecutor(1) as ahead:
+        made = ahead.submit(a_day)
+        for day in range(traffic.days):
+            lines_by_hour, made = made.result(), ahead.submit(a_day)
+            with transaction.atomic(), connection.cursor() as cursor:
+                wrapped: Any = cursor
+                # COPY does not write into a table with policies for its rows.
+                cursor.execute("CREATE TEMP TABLE demo_day ON COMMIT DROP AS SELECT * FROM tollhouse_call LIMIT 0")
+                with wrapped.copy(f"COPY demo_day ({columns}) FROM STDIN") as copy:
+                    for lines in lines_by_hour:
+                        copy.write("".join(lines))
+                        done += len(lines)
+                cursor.execute(f"INSERT INTO tollhouse_call ({columns}) SELECT {columns} FROM demo_day")  # noqa: S608 (our names)
+            tell(f"{done:,} calls", (day + 1) / traffic.days)
     return done
 
 

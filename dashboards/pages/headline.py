@@ -12,6 +12,7 @@ from budgets.models import SCOPE_FIELDS, Window
 from dashboards.currency import Currency, reporting
 from dashboards.filters import parse
 from dashboards.pages.frame import Reading, frame
+from dashboards.pages.most import beside
 from dashboards.pages.reliability import whole
 from dashboards.pages.spend import Row, Tile, rows
 from dashboards.pages.sums import change, percent, read, total
@@ -21,6 +22,7 @@ from gateway.templatetags.tollhouse import ms
 
 #: Features that moved most, and how many of them are told.
 MOST_MOVED = 6
+MOST_FEATURES = 500
 
 
 def headline(reading: Reading) -> dict[str, Any]:
@@ -36,9 +38,8 @@ def headline(reading: Reading) -> dict[str, Any]:
 
 def _figures(reading: Reading) -> dict[str, Any]:
     currency = reporting()
-    now = read(reading.filters, ("feature",), currency)
-    before = read(reading.before, ("feature",), currency)
-    all_now, all_before = total(now.values()), total(before.values())
+    found = beside(reading.filters, reading.before, "feature", currency, MOST_FEATURES)
+    all_now, all_before = found.whole, found.whole_before
     latency, latency_before = whole(reading.filters, "latency"), whole(reading.before, "latency")
     return {
         "currency": currency,
@@ -55,7 +56,7 @@ def _figures(reading: Reading) -> dict[str, Any]:
                 for at, name in enumerate(("p50", "p95"))
             ),
         ],
-        "moved": _moved(rows(reading, "feature", now, before, all_now)),
+        "moved": _moved(rows(reading, "feature", found)),
         "chart_urls": {
             "spend": reading.data_url("spend", "over-time", by="feature"),
             "latency": reading.data_url("reliability", "latency"),

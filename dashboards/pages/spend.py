@@ -1,16 +1,15 @@
 """Spend: where the money goes, over time and by any dimension, beside the period before."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from dashboards.currency import Currency, reporting
 from dashboards.pages import names
-from dashboards.pages.charts import OTHERS, Chart, Series, Slices, spread
+from dashboards.pages.charts import MOST, OTHERS, Chart, Series, Slices, spread
 from dashboards.pages.frame import LABELS, PEOPLE, Page, Reading
-from dashboards.pages.sums import Sums, change, of_row, percent, read, share, total
-from dashboards.rollups import figures
+from dashboards.pages.most import Beside, beside, by_time
+from dashboards.pages.sums import Sums, change, of_row, percent, share, total
 
 BY = ("feature", "tenant", "cohort", "user_ref", "key", "provider", "model", "prompt_version")
 #: Rows of the table; what is beyond is one row.
@@ -44,9 +43,8 @@ def context(reading: Reading) -> dict[str, Any]:
     kinds = choices(reading)
     by = reading.choice("by", kinds)
     currency = reporting()
-    now = read(reading.filters, (by,), currency)
-    before = read(reading.before, (by,), currency)
-    whole, whole_before = total(now.values()), total(before.values())
+    found = beside(reading.filters, reading.before, by, currency, MOST_ROWS)
+    whole, whole_before = found.whole, found.whole_before
     return {
         "by": by,
         "kinds": [(name, label, f"?{reading.asked.query(by=name)}") for name, label in kinds.items()],
@@ -54,7 +52,7 @@ def context(reading: Reading) -> dict[str, Any]:
         "nothing": not whole.calls and not whole_before.calls,
         "currency": currency,
         "tiles": tiles(whole, whole_before, currency),
-        "rows": rows(reading, by, now, before, whole),
+        "rows": rows(reading, by, found),
         "whole": whole,
         "whole_before": whole_before,
         "chart_url": reading.data_url("spend", "over-time", by=by),
@@ -94,34 +92,27 @@ def tiles(now: Sums, before: Sums, currency: Currency) -> list[Tile]:
     ]  # fmt: skip
 
 
-def rows(
-    reading: Reading, by: str, now: Mapping[tuple[str, ...], Sums], before: Mapping[tuple[str, ...], Sums], whole: Sums
-) -> list[Row]:
+def rows(reading: Reading, by: str, found: Beside) -> list[Row]:
     """The dearest values, now or before, and all others as one row."""
-
-    def most(key: tuple[str, ...]) -> tuple[Decimal, Decimal, int, str]:
-        here, there = now.get(key, Sums()), before.get(key, Sums())
-        return -here.cost, -there.cost, -here.calls, key[0]
-
-    keys = sorted(now.keys() | before.keys(), key=most)
-    known = names.of_versions(key[0] for key in keys[:MOST_ROWS]) if by == "prompt_version" else {}
+    known = names.of_versions(found.dearest) if by == "prompt_version" else {}
+    nothing = Sums()
 
     def row(name: str, here: Sums, there: Sums, **urls: str) -> Row:
-        part = percent(share(here.cost, whole.cost))
+        part = percent(share(here.cost, found.whole.cost))
         return Row(name=name, now=here, before=there, share=part, change=change(here.cost, there.cost), **urls)
 
-    found = [
+    made = [
         row(
-            known.get(value) or names.shown(by, value), now.get((value,), Sums()), before.get((value,), Sums()),
+            known.get(value) or names.shown(by, value), found.now.get(value, nothing), found.before.get(value, nothing),
             url=f"?{reading.asked.narrowed(**{by: value}).query(by=_next(reading, by))}",
             calls_url=reading.calls_url(reading.filters.only(**{by: value})),
         )
-        for (value,) in keys[:MOST_ROWS]
+        for value in found.dearest
     ]  # fmt: skip
-    if rest := keys[MOST_ROWS:]:
-        here, there = (total(side[key] for key in rest if key in side) for side in (now, before))
-        found.append(row(f"{len(rest):,} others", here, there))
-    return found
+    if found.others:
+        here, there = total(row.now for row in made), total(row.before for row in made)
+        made.append(row(f"{found.others:,} others", found.whole - here, found.whole_before - there))
+    return made
 
 
 def _next(reading: Reading, by: str) -> str:
@@ -133,14 +124,17 @@ def over_time(reading: Reading) -> Chart:
     """Spend by hour or day, stacked."""
     by = reading.choice("by", choices(reading))
     currency, slices = reporting(), Slices(reading.filters)
+    rows, whole = by_time(reading.filters, by, MOST)
     found = spread(
-        slices,
-        figures(reading.filters, by=(by,), step=slices.step),
-        at=lambda row: row.at,
-        name=lambda row: row.values[0],
-        value=lambda row: of_row(row, currency).cost,
+        slices, rows, at=lambda row: row.at, name=lambda row: row.values[0], value=lambda row: of_row(row, currency).cost,
         zero=Decimal(0),
-    )
+    )  # fmt: skip
+    if whole:
+        rest = [-sum(column) for column in zip(*found.values(), strict=True)]
+        for row in whole:
+            if row.at and (place := slices.place(row.at)) is not None:
+                rest[place] += of_row(row, currency).cost
+        found[None] = rest
     known = names.of_versions(found) if by == "prompt_version" else {}
     return Chart(
         kind="bars", unit="money", prefix=currency.sign, spans=slices.spans,

@@ -50,6 +50,9 @@ class Sums:
     def __add__(self, other: "Sums") -> "Sums":
         return Sums(**{name: getattr(self, name) + getattr(other, name) for name in Sums.__slots__})
 
+    def __sub__(self, other: "Sums") -> "Sums":
+        return Sums(**{name: getattr(self, name) - getattr(other, name) for name in Sums.__slots__})
+
 
 def of_row(row: Figures, currency: Currency) -> Sums:
     """One row of figures, its money by the rate of its time."""

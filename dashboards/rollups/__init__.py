@@ -4,6 +4,6 @@ Pages read `figures`, `quantiles` and `entities`; the worker's job and the comma
 """
 
 from dashboards.rollups.found import Figures, Found, Quantiles
-from dashboards.rollups.read import TooMuchData, entities, figures, quantiles
+from dashboards.rollups.read import TooMuchData, amounts, entities, figures, quantiles
 
-__all__ = ["Figures", "Found", "Quantiles", "TooMuchData", "entities", "figures", "quantiles"]
+__all__ = ["Figures", "Found", "Quantiles", "TooMuchData", "amounts", "entities", "figures", "quantiles"]

@@ -1,11 +1,11 @@
-"""Building rollups from the calls' rows, day by day, while calls go on and readers read: at first, after a restore into another
+"""Building rollups from the calls' rows, week by week, while calls go on and readers read: at first, after a restore into another
 cluster, for another time zone, and by hand.
 
 A day whose calls are partly gone, by retention, keeps the rollups that it has: these are then all that is known of it.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from dashboards.models import RollupState
 from dashboards.rollups import changes
 from dashboards.rollups.changes import COLUMNS, SQL, TOTALS
 from dashboards.rollups.roll import MOST_BYTES, add, compact, horizon, locked
-from dashboards.rollups.sets import SETS
+from dashboards.rollups.sets import HOURS_KEPT, SETS, RollupSet
 from gateway.ledger.partitions import first_id
 from gateway.models import Call
 from gateway.models.calls import uuid7_time
@@ -54,25 +54,25 @@ def prepare() -> None:
         if state.cluster != _cluster():
             _adopt(state)
         if state.time_zone != name:
-            _fold_days()
+            _fold_days(state)
             state.time_zone = name
         state.save()
 
 
 def build(progress: Callable[[datetime], object] = lambda day: None) -> Built:
-    """Goes on with building what `prepare` began, to the end. Several may do it at once: each day is built once."""
+    """Goes on with building what `prepare` began, to the end. Several may do it at once: each week is built once."""
     done = Built(0, [])
     while True:
         with locked(wait=True) as state:
             if state is None or state.built:
                 return done
             since = state.built_until or _first_day()
-            until = _next_day(since)
-            last = until > timezone.now()
-            _build_day(state, since, LATEST if last else until, done, force=False)
-            state.built, state.built_until = last, None if last else until
+            until = _build_week(state, since, done, force=False)
+            state.built, state.built_until = until is None, until
             state.save()
-        progress(since)
+            if state.built:
+                _analyze()
+        progress(until or timezone.now())
 
 
 def rebuild(
@@ -81,18 +81,20 @@ def rebuild(
     """Builds the days from `since` on (default: all) anew. With `force` also those whose calls are partly gone: the rollups then
     have what is left. Raises ValueError while they are not built at all."""
     done = Built(0, [])
-    day = _day_of(since) if since else _first_day()
-    last = False
-    while not last:
+    day: datetime | None = _day_of(since) if since else _first_day()
+    while day is not None:
         with locked(wait=True) as state:
             if state is None or not state.built:
                 raise ValueError("The rollups are not built yet; the worker does it.")
-            until = _next_day(day)
-            last = until > timezone.now()
-            _build_day(state, day, LATEST if last else until, done, force=force)
-        progress(day)
-        day = until
+            day = _build_week(state, day, done, force=force)
+        progress(day or timezone.now())
     return done
+
+
+def _analyze() -> None:
+    """So that readers' queries are planned by what there is."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE {', '.join(TABLES)}, tollhouse_rollup_values")
 
 
 def _begin() -> None:
@@ -104,7 +106,9 @@ def _begin() -> None:
                 return
             cursor.execute(f"TRUNCATE {', '.join(TABLES)}, tollhouse_rollup_values")
         name, shift_s = changes.zone()
-        state = RollupState(watermark=0, cluster=_cluster(), time_zone=name, shift_s=shift_s)
+        state = RollupState(
+            watermark=0, cluster=_cluster(), time_zone=name, shift_s=shift_s, hours_since=_hours_since()
+        )
         state.watermark = horizon(state)
         state.save(force_insert=True)
 
@@ -126,37 +130,96 @@ def _adopt(state: RollupState) -> None:
     state.watermark = horizon(state)
 
 
+def _build_week(state: RollupState, since: datetime, done: Built, *, force: bool) -> datetime | None:
+    """Builds the days from `since` to the end of its week, and the week from its days. Returns where the next one begins; None
+    where this one is not over."""
+    first = monday(since)
+    following = _day_of(first + timedelta(days=7, hours=12))
+    last = following > timezone.now()
+    built = done.days
+    day = since
+    while day < following:
+        # A day has up to 25 hours, and the one after it begins before 47 are over. What is later is built with the last.
+        until = _day_of(day + timedelta(hours=36))
+        _build_day(state, day, LATEST if last and until >= following else until, done, force=force)
+        day = until
+    if done.days > built:
+        given = {"since": first, "until": LATEST if last else following}
+        _delete(given, "week")
+        for one in SETS:
+            _fold(one, {**given, "grain": "week", "of": "day"})
+    return None if last else following
+
+
 def _build_day(state: RollupState, since: datetime, until: datetime, done: Built, *, force: bool) -> None:
     given: dict[str, Any] = {
         "since": since, "until": until, "first": first_id(since), "last": first_id(until), "upto": state.watermark,
-        "shift": state.shift_s,
+        "shift": state.shift_s, "hours_since": state.hours_since,
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(SQL["compare"], given)
         [(calls, counted)] = cursor.fetchall()
-        if calls < counted and not force:
-            done.kept.append(since)
-            return
-        if counted:
-            for table in TABLES:
-                cursor.execute(f"DELETE FROM {table} WHERE at >= %(since)s AND at < %(until)s", given)  # noqa: S608 (our names)
+    if calls < counted and not force:
+        done.kept.append(since)
+        return
+    if counted:
+        _delete(given, "hour", "day")
     if calls:
-        add(changes.of_range(), given)
+        add(changes.of_range(), given, grains=("hour", "day"))
     done.days += 1
 
 
-def _fold_days() -> None:
-    """Makes the days anew from the hours, for another time zone."""
-    given: dict[str, Any] = {"zone": changes.zone()[0], "most_bytes": MOST_BYTES}
+def _delete(given: Mapping[str, Any], *grains: str) -> None:
     with connection.cursor() as cursor:
         for table in TABLES:
-            cursor.execute(f"DELETE FROM {table} WHERE grain = 'day'")  # noqa: S608 (our names)
-        columns = ", ".join(COLUMNS)
-        cursor.execute(SQL["fold"].format(columns=columns, totals=TOTALS), given)
-        cursor.execute(SQL["fold_entities"], given)
-        for one in (one for one in SETS if one.sketched):
-            cursor.execute(SQL["fold_sketches"], {**given, "kind": one.kind})
+            query = f"DELETE FROM {table} WHERE grain = ANY(%(grains)s) AND at >= %(since)s AND at < %(until)s"  # noqa: S608 (our names)
+            cursor.execute(query, {**given, "grains": list(grains)})
+
+
+def _fold(one: RollupSet, given: Mapping[str, Any]) -> None:
+    """Makes sums of a `grain` from those `of` another, whose times are from `since` to before `until`."""
+    given = {**given, "kind": one.kind, "zone": changes.zone()[0], "most_bytes": MOST_BYTES}
+    with connection.cursor() as cursor:
+        cursor.execute(SQL["fold"].format(columns=", ".join(COLUMNS), totals=TOTALS), given)
+        if one.kind == "core":
+            cursor.execute(SQL["fold_entities"], given)
+        if one.sketched:
+            cursor.execute(SQL["fold_sketches"], given)
             compact(one, cursor)
+
+
+def _fold_days(state: RollupState) -> None:
+    """Makes days and weeks anew from the hours, for another time zone, as far as there are hours; what has none is to be built
+    from the calls, and stays by the days that it had where these are gone."""
+    given = {"since": datetime(1970, 1, 1, tzinfo=UTC), "until": LATEST}
+    hourly = [one for one in SETS if one.hourly]
+    with connection.cursor() as cursor:
+        for table in TABLES:
+            query = f"DELETE FROM {table} WHERE grain <> 'hour' AND kind = ANY(%s)"  # noqa: S608 (our names)
+            cursor.execute(query, [[one.kind for one in hourly]])
+    for one in hourly:
+        _fold(one, {**given, "grain": "day", "of": "hour"})
+        _fold(one, {**given, "grain": "week", "of": "day"})
+    state.built, state.built_until = False, None
+
+
+def prune() -> None:
+    """Removes the hours that are not kept any more."""
+    since = _hours_since()
+    if not RollupState.objects.filter(hours_since__lt=since).exists():
+        return
+    with locked() as state, connection.cursor() as cursor:
+        if state is None or not state.built or state.hours_since >= since:
+            return
+        kinds = [one.kind for one in SETS if not one.hourly]
+        for table in TABLES:
+            cursor.execute(SQL["prune"].format(table=table), {"kinds": kinds, "since": since})
+        state.hours_since = since
+        state.save()
+
+
+def _hours_since() -> datetime:
+    return _day_of(timezone.now() - HOURS_KEPT)
 
 
 def _cluster() -> str:
@@ -177,6 +240,13 @@ def _day_of(at: datetime) -> datetime:
     return datetime.combine(at.astimezone(place).date(), time(), place).astimezone(UTC)
 
 
-def _next_day(day: datetime) -> datetime:
-    # A day has up to 25 hours, and the one after it begins before 47 are over.
-    return _day_of(day + timedelta(hours=36))
+def day_after(at: datetime) -> datetime:
+    """The start of the first day that begins then or later."""
+    day = _day_of(at)
+    return day if day == at else _day_of(day + timedelta(hours=36))
+
+
+def monday(day: datetime) -> datetime:
+    """The start of the week that the day is in."""
+    local = day.astimezone(ZoneInfo(changes.zone()[0]))
+    return _day_of(local - timedelta(days=local.weekday()))

@@ -8,13 +8,27 @@ from django.conf import settings
 
 from dashboards.rollups.sketch import GAMMA, LEAST_MS
 from gateway.sql import queries
-from gateway.types import TOKEN_PARTS
+from gateway.types import OUTCOMES, TOKEN_PARTS
 
 SQL = {name: text.strip() for name, text in queries("rollups.sql").items()}
 # Pieces stand in the middle of others, without the comment that opens them.
 PIECES = {
     name: "\n".join(line for line in SQL[name].splitlines() if not line.startswith("--"))
-    for name in ("call", "old", "sums", "hour", "day", "labelled", "bucket", "digest", "key_id", "any_label")
+    for name in (
+        "call",
+        "corrected",
+        "corrected_in_range",
+        "old",
+        "sums",
+        "hour",
+        "labelled",
+        "bucket",
+        "digest",
+        "counting",
+        "buckets",
+        "counted_buckets",
+        "any_label",
+    )
 }
 #: Sums that a rollup has, as columns.
 COUNTS = (
@@ -22,10 +36,24 @@ COUNTS = (
     "entity_calls", *TOKEN_PARTS, "adjusted_tokens",
 )  # fmt: skip
 COLUMNS = (*COUNTS, "cost_squared")
+#: The same where sums of nothing are null.
+COUNTED = ", ".join([*(f"coalesce({name}, 0)::bigint AS {name}" for name in COUNTS), "coalesce(cost_squared, 0)"])
 TOTALS = ", ".join(
     f"coalesce(sum({name}), 0){kind} AS {name}"
     for name, kind in [*((name, "::bigint") for name in COUNTS), ("cost_squared", "")]
 )
+#: What readers are told besides: calls by outcome, and what lost ones count. Of rollups, and of calls.
+ENDS = (*(("calls", name) for name in OUTCOMES), ("cost_nano", "lost"))
+TOLD = ", ".join(
+    [TOTALS, *(f"coalesce(sum({what}) FILTER (WHERE k.outcome = '{name}'), 0)::bigint" for what, name in ENDS)]
+)
+TOLD_SUMS = ", ".join(
+    [PIECES["sums"], *(
+        f"sum({'sign' if what == 'calls' else 'sign * cost_nano'}) FILTER (WHERE k.outcome = '{name}') AS {name}_{what}"
+        for what, name in ENDS
+    )]
+)  # fmt: skip
+TOLD_COUNTED = ", ".join([COUNTED, *(f"coalesce({name}_{what}, 0)::bigint" for what, name in ENDS)])
 #: Later than every transaction.
 EVER = 2**63 - 1
 NEW, IN_RANGE = "c.written >= %(after)s AND c.written < %(upto)s", "c.id >= %(first)s AND c.id < %(last)s"
@@ -37,7 +65,7 @@ def written_since(which: str = "true") -> str:
     counted and added as they count now."""
     old = f"c.written < %(after)s AND {which}"
     return " UNION ALL ".join(
-        PIECES["call"].format(sign=sign, upto=upto, source=source, which=where)
+        _calls(sign, upto, source, where)
         for sign, upto, source, where in (
             (1, "%(upto)s", "tollhouse_call c", f"{NEW} AND {which}"),
             (-1, "%(after)s", PIECES["old"], old),
@@ -46,22 +74,26 @@ def written_since(which: str = "true") -> str:
     )
 
 
-def of_range(which: str = "true") -> str:
-    """Calls of the ids from `first` to before `last` that transactions before `upto` wrote."""
-    return PIECES["call"].format(
-        sign=1, upto="%(upto)s", source="tollhouse_call c", which=f"c.written < %(upto)s AND {IN_RANGE} AND {which}"
-    )
+def of_range(first: str = "first", last: str = "last", upto: str = "upto") -> str:
+    """Calls of the ids from `first` to before `last` that transactions before `upto` wrote; the names of these values."""
+    corrected = PIECES["corrected_in_range"].format(first=first, last=last, upto=f"%({upto})s")
+    which = f"c.written < %({upto})s AND c.id >= %({first})s AND c.id < %({last})s"
+    return PIECES["call"].format(sign=1, source="tollhouse_call c", which=which, corrected=corrected)
 
 
 def of_ids(sign: int, which: str = "true") -> str:
     """The calls of the ids `calls`, as transactions before `upto` wrote and corrected them, added or taken away."""
-    which = f"c.written < %(upto)s AND c.id = ANY(%(calls)s) AND {which}"
-    return PIECES["call"].format(sign=sign, upto="%(upto)s", source="tollhouse_call c", which=which)
+    return _calls(sign, "%(upto)s", "tollhouse_call c", f"c.written < %(upto)s AND c.id = ANY(%(calls)s) AND {which}")
 
 
-def labelled(changes: str) -> str:
-    """The same calls, once for each of their labels."""
-    return PIECES["labelled"].format(changes=changes)
+def _calls(sign: int, upto: str, source: str, which: str) -> str:
+    corrected = PIECES["corrected"].format(upto=upto)
+    return PIECES["call"].format(sign=sign, source=source, which=which, corrected=corrected)
+
+
+def labelled(rows: str) -> str:
+    """The same calls, or combinations of values, once for each of their labels."""
+    return PIECES["labelled"].format(rows=rows)
 
 
 def zone() -> tuple[str, int]:

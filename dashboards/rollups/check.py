@@ -1,6 +1,6 @@
 """Whether the rollups equal the calls, to the nano-dollar."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -8,15 +8,16 @@ from typing import Any
 from django.db import connection
 
 from dashboards.rollups import changes
-from dashboards.rollups.build import LATEST
+from dashboards.rollups.build import LATEST, day_after, monday
 from dashboards.rollups.changes import PIECES, SQL
-from dashboards.rollups.roll import locked
+from dashboards.rollups.roll import GRAINS, locked
 from dashboards.rollups.sets import SETS
 from gateway.ledger.partitions import first_id
 from gateway.types import TOKEN_PARTS
 
 #: Calls, nano-dollars and tokens.
 Sums = tuple[int, int, int]
+NOTHING: Sums = (0, 0, 0)
 TOKENS = " + ".join([*(f"{part}::bigint" for part in TOKEN_PARTS), "adjusted_tokens"])
 
 
@@ -45,21 +46,42 @@ def differences() -> list[Difference]:
             "first": first_id(datetime(1970, 1, 1, tzinfo=UTC)), "last": first_id(LATEST), "upto": state.watermark,
             "shift": state.shift_s, "zone": changes.zone()[0],
         }  # fmt: skip
-        once, labelled = (_calls(rows, given) for rows in (changes.of_range(), changes.labelled(changes.of_range())))
-        found = []
+        rows = changes.of_range()
+        once, labelled = (_calls(some, given) for some in (rows, changes.labelled(rows)))
+        found: list[Difference] = []
         for one in SETS:
             there = labelled if "label" in one.dimensions else once
-            for grain in ("hour", "day"):
-                counted = _sums(SQL["counted"].format(tokens=TOKENS), {**given, "kind": one.kind, "grain": grain})
-                for day in sorted(counted.keys() | there.keys()):
-                    has, should = counted.get(day, (0, 0, 0)), there.get(day, (0, 0, 0))
-                    if has != should:
-                        found.append(Difference(one.kind, grain, day, has, should))
+            for grain in GRAINS:
+                since = day_after(state.hours_since) if grain == "hour" and not one.hourly else None
+                found += _compared(one.kind, grain, there, given, since)
         return found
 
 
-def _calls(rows: str, given: Mapping[str, Any]) -> dict[datetime, Sums]:
-    return _sums(SQL["to_count"].format(tokens=TOKENS, hour=PIECES["hour"], changes=rows), given)
+def _compared(
+    kind: str,
+    grain: str,
+    calls: Mapping[str, Mapping[datetime, Sums]],
+    given: Mapping[str, Any],
+    since: datetime | None,
+) -> Iterator[Difference]:
+    """Sums of a grain, from the day `since` on, beside what the calls come to."""
+    unit = "week" if grain == "week" else "day"
+    counted = _sums(SQL["counted"].format(tokens=TOKENS), {**given, "kind": kind, "grain": grain, "unit": unit})
+    for day in sorted(counted.keys() | calls[unit].keys()):
+        has, should = counted.get(day, NOTHING), calls[unit].get(day, NOTHING)
+        if has != should and (since is None or day >= since):
+            yield Difference(kind, grain, day, has, should)
+
+
+def _calls(rows: str, given: Mapping[str, Any]) -> dict[str, dict[datetime, Sums]]:
+    """What calls come to, by day and by week."""
+    query = SQL["to_count"].format(tokens=TOKENS, hour=PIECES["hour"], changes=rows)
+    days = _sums(query, {**given, "unit": "day"})
+    weeks: dict[datetime, Sums] = {}
+    for day, (calls, nano, tokens) in days.items():
+        before = weeks.get(monday(day), NOTHING)
+        weeks[monday(day)] = (before[0] + calls, before[1] + nano, before[2] + tokens)
+    return {"day": days, "week": weeks}
 
 
 def _sums(query: str, given: Mapping[str, Any]) -> dict[datetime, Sums]:

@@ -6,8 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from dashboards.rollups.changes import COUNTS
-from gateway.types import TOKEN_PARTS
+from dashboards.rollups.changes import COLUMNS
+from gateway.types import OUTCOMES, TOKEN_PARTS
 
 NANO = Decimal("1e-9")
 #: Outcomes that are somebody's failure; refusals are not.
@@ -17,7 +17,7 @@ ERRORS = ("provider_error", "timeout", "ledger_unavailable", "lost")
 @dataclass(slots=True)
 class Figures:
     """What some calls came to. `at` is when their hour or day begins (None: all of the range), `values` those of the dimensions
-    asked for, in that order. `outcomes` and `spent_nano` are calls and nano-dollars by outcome.
+    asked for, in that order. `outcomes` are calls by outcome, `lost_nano` the nano-dollars of those that were lost.
 
     `retried_calls` needed more than one attempt, `fallback_calls` were answered by another target than the first;
     `unpriced_calls` had tokens and no price. `adjusted_tokens` are corrections of which no part is known. `cost_squared` is the
@@ -45,15 +45,15 @@ class Figures:
     adjusted_tokens: int = 0
     cost_squared: float = 0.0
     outcomes: dict[str, int] = field(default_factory=dict)
-    spent_nano: dict[str, int] = field(default_factory=dict)
+    lost_nano: int = 0
 
-    def add(self, outcome: str, counts: Sequence[Any]) -> None:
-        """Adds the calls of an outcome, as COLUMNS has them."""
-        for name, count in zip(COUNTS, counts, strict=False):
-            setattr(self, name, getattr(self, name) + int(count))
-        self.cost_squared += counts[-1]
-        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + int(counts[0])
-        self.spent_nano[outcome] = self.spent_nano.get(outcome, 0) + int(counts[1])
+    @classmethod
+    def of(cls, at: datetime | None, values: tuple[str, ...], counts: Sequence[Any]) -> "Figures":
+        """From the sums of COLUMNS, the calls of each of OUTCOMES, and what lost ones cost."""
+        *ends, lost = counts[len(COLUMNS) :]
+        outcomes = {name: count for name, count in zip(OUTCOMES, ends, strict=True) if count}
+        sums = dict(zip(COLUMNS, counts, strict=False))
+        return cls(at, values, **sums, outcomes=outcomes, lost_nano=lost)
 
     @property
     def cost_usd(self) -> Decimal:
@@ -71,7 +71,7 @@ class Figures:
     @property
     def lost_cost_usd(self) -> Decimal:
         """What calls count whose end nobody saw: all that was held for them."""
-        return self.spent_nano.get("lost", 0) * NANO
+        return self.lost_nano * NANO
 
     @property
     def ok(self) -> int:

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from budgets.models import Alert
 from dashboards.models import RollupState
-from dashboards.rollups.build import build, prepare
+from dashboards.rollups.build import build, prepare, prune
 from dashboards.rollups.changes import SQL
 from dashboards.rollups.roll import roll
 
@@ -22,6 +22,7 @@ def count() -> None:
     prepare()
     build()
     if roll():
+        prune()
         _watch()
 
 

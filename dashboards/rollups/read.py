@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -10,9 +10,9 @@ from django.db import OperationalError, connection, transaction
 
 from dashboards.filters import DIMENSIONS, Filters
 from dashboards.rollups import changes, sketch
-from dashboards.rollups.changes import CONSTANTS, EVER, IN_RANGE, PIECES, SQL, TOTALS
+from dashboards.rollups.changes import CONSTANTS, EVER, IN_RANGE, PIECES, SQL, TOLD, TOLD_COUNTED, TOLD_SUMS
 from dashboards.rollups.found import Figures, Found, Quantiles
-from dashboards.rollups.sets import RollupSet, covering, several_names
+from dashboards.rollups.sets import HOURS_KEPT, RollupSet, covering, several_names
 from gateway.ledger.partitions import first_id
 
 Step = Literal["hour", "day"] | None
@@ -36,13 +36,22 @@ def figures(filters: Filters, by: Sequence[str] = (), step: Step = None) -> list
     Raises TooMuchData where no rollup has these dimensions together and the range has more than MOST_CALLS calls, and
     ValueError for an unknown dimension.
     """
-    found: dict[tuple[Any, ...], Figures] = {}
-    for at, values, outcome, counts in _Query(filters, (*by, "outcome"), step).figures():
-        # Where it is asked by outcome, it is there twice.
-        found.setdefault((at, values), Figures(at, values)).add(outcome, counts)
+    found: dict[tuple[Any, tuple[str, ...]], Sequence[Any]] = {}
+    for at, values, counts in _Query(filters, by, step, needs=("outcome",)).figures():
+        before = found.get((at, values))
+        found[at, values] = [a + b for a, b in zip(before, counts, strict=True)] if before else counts
     if not found and not by and step is None:
         return [Figures(None, ())]
-    return sorted((one for one in found.values() if one.calls), key=_order)
+    return sorted((Figures.of(*key, counts) for key, counts in found.items() if counts[0]), key=_order)
+
+
+def amounts(filters: Filters, by: str) -> dict[str, tuple[int, int]]:
+    """Nano-dollars and calls of every value of a dimension, of which there may be very many; otherwise like `figures`."""
+    found: dict[str, tuple[int, int]] = {}
+    for value, nano, calls in _Query(filters, (by,), None).amounts():
+        before = found.get(value, (0, 0))
+        found[value] = (before[0] + nano, before[1] + calls)
+    return {value: amount for value, amount in found.items() if amount[1]}
 
 
 def quantiles(
@@ -58,9 +67,12 @@ def quantiles(
     `latency` is of calls that were answered by a provider or from the cache, `provider` the part of it that was spent at
     providers, `gate` the rest, `first_token` of streams.
     """
-    found = []
+    sketches: dict[tuple[Any, ...], list[bytes]] = {}
     for at, values, entries in _Query(filters, by, step, sketched=True).sketches(metric):
-        calls, ms = sketch.quantiles(entries, q)
+        sketches.setdefault((at, values), []).append(entries)
+    found = []
+    for (at, values), parts in sketches.items():
+        calls, ms = sketch.quantiles(b"".join(parts), q)
         if calls:
             found.append(Quantiles(at, values, calls, ms))
     if not found and not by and step is None:
@@ -70,21 +82,24 @@ def quantiles(
 
 def entities(filters: Filters, by: Sequence[str] = (), step: Step = None) -> list[Found]:
     """How much personal data was found, by type and otherwise like `figures`."""
-    rows = _Query(filters, by, step, kinds=("core",)).entities()
-    return sorted((Found(at, values, entity, count) for at, values, entity, count in rows if count), key=_order)
+    found: dict[tuple[Any, tuple[str, ...], str], int] = {}
+    for at, values, entity, count in _Query(filters, by, step, kinds=("core",)).entities():
+        found[at, values, entity] = found.get((at, values, entity), 0) + count
+    return sorted((Found(at, values, entity, n) for (at, values, entity), n in found.items() if n), key=_order)
 
 
 @dataclass(frozen=True, slots=True)
 class Basis:
     """What the rollups have counted: everything before the `watermark`; 0 and not `usable`: nothing that could be read.
 
-    `days`: their days are those of the reporting time zone.
+    `days`: their days are those of the reporting time zone. `hours_since`: from then on there are hours of all sets.
     """
 
     watermark: int | None
     usable: bool
     days: bool
     shift_s: int
+    hours_since: datetime | None = None
 
     @classmethod
     def read(cls) -> "Basis":
@@ -94,8 +109,8 @@ class Basis:
         name, shift_s = changes.zone()
         if row is None:
             return cls(None, usable=False, days=False, shift_s=shift_s)
-        watermark, built, time_zone, rolled_shift_s = row
-        return cls(watermark, usable=built, days=time_zone == name, shift_s=rolled_shift_s)
+        watermark, built, time_zone, rolled_shift_s, hours_since = row
+        return cls(watermark, usable=built, days=time_zone == name, shift_s=rolled_shift_s, hours_since=hours_since)
 
     def hour(self, at: datetime) -> datetime:
         """The start of the hour that the moment is in."""
@@ -106,25 +121,27 @@ class Basis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
-    """How one kind of answer is summed up: `table` and `rolled` from rollups, with the query `new` from calls, `totals` of both.
+    """How one kind of answer is summed up: from the rollups' `table` as `totals`, with `query`, and from calls with `new`.
 
     `extra` is a further value of each row, as the rollups and as the calls have it.
     """
 
     new: str
     table: str
-    rolled: str
     totals: str
     pieces: Mapping[str, str]
     extra: tuple[str, str] | None = None
+    query: str = "rolled"
 
 
 class _Query:
-    """One question; `kinds` are those of the sets that can answer it, default: all."""
+    """One question; `needs` are further dimensions that a set must have, `kinds` those of the sets that can answer it, default:
+    all."""
 
     def __init__(
-        self, filters: Filters, by: Sequence[str], step: Step, *, sketched: bool = False, kinds: Sequence[str] = ()
-    ) -> None:
+        self, filters: Filters, by: Sequence[str], step: Step, *, needs: Sequence[str] = (), sketched: bool = False,
+        kinds: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         if unknown := {*by, *filters.where} - {*DIMENSIONS}:
             raise ValueError(f"No such dimension: {', '.join(sorted(unknown))}. There are {', '.join(DIMENSIONS)}.")
         self.filters, self.by, self.step = filters, tuple(by), step
@@ -132,30 +149,40 @@ class _Query:
         self.labelled = "label" in by or ("label" in filters.where and not several_names(filters.where))
         self.set: RollupSet | None = None
         if self.labelled or "label" not in filters.where:
-            self.set = covering((*by, *filters.where), sketched=sketched, kinds=kinds)
+            self.set = covering((*by, *filters.where, *needs), sketched=sketched, kinds=kinds)
 
-    def figures(self) -> Iterator[tuple[Any, tuple[str, ...], str, Sequence[Any]]]:
-        """Time, values, outcome and counts; the outcome is the last of `by`."""
-        part = _Part(
-            new="new_figures", table="tollhouse_rollup", rolled=TOTALS, totals=TOTALS, pieces={"sums": PIECES["sums"]}
-        )
+    def figures(self) -> Iterator[tuple[Any, tuple[str, ...], Sequence[Any]]]:
+        """Time, values, and counts as `Figures.of` takes them."""
+        pieces = {"sums": TOLD_SUMS, "counts": TOLD_COUNTED}
+        part = _Part(new="new_figures", table="tollhouse_rollup", totals=TOLD, pieces=pieces)
         count = len(self.by)
         for at, *row in self._rows(part):
-            yield at, tuple(row[: count - 1]), row[count - 1], row[count:]
+            yield at, tuple(row[:count]), row[count:]
+
+    def amounts(self) -> Iterator[tuple[str, int, int]]:
+        """Value, nano-dollars and calls."""
+        part = _Part(
+            new="new_figures", table="tollhouse_rollup", query="rolled" if self.filters.where else "rolled_by_key",
+            totals="sum(cost_nano)::bigint AS cost_nano, sum(calls)::bigint AS calls",
+            pieces={
+                "sums": "sum(sign * cost_nano)::bigint AS cost_nano, sum(sign)::bigint AS calls",
+                "counts": "cost_nano, calls",
+            },
+        )  # fmt: skip
+        return ((value, nano, calls) for _, value, nano, calls in self._rows(part))
 
     def sketches(self, metric: Metric) -> Iterator[tuple[Any, tuple[str, ...], bytes]]:
         part = _Part(
-            new="new_sketches", table="tollhouse_rollup_sketch", rolled=f"string_agg(r.{metric}, ''::bytea) AS entries",
-            totals="string_agg(entries, ''::bytea) AS entries",
-            pieces={"metric": f"{metric}_ms", "bucket": PIECES["bucket"]},
+            new="new_sketches", table="tollhouse_rollup_sketch", totals=f"string_agg(r.{metric}, ''::bytea) AS entries",
+            pieces={"metric": f"{metric}_ms", "bucket": PIECES["bucket"].format(ms="ms")},
         )  # fmt: skip
         for at, *values, entries in self._rows(part):
             yield at, tuple(values), bytes(entries)
 
     def entities(self) -> Iterator[tuple[Any, tuple[str, ...], str, int]]:
         part = _Part(
-            new="new_entities", table="tollhouse_rollup_entity", rolled="sum(r.found)::bigint AS found",
-            totals="sum(found)::bigint AS found", pieces={}, extra=("r.entity", "e.name"),
+            new="new_entities", table="tollhouse_rollup_entity", totals="sum(r.found)::bigint AS found", pieces={},
+            extra=("r.entity", "e.name"),
         )  # fmt: skip
         for at, *values, entity, count in self._rows(part):
             yield at, tuple(values), entity, count
@@ -170,12 +197,12 @@ class _Query:
                 basis = Basis.read()
                 given = self._given(basis)
                 rows = _fetch(cursor, self._sql(part, basis, given), given)
-                if rows[0][0] == basis.watermark:
+                if rows[0][:2] == (basis.watermark, basis.hours_since):
                     break
             else:
                 raise TooMuchData("The figures change faster than they can be read. Try again in a moment.")
         # Where nothing was found there is a row without totals.
-        return (row[1:] for row in rows if row[-1] is not None)
+        return (row[2:] for row in rows if row[-1] is not None)
 
     def _given(self, basis: Basis) -> dict[str, Any]:
         since, until = basis.hour(self.filters.since), basis.hour(self.filters.until)
@@ -189,7 +216,7 @@ class _Query:
         }  # fmt: skip
 
     def _sql(self, part: _Part, basis: Basis, given: dict[str, Any]) -> str:
-        """One part for each stretch of rolled days or hours, and one for the calls that are not counted in them."""
+        """One part for each stretch of rolled weeks, days or hours, and one for the calls that are not counted in them."""
         columns = [f"k.{name}" for name in self.by]
         rolled, new = [*columns], [*columns]
         if part.extra:
@@ -197,31 +224,34 @@ class _Query:
             new.append(part.extra[1])
         names = [f"v{n}" for n in range(len(new))]
         shape = {"places": ", ".join(str(n + 1) for n in range(len(new) + 1)), "conditions": self._conditions()}
+
+        def of_calls(rows: str) -> str:
+            return SQL[part.new].format(
+                at=self._at("k.at"), values=_named(new, names), names=", ".join(["at", *names]), hour=PIECES["hour"],
+                changes=changes.labelled(rows) if self.labelled else rows, **part.pieces, **shape,
+            )  # fmt: skip
+
         parts = []
         if self.set and basis.usable:
             made = changes.written_since(IN_RANGE)
             for n, (grain, since, until) in enumerate(self._stretches(basis, given)):
+                if grain == "calls":
+                    given |= {f"first{n}": first_id(since), f"last{n}": first_id(until)}
+                    self._refuse_too_many({"first": given[f"first{n}"], "last": given[f"last{n}"]}, usable=True)
+                    parts.append(of_calls(changes.of_range(f"first{n}", f"last{n}", "after")))
+                    continue
                 given |= {f"since{n}": since, f"until{n}": until}
                 parts.append(
-                    SQL["rolled"].format(
-                        at=self._at("r.at"), values=_named(rolled, names), totals=part.rolled, table=part.table,
+                    SQL[part.query].format(
+                        at=self._at("r.at"), values=_named(rolled, names), totals=part.totals, table=part.table,
                         grain=grain, since=f"since{n}", until=f"until{n}", **shape,
                     )
                 )  # fmt: skip
         else:
-            self._refuse_too_many(given)
+            self._refuse_too_many(given, usable=False)
             made = changes.of_range()
-        if self.labelled:
-            made = changes.labelled(made)
-        parts.append(
-            SQL[part.new].format(
-                at=self._at("k.at"), values=_named(new, names), names=", ".join(["at", *names]), hour=PIECES["hour"],
-                changes=made, **part.pieces, **shape,
-            )
-        )  # fmt: skip
-        return SQL["read"].format(
-            names=", ".join(["at", *names]), totals=part.totals, parts=" UNION ALL ".join(f"({one})" for one in parts)
-        )
+        parts.append(of_calls(made))
+        return SQL["read"].format(parts=" UNION ALL ".join(f"({one})" for one in parts))
 
     def _conditions(self) -> str:
         """Which keys, or calls, are asked for."""
@@ -236,40 +266,61 @@ class _Query:
         return column if self.step == "hour" else f"date_trunc('day', {column}, %(zone)s)"
 
     def _stretches(self, basis: Basis, given: Mapping[str, Any]) -> Iterator[tuple[str, datetime, datetime]]:
-        """The range in whole days as far as it has any, and in hours."""
-        since, until, place = given["since"], given["until"], ZoneInfo(given["zone"])
-        first = _midnight(since.astimezone(place).date(), place)
-        if first < since:
-            first = _midnight(since.astimezone(place).date() + timedelta(days=1), place)
-        last = _midnight(until.astimezone(place).date(), place)
-        if self.step == "hour" or not basis.days or first >= last:
-            yield "hour", since, until
-            return
-        yield "day", first, last
-        if since < first:
-            yield "hour", since, first
-        if last < until:
-            yield "hour", last, until
+        """The range in whole weeks and days as far as it has any, and in hours; in calls where there are no hours any more."""
+        fine = self.step == "hour" or not basis.days
+        grains = ("hour",) if fine else ("hour", "day", "week") if self.step is None else ("hour", "day")
+        kept = basis.hours_since
+        for grain, since, until in _covered(grains, given["since"], given["until"], ZoneInfo(given["zone"])):
+            if grain == "hour" and self.set and not self.set.hourly and kept and since < kept:
+                yield "calls", since, min(until, kept)
+                since = min(until, kept)
+            if since < until:
+                yield grain, since, until
 
-    def _refuse_too_many(self, given: Mapping[str, Any]) -> None:
+    def _refuse_too_many(self, given: Mapping[str, Any], *, usable: bool) -> None:
         with connection.cursor() as cursor:
             [(count,)] = _fetch(cursor, SQL["some_calls"], {**given, "most": MOST_CALLS + 1})
         if count <= MOST_CALLS:
             return
+        asked = " and ".join(sorted({*self.by, *self.filters.where} - {"outcome"}))
+        if self.set and usable:
+            raise TooMuchData(
+                f"By {asked} there are sums of single hours for the last {HOURS_KEPT.days} days only, and too many calls to read "
+                "them one by one. Choose whole days, more than three."
+            )
         if self.set:
             raise TooMuchData(
                 "The figures are being counted anew, and there are too many calls to read them one by one. A worker does it: "
                 "see `manage.py rollups status`. Meanwhile choose a shorter range."
             )
-        asked = sorted({*self.by, *self.filters.where} - {"outcome"})
         raise TooMuchData(
-            f"There is too much data for {' and '.join(asked)} together in this range. Choose fewer of them, or a shorter range: "
+            f"There is too much data for {asked} together in this range. Choose fewer of them, or a shorter range: "
             f"up to {MOST_CALLS:,} calls any of them go together."
         )
 
 
-def _midnight(day: date, place: ZoneInfo) -> datetime:
-    return datetime.combine(day, time(), place).astimezone(UTC)
+def _covered(
+    grains: Sequence[str], since: datetime, until: datetime, place: ZoneInfo
+) -> Iterator[tuple[str, datetime, datetime]]:
+    """A range in stretches of the coarsest of the grains as far as it has any whole ones, and of finer ones before and after."""
+    grain, *coarser = grains
+    if coarser:
+        first, last = _start(since, coarser[0], place, up=True), _start(until, coarser[0], place)
+        if first < last:
+            yield grain, since, first
+            yield from _covered(coarser, first, last, place)
+            yield grain, last, until
+            return
+    yield grain, since, until
+
+
+def _start(at: datetime, grain: str, place: ZoneInfo, *, up: bool = False) -> datetime:
+    """When the day or week begins that the moment is in; `up`: when the next one does, unless it is that moment."""
+    days = 7 if grain == "week" else 1
+    day = at.astimezone(place).date()
+    day -= timedelta(days=day.weekday() % days)
+    begins = datetime.combine(day, time(), place).astimezone(UTC)
+    return datetime.combine(day + timedelta(days=days), time(), place).astimezone(UTC) if up and begins < at else begins
 
 
 def _named(columns: Sequence[str], names: Sequence[str]) -> str:

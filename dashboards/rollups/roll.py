@@ -5,8 +5,9 @@ running are over, so their rows are all there; those of the watermark up to that
 the watermark on. Whoever counts, or builds anew, has the lock on the state's row.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 from typing import Any
 
 from django.db import connection, transaction
@@ -14,13 +15,23 @@ from django.utils import timezone
 
 from dashboards.models import RollupState
 from dashboards.rollups import changes, sketch
-from dashboards.rollups.changes import COLUMNS, CONSTANTS, PIECES, SQL, TOTALS
+from dashboards.rollups.changes import COLUMNS, CONSTANTS, COUNTED, PIECES, SQL
 from dashboards.rollups.sets import SETS, RollupSet
+from gateway.types import TOKEN_PARTS
 
 #: A sketch whose entries of one metric take more than this is written anew with one entry for each bucket.
 MOST_BYTES = 3000
-#: The table, of one transaction, that calls are put into on their way.
-FOUND = "tollhouse_rollup_found"
+GRAINS = ("hour", "day", "week")
+BEGINS = {"hour": "c.at", "day": "c.day", "week": "date_trunc('week', c.day, %(zone)s)"}
+#: Of calls on their way: their texts, and all else that sums are made of.
+TEXTS = ", ".join(sorted({name for one in SETS for name in one.dimensions} - {"label"} | {"labels"}))
+TIMES = {"latency": "latency_ms", "first_token": "first_token_ms", "gate": "gate_ms", "provider_time": "provider_ms"}
+NUMBERS = ", ".join(
+    ("sign", "cost_nano", "unpriced", "cache_hit", "retried", "fallback", "has_entities", "entities", *TOKEN_PARTS,
+     "adjusted_tokens", *TIMES)
+)  # fmt: skip
+#: The tables, of one transaction, that they are put into.
+TEMPORARY = ", ".join(f"pg_temp.tollhouse_rollup_{name}" for name in ("found", "combinations", "numbered", "keyed"))
 
 
 def roll() -> bool:
@@ -30,7 +41,7 @@ def roll() -> bool:
             return False
         upto = horizon(state)
         if upto > state.watermark:
-            given = {"after": state.watermark, "upto": upto, "shift": state.shift_s}
+            given = {"after": state.watermark, "upto": upto, "shift": state.shift_s, "hours_since": state.hours_since}
             if _anything(given):
                 add(changes.written_since(), given)
             state.watermark, state.moved_at = upto, timezone.now()
@@ -44,7 +55,9 @@ def locked(*, wait: bool = False) -> Iterator[RollupState | None]:
     """A transaction that has the state's row for itself; None where there is no row, or another has it and we do not wait."""
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL jit = off; SET LOCAL work_mem = '64MB'; SET LOCAL tollhouse.sees_expired = 'on'")
+            # Many short texts are compared: to sort them for a join takes ten times as long as to hash them.
+            cursor.execute("SET LOCAL jit = off; SET LOCAL work_mem = '128MB'; SET LOCAL enable_mergejoin = off")
+            cursor.execute("SET LOCAL tollhouse.sees_expired = 'on'")
         yield RollupState.objects.select_for_update(skip_locked=not wait).first()
 
 
@@ -63,36 +76,57 @@ def _anything(given: Mapping[str, Any]) -> bool:
     return found
 
 
-def add(rows: str, given: Mapping[str, Any], sets: Iterable[RollupSet] = SETS) -> None:
-    """Adds calls to the rollups of these kinds; `rows` is the query that finds them, with `given` as its values."""
+def add(rows: str, given: Mapping[str, Any], sets: Sequence[RollupSet] = SETS, grains: Sequence[str] = GRAINS) -> None:
+    """Adds calls to the rollups of these kinds and grains; `rows` is the query that finds them, with `given` as its values, of
+    which `hours_since` says since when hours of all kinds are kept.
+    """
+    given = {**CONSTANTS, **given, "zone": changes.zone()[0], "most_bytes": MOST_BYTES}
+    buckets = ", ".join(
+        f"CASE WHEN {ms} IS NOT NULL THEN {PIECES['bucket'].format(ms=ms)}::int2 END AS {name}"
+        for name, ms in TIMES.items()
+    )
     with connection.cursor() as cursor:
-        # Once for all kinds, and where the planner can see how many there are.
+        cursor.execute(f"DROP TABLE IF EXISTS {TEMPORARY}")
+        cursor.execute(SQL["found"].format(rows=rows, hour=PIECES["hour"], buckets=buckets), given)
+        cursor.execute(SQL["combinations"].format(texts=TEXTS))
+        cursor.execute(SQL["numbered"].format(texts=TEXTS, numbers=NUMBERS), given)
+        cursor.execute(SQL["keyed"])
         cursor.execute(
-            f"DROP TABLE IF EXISTS pg_temp.{FOUND}; CREATE TEMP TABLE {FOUND} ON COMMIT DROP AS {rows}", given
+            "ANALYZE tollhouse_rollup_combinations (combination); ANALYZE tollhouse_rollup_numbered (combination, at)"
         )
-        cursor.execute(f"ANALYZE {FOUND}")
-    for one in sets:
-        _add_kind(one, {**CONSTANTS, **given, "zone": changes.zone()[0], "kind": one.kind})
+        for one in sets:
+            _add_keys(one, {**given, "kind": one.kind}, cursor)
+        cursor.execute("ANALYZE tollhouse_rollup_keyed")
+        for one, grain in product(sets, grains):
+            hours = {"hours_since": "-infinity"} if one.hourly else {}
+            _add_sums(one, grain, {**given, "kind": one.kind, "grain": grain, **hours}, cursor)
 
 
-def _add_kind(one: RollupSet, given: Mapping[str, Any]) -> None:
-    rows = f"SELECT * FROM {FOUND}"  # noqa: S608 (our name)
+def _add_keys(one: RollupSet, given: Mapping[str, Any], cursor: Any) -> None:
+    combinations = "tollhouse_rollup_combinations"
+    if "label" in one.dimensions:
+        combinations = f"({changes.labelled(f'SELECT * FROM {combinations}')})"  # noqa: S608 (our name)
     dimensions = ", ".join(one.dimensions)
     digest = PIECES["digest"].format(dimensions=dimensions)
+    cursor.execute(SQL["keys"].format(combinations=combinations, dimensions=dimensions, digest=digest), given)
+
+
+def _add_sums(one: RollupSet, grain: str, given: Mapping[str, Any], cursor: Any) -> None:
     pieces = {
-        **PIECES, "dimensions": dimensions, "totals": TOTALS, "columns": ", ".join(COLUMNS), "digest": digest,
-        "key_id": PIECES["key_id"].format(digest=digest),
+        **PIECES, "begins": BEGINS[grain], "columns": ", ".join(COLUMNS),
+        "counts": COUNTED,
         "added": ", ".join(f"{name} = r.{name} + excluded.{name}" for name in COLUMNS),
-        "changes": changes.labelled(rows) if "label" in one.dimensions else rows,
     }  # fmt: skip
-    with connection.cursor() as cursor:
-        cursor.execute(SQL["values"].format(**pieces), given)
-        cursor.execute(SQL["roll"].format(**pieces), given)
-        if one.kind == "core":
-            cursor.execute(SQL["entities"].format(**pieces), given)
-        if one.sketched:
-            cursor.execute(SQL["sketch"].format(**pieces), {**given, "most_bytes": MOST_BYTES})
-            compact(one, cursor)
+    cursor.execute(SQL["roll"].format(**pieces), given)
+    if one.kind == "core":
+        cursor.execute(SQL["entities"].format(**pieces), given)
+    if one.sketched:
+        # Few calls of a tenant, or of an hour, are in one bucket: to count them first would take longer than to keep them all.
+        few = grain == "hour" or not one.hourly
+        buckets = PIECES["buckets"].format(**pieces)
+        placed = buckets if few else PIECES["counted_buckets"].format(buckets=buckets)
+        cursor.execute(SQL["sketch"].format(placed=placed), given)
+        compact(one, cursor)
 
 
 def compact(one: RollupSet, cursor: Any) -> None:

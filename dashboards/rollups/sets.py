@@ -2,26 +2,38 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True)
 class RollupSet:
-    """Calls summed up by these dimensions. `sketched`: with their latencies."""
+    """Calls summed up by these dimensions. `sketched`: with their latencies. `hourly`: by hour for ever; otherwise only for the
+    newest days, as nearly every call would have an hour's sum to itself."""
 
     kind: str
     dimensions: tuple[str, ...]
     sketched: bool = True
+    hourly: bool = True
 
 
 #: The cheapest to read first. A dimension with many values has a set of its own: together with the others it would be as
-#: large as the calls themselves.
+#: large as the calls themselves. A tenant's calls are mostly of one cohort, and a feature's of one model, so that these cost
+#: nearly nothing beside it. Sets of one dimension alone say which of very many values are the dearest.
 SETS = (
     RollupSet("core", ("feature", "cohort", "provider", "model", "prompt_version", "error_class", "outcome")),
     RollupSet("key", ("feature", "key", "provider", "model", "outcome")),
-    RollupSet("tenant", ("feature", "tenant", "outcome")),
-    RollupSet("label", ("feature", "label", "outcome"), sketched=False),
-    RollupSet("user", ("feature", "user_ref", "outcome"), sketched=False),
+    RollupSet("customer", ("tenant",), sketched=False, hourly=False),
+    RollupSet("person", ("user_ref",), sketched=False, hourly=False),
+    RollupSet(
+        "tenant",
+        ("feature", "tenant", "cohort", "provider", "model", "prompt_version", "error_class", "outcome"),
+        hourly=False,
+    ),
+    RollupSet("label", ("feature", "label", "outcome"), sketched=False, hourly=False),
+    RollupSet("user", ("feature", "user_ref", "outcome"), sketched=False, hourly=False),
 )
+#: Of sets that are not `hourly`, hours are kept for so long: what pages draw by hours, with the time before.
+HOURS_KEPT = timedelta(days=8)
 
 
 def covering(dimensions: Iterable[str], *, sketched: bool = False, kinds: Sequence[str] = ()) -> RollupSet | None:

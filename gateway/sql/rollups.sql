@@ -15,11 +15,22 @@ SELECT {sign}::bigint AS sign, c.id, c.feature, c.tenant, c.cohort, c.user_ref, 
        CASE WHEN c.latency_ms > 0 THEN c.gate_ms END AS gate_ms,
        CASE WHEN c.attempts > 0 AND c.latency_ms > 0 THEN c.latency_ms - c.gate_ms END AS provider_ms
 FROM {source}
-LEFT JOIN LATERAL (
+LEFT JOIN {corrected}
+WHERE {which}
+
+-- name: corrected
+-- What corrects a call, looked up for each.
+LATERAL (
     SELECT sum(cost_usd) AS usd, sum(tokens) AS tokens, max(nullif(outcome, '')) AS outcome
     FROM tollhouse_adjustment WHERE call_id = c.id AND written < {upto}
 ) a ON true
-WHERE {which}
+
+-- name: corrected_in_range
+-- The same for all calls of a range at once.
+(
+    SELECT call_id, sum(cost_usd) AS usd, sum(tokens) AS tokens, max(nullif(outcome, '')) AS outcome
+    FROM tollhouse_adjustment WHERE call_id >= %({first})s AND call_id < %({last})s AND written < {upto} GROUP BY call_id
+) a ON a.call_id = c.id
 
 -- name: old
 -- Calls that were counted before and are corrected since.
@@ -44,68 +55,87 @@ sum(sign * (cost_nano / 1e9::float8) ^ 2) AS cost_squared
 -- The hour that a call was made in, by its id; hours begin so many seconds past the full one as those of the time zone do.
 to_timestamp((('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000 - %(shift)s) / 3600 * 3600 + %(shift)s)
 
--- name: day
-date_trunc('day', at, %(zone)s)
-
 -- name: labelled
--- Once for each label, and once for a call without any.
+-- Once for each label, and once for what has none.
 SELECT c.*, coalesce(l.name || '=' || l.value, '') AS label
-FROM ({changes}) c LEFT JOIN LATERAL jsonb_each_text(c.labels) AS l (name, value) ON true
+FROM ({rows}) c LEFT JOIN LATERAL jsonb_each_text(c.labels) AS l (name, value) ON true
 
 -- name: digest
 sha256(convert_to(jsonb_build_array(%(kind)s::text, {dimensions})::text, 'UTF8'))
 
--- name: key_id
--- By a query of its own for each row: the planner knows nothing of how many there are, and a join could be a loop of loops.
-(SELECT v.id FROM tollhouse_rollup_values v WHERE v.digest = g.wanted) AS key_id
+-- name: found
+-- Calls on their way into the rollups: read once for all kinds, and where the planner can see how many there are.
+CREATE TEMP TABLE tollhouse_rollup_found ON COMMIT DROP AS
+SELECT c.*, {hour} AS at, {buckets} FROM ({rows}) c
 
--- name: values
--- Keys for combinations of values that are new.
-INSERT INTO tollhouse_rollup_values (digest, kind, {dimensions})
-SELECT digest, %(kind)s, {dimensions}
-FROM (SELECT {digest} AS digest, {dimensions} FROM ({changes}) c GROUP BY {dimensions}) g
-WHERE NOT EXISTS (SELECT FROM tollhouse_rollup_values v WHERE v.digest = g.digest)
-ON CONFLICT (digest) DO NOTHING
+-- name: combinations
+-- The combinations of values that they have, with a number each, so that texts are compared once and not for every kind.
+CREATE TEMP TABLE tollhouse_rollup_combinations ON COMMIT DROP AS
+SELECT row_number() OVER ()::int AS combination, {texts} FROM tollhouse_rollup_found GROUP BY {texts}
+
+-- name: numbered
+CREATE TEMP TABLE tollhouse_rollup_numbered ON COMMIT DROP AS
+SELECT c.combination, f.at, date_trunc('day', f.at, %(zone)s) AS day, {numbers}
+FROM tollhouse_rollup_found f JOIN tollhouse_rollup_combinations c USING ({texts})
+
+-- name: keyed
+-- Which keys of which kinds the combinations count under; several, of kinds that tell labels apart.
+CREATE TEMP TABLE tollhouse_rollup_keyed (kind text, combination int, key_id bigint) ON COMMIT DROP
+
+-- name: keys
+-- Makes keys for values that are new, and says which key each combination counts under. Keys that are there are found by a query
+-- of its own for each: the planner knows nothing of how many there are, and a join could be a loop of loops.
+WITH wanted AS MATERIALIZED (
+    SELECT {dimensions}, digest, (SELECT v.id FROM tollhouse_rollup_values v WHERE v.digest = d.digest) AS key_id
+    FROM (SELECT {dimensions}, {digest} AS digest FROM (SELECT DISTINCT {dimensions} FROM {combinations} c) d) d
+), made AS (
+    INSERT INTO tollhouse_rollup_values (digest, kind, {dimensions})
+    SELECT digest, %(kind)s, {dimensions} FROM wanted WHERE key_id IS NULL
+    RETURNING id, digest
+), every AS MATERIALIZED (
+    SELECT {dimensions}, coalesce(w.key_id, m.id) AS found_key FROM wanted w LEFT JOIN made m USING (digest)
+)
+INSERT INTO tollhouse_rollup_keyed (kind, combination, key_id)
+SELECT %(kind)s, c.combination, e.found_key
+FROM {combinations} c JOIN (SELECT {dimensions}, found_key FROM every) e USING ({dimensions})
+
+-- name: counting
+-- Calls with the keys of a kind that they count under; single hours as long as they are kept.
+tollhouse_rollup_numbered c JOIN tollhouse_rollup_keyed k USING (combination)
+WHERE k.kind = %(kind)s AND (%(grain)s <> 'hour' OR c.at >= %(hours_since)s::timestamptz)
 
 -- name: roll
--- Adds the changes to one kind of rollup, by hour and by day.
-WITH grouped AS (
-    SELECT {hour} AS at, {dimensions}, {sums} FROM ({changes}) c GROUP BY 1, {dimensions}
-), keyed AS MATERIALIZED (
-    SELECT at, {key_id}, {columns} FROM (SELECT *, {digest} AS wanted FROM grouped) g
-)
+-- Adds the changes to one kind of rollup, by hour, day or week.
 INSERT INTO tollhouse_rollup AS r (kind, grain, at, key_id, {columns})
-SELECT %(kind)s, grain.name, CASE grain.name WHEN 'day' THEN {day} ELSE at END, key_id, {totals}
-FROM keyed, (VALUES ('hour'), ('day')) AS grain (name)
-GROUP BY 1, 2, 3, 4
+SELECT %(kind)s, %(grain)s, at, key_id, {counts}
+FROM (SELECT {begins} AS at, k.key_id, {sums} FROM {counting} GROUP BY 1, 2) g
 ON CONFLICT (kind, grain, at, key_id) DO UPDATE SET {added}
 
 -- name: bucket
-ceil(ln(greatest(ms, %(least)s)) / %(ln_gamma)s)::int
+ceil(ln(greatest({ms}, %(least)s)) / %(ln_gamma)s)::int
+
+-- name: buckets
+-- Each latency apart, as metric and bucket, with the hour, day or week that it counts in.
+SELECT at, key_id, metric, bucket, n
+FROM (SELECT {begins} AS at, k.key_id, c.sign::int AS n, c.latency, c.first_token, c.gate, c.provider_time FROM {counting}) t,
+     LATERAL (VALUES (1, latency), (2, first_token), (3, gate), (4, provider_time)) AS m (metric, bucket)
+WHERE bucket IS NOT NULL
+
+-- name: counted_buckets
+SELECT at, key_id, metric, bucket, sum(n)::int AS n FROM ({buckets}) b GROUP BY 1, 2, 3, 4 HAVING sum(n) <> 0
 
 -- name: sketch
 -- Adds the changes' latencies, by bucket, and returns those that have too many entries by now.
-WITH entries AS (
-    SELECT {hour} AS at, {dimensions}, metric, bucket, sum(sign)::int AS n
-    FROM ({changes}) c,
-         LATERAL (VALUES ('l', latency_ms), ('f', first_token_ms), ('g', gate_ms), ('p', provider_ms)) AS m (metric, ms),
-         LATERAL (SELECT {bucket} AS bucket) AS b
-    WHERE ms IS NOT NULL GROUP BY 1, {dimensions}, metric, bucket
-), keyed AS MATERIALIZED (
-    SELECT at, {key_id}, metric, bucket, n FROM (SELECT *, {digest} AS wanted FROM entries) g
-), placed AS (
-    SELECT grain.name AS grain, CASE grain.name WHEN 'day' THEN {day} ELSE at END AS at, key_id, metric, bucket,
-           sum(n)::int AS n
-    FROM keyed, (VALUES ('hour'), ('day')) AS grain (name)
-    GROUP BY 1, 2, 3, 4, 5 HAVING sum(n) <> 0
+WITH placed AS (
+    {placed}
 ), added AS (
     INSERT INTO tollhouse_rollup_sketch AS r (kind, grain, at, key_id, latency, first_token, gate, provider)
-    SELECT %(kind)s, grain, at, key_id,
-           coalesce(string_agg(int2send(bucket::int2) || int4send(n), ''::bytea) FILTER (WHERE metric = 'l'), ''),
-           coalesce(string_agg(int2send(bucket::int2) || int4send(n), ''::bytea) FILTER (WHERE metric = 'f'), ''),
-           coalesce(string_agg(int2send(bucket::int2) || int4send(n), ''::bytea) FILTER (WHERE metric = 'g'), ''),
-           coalesce(string_agg(int2send(bucket::int2) || int4send(n), ''::bytea) FILTER (WHERE metric = 'p'), '')
-    FROM placed GROUP BY grain, at, key_id
+    SELECT %(kind)s, %(grain)s, at, key_id,
+           coalesce(string_agg(int2send(bucket::int2) || int4send(n), ''::bytea) FILTER (WHERE metric = 1), ''),
+           coalesce(string_agg(int2send(bucket::int2) || int4send(n), ''::bytea) FILTER (WHERE metric = 2), ''),
+           coalesce(string_agg(int2send(bucket::int2) || int4send(n), ''::bytea) FILTER (WHERE metric = 3), ''),
+           coalesce(string_agg(int2send(bucket::int2) || int4send(n), ''::bytea) FILTER (WHERE metric = 4), '')
+    FROM placed GROUP BY at, key_id
     ON CONFLICT (kind, grain, at, key_id) DO UPDATE SET
         latency = r.latency || excluded.latency, first_token = r.first_token || excluded.first_token,
         gate = r.gate || excluded.gate, provider = r.provider || excluded.provider
@@ -120,31 +150,39 @@ WHERE kind = %s AND grain = %s AND at = %s AND key_id = %s
 
 -- name: entities
 -- Adds what was found of personal data, under the keys of the kind `core`.
-WITH found AS (
-    SELECT {hour} AS at, {dimensions}, e.name AS entity, sum(sign * e.found::bigint) AS found
-    FROM ({changes}) c, LATERAL jsonb_each_text(c.entities) AS e (name, found) GROUP BY 1, {dimensions}, e.name
-), keyed AS MATERIALIZED (
-    SELECT at, {key_id}, entity, found FROM (SELECT *, {digest} AS wanted FROM found) g
-)
 INSERT INTO tollhouse_rollup_entity AS r (kind, grain, at, key_id, entity, found)
-SELECT %(kind)s, grain.name, CASE grain.name WHEN 'day' THEN {day} ELSE at END, key_id, entity, sum(found)
-FROM keyed, (VALUES ('hour'), ('day')) AS grain (name)
-GROUP BY 1, 2, 3, 4, 5
+SELECT %(kind)s, %(grain)s, at, key_id, e.name, sum(sign * e.found::bigint)
+FROM (SELECT {begins} AS at, k.key_id, c.sign, c.entities FROM {counting} AND c.has_entities) t,
+     LATERAL jsonb_each_text(entities) AS e (name, found)
+GROUP BY 3, 4, 5
 ON CONFLICT (kind, grain, at, key_id, entity) DO UPDATE SET found = r.found + excluded.found
 
 -- name: read
--- The watermark as this statement sees it, on every row, and one row at least: it must be the one that the parts were made for.
-SELECT s.watermark, f.* FROM (SELECT (SELECT watermark FROM tollhouse_rollup_state) AS watermark) s
-LEFT JOIN (SELECT {names}, {totals} FROM ({parts}) parts GROUP BY {names}) f ON true
+-- The watermark, and since when there are all hours, as this statement sees them, on every row, and one row at least: they must
+-- be those that the parts were made for.
+SELECT s.watermark, s.hours_since, f.* FROM (
+    SELECT (SELECT watermark FROM tollhouse_rollup_state), (SELECT hours_since FROM tollhouse_rollup_state)
+) s (watermark, hours_since)
+LEFT JOIN ({parts}) f ON true
 
 -- name: rolled
 SELECT {at} AS at{values}, {totals}
-FROM {table} r JOIN tollhouse_rollup_values k ON k.id = r.key_id
+FROM {table} r JOIN tollhouse_rollup_values k ON k.id = r.key_id AND k.kind = %(kind)s
 WHERE r.kind = %(kind)s AND r.grain = '{grain}' AND r.at >= %({since})s AND r.at < %({until})s AND {conditions}
 GROUP BY {places}
 
+-- name: rolled_by_key
+-- The same where all keys are asked for: summed up by key first, as numbers compare faster than texts.
+SELECT r.at{values}, {totals}
+FROM (
+    SELECT {at} AS at, r.key_id, {totals} FROM {table} r
+    WHERE r.kind = %(kind)s AND r.grain = '{grain}' AND r.at >= %({since})s AND r.at < %({until})s GROUP BY 1, 2
+) r JOIN tollhouse_rollup_values k ON k.id = r.key_id AND k.kind = %(kind)s
+GROUP BY {places}
+
 -- name: new_figures
-SELECT {at} AS at{values}, {sums} FROM (SELECT {hour} AS at, c.* FROM ({changes}) c) k WHERE {conditions} GROUP BY {places}
+SELECT {names}, {counts}
+FROM (SELECT {at} AS at{values}, {sums} FROM (SELECT {hour} AS at, c.* FROM ({changes}) c) k WHERE {conditions} GROUP BY {places}) n
 
 -- name: new_sketches
 SELECT {names}, string_agg(int2send(bucket::int2) || int4send(n), ''::bytea) AS entries
@@ -166,7 +204,7 @@ WHERE {conditions} GROUP BY {places}
 
 -- name: basis
 -- What the rollups have counted. Those of another cluster, before a restore, tell nothing of transactions of this one.
-SELECT watermark, built AND cluster = (SELECT system_identifier::text FROM pg_control_system()), time_zone, shift_s
+SELECT watermark, built AND cluster = (SELECT system_identifier::text FROM pg_control_system()), time_zone, shift_s, hours_since
 FROM tollhouse_rollup_state
 
 -- name: some_calls
@@ -194,34 +232,35 @@ SELECT (SELECT count(*) FROM tollhouse_call WHERE id >= %(first)s AND id < %(las
         WHERE kind = 'core' AND grain = 'hour' AND at >= %(since)s AND at < %(until)s)
 
 -- name: fold
+-- Makes days from hours, or weeks from days.
 INSERT INTO tollhouse_rollup (kind, grain, at, key_id, {columns})
-SELECT kind, 'day', date_trunc('day', at, %(zone)s), key_id, {totals}
-FROM tollhouse_rollup WHERE grain = 'hour' GROUP BY 1, 3, 4
+SELECT kind, %(grain)s, date_trunc(%(grain)s, at, %(zone)s), key_id, {totals}
+FROM tollhouse_rollup WHERE kind = %(kind)s AND grain = %(of)s AND at >= %(since)s AND at < %(until)s GROUP BY 1, 3, 4
 
 -- name: fold_entities
 INSERT INTO tollhouse_rollup_entity (kind, grain, at, key_id, entity, found)
-SELECT kind, 'day', date_trunc('day', at, %(zone)s), key_id, entity, sum(found)
-FROM tollhouse_rollup_entity WHERE grain = 'hour' GROUP BY 1, 3, 4, 5
+SELECT kind, %(grain)s, date_trunc(%(grain)s, at, %(zone)s), key_id, entity, sum(found)
+FROM tollhouse_rollup_entity WHERE kind = %(kind)s AND grain = %(of)s AND at >= %(since)s AND at < %(until)s GROUP BY 1, 3, 4, 5
 
 -- name: fold_sketches
 WITH folded AS (
     INSERT INTO tollhouse_rollup_sketch (kind, grain, at, key_id, latency, first_token, gate, provider)
-    SELECT kind, 'day', date_trunc('day', at, %(zone)s), key_id, string_agg(latency, ''::bytea), string_agg(first_token, ''::bytea),
-           string_agg(gate, ''::bytea), string_agg(provider, ''::bytea)
-    FROM tollhouse_rollup_sketch WHERE kind = %(kind)s AND grain = 'hour' GROUP BY 1, 3, 4
+    SELECT kind, %(grain)s, date_trunc(%(grain)s, at, %(zone)s), key_id, string_agg(latency, ''::bytea),
+           string_agg(first_token, ''::bytea), string_agg(gate, ''::bytea), string_agg(provider, ''::bytea)
+    FROM tollhouse_rollup_sketch WHERE kind = %(kind)s AND grain = %(of)s AND at >= %(since)s AND at < %(until)s GROUP BY 1, 3, 4
     RETURNING *
 )
 SELECT grain, at, key_id, latency, first_token, gate, provider FROM folded
 WHERE greatest(octet_length(latency), octet_length(first_token), octet_length(gate), octet_length(provider)) > %(most_bytes)s
 
 -- name: counted
--- What a kind of rollup has, by its days.
-SELECT date_trunc('day', at, %(zone)s) AS day, sum(calls)::bigint, sum(cost_nano)::bigint, sum({tokens})::bigint
+-- What a kind of rollup has, by its days, or weeks.
+SELECT date_trunc(%(unit)s, at, %(zone)s) AS day, sum(calls)::bigint, sum(cost_nano)::bigint, sum({tokens})::bigint
 FROM tollhouse_rollup WHERE kind = %(kind)s AND grain = %(grain)s GROUP BY 1
 
 -- name: to_count
 -- What the calls come to that it should have.
-SELECT date_trunc('day', {hour}, %(zone)s) AS day, count(*), sum(cost_nano)::bigint, sum({tokens})::bigint
+SELECT date_trunc(%(unit)s, {hour}, %(zone)s) AS day, count(*), sum(cost_nano)::bigint, sum({tokens})::bigint
 FROM ({changes}) c GROUP BY 1
 
 -- name: holding
@@ -250,6 +289,10 @@ WITH gone AS (
     RETURNING v.id
 )
 DELETE FROM tollhouse_rollup r USING gone WHERE r.kind = 'label' AND r.key_id = gone.id
+
+-- name: prune
+-- Hours that are not kept any more.
+DELETE FROM {table} WHERE kind = ANY(%(kinds)s) AND grain = 'hour' AND at < %(since)s
 
 -- name: forget
 -- Its digest is of no values then, so that nothing is added to it any more.
