@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('tollhouse_budgets', '0070_deliveries_go_with_alerts'),
-        ('tollhouse_dashboards', '0020_error_class'),
+        ('tollhouse_dashboards', '0021_weeks'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
