@@ -11,8 +11,9 @@ from django.template.response import TemplateResponse
 ORDER = {
     "dashboards": ("DashboardSpend", "DashboardReliability", "DashboardBudgets", "DashboardPrompts", "DashboardPrivacy"),
     "tollhouse_gateway": (
-        "Call", "Export", "Feature", "PromptVersion", "Deployment", "Route", "Provider", "Key", "Price", "Bill", "BillLine", "Adjustment",
-        "Hold", "Owner", "Worker", "AuditEntry", "TenantLimit", "RetentionKind", "RetentionRule", "LegalHold", "CallSum",
+        "Call", "Export", "Feature", "PromptVersion", "Deployment", "Route", "Provider", "Key", "Price", "Bill", "BillLine",
+        "Adjustment", "Hold", "Owner", "Worker", "AuditEntry", "TenantLimit", "RetentionKind", "RetentionRule", "LegalHold",
+        "CallSum",
     ),
     "tollhouse_budgets": (
         "Budget", "Window", "RateLimit", "Bucket", "Switch", "SwitchTrigger", "Alert", "Channel", "AlertRoute", "Delivery",
