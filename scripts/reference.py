@@ -340,7 +340,8 @@ def roles_page() -> str:
         meta = model._meta
         if model not in admin.site._registry and not meta.permissions:
             continue
-        words = {f"{action}_{meta.model_name}": action for action in ("view", "add", "change", "delete")}
+        usual = (action for action in ("view", "add", "change", "delete") if action in meta.default_permissions)
+        words = {f"{action}_{meta.model_name}": action for action in usual}
         words |= {name: name.replace("_", " ") for name, _ in meta.permissions}
         limited = "own rows" if model in ROWS else "to look at" if model in SHARED else "–"
         rows.append((str(meta.verbose_name_plural), *(cell(role, model, words) or "–" for role in ROLES), limited))

@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core import signing
 from django.core.exceptions import PermissionDenied
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -22,13 +22,14 @@ from gateway.models import AuditEntry
 from gateway.transfer.files import MOST_BYTES, MOST_ROWS, TITLES, Unreadable, read
 
 if TYPE_CHECKING:
-    from gateway.transfer.configuration import Change, FormResource, Problem
+    from gateway.transfer.configuration import FormResource, Problem
 
 EXPORT, IMPORT = "tollhouse_gateway.export_configuration", "tollhouse_gateway.import_configuration"
 #: How long a preview can be confirmed, in seconds.
 PREVIEW_S = 3600
 #: Differences that a page shows; an import does all of them.
 MOST_SHOWN = 500
+MOVED = "Rows were changed since you looked. These are the differences now; nothing was imported yet."
 
 
 class FileForm(forms.Form):
@@ -54,12 +55,13 @@ class ReasonForm(forms.Form):
 
 
 class Reviewed:
-    """A file that was read: what it does to the rows as they are now, and what is wrong with it."""
+    """A file that was looked through: what it does to the rows as they are now, and what is wrong with it."""
 
     def __init__(
-        self, name: str, content: bytes, changes: "list[Change]", problems: "list[Problem]", rows: int
+        self, name: str, content: bytes, rows: int, resource: "FormResource", problems: "list[Problem]"
     ) -> None:
-        self.name, self.content, self.changes, self.problems, self.rows = name, content, changes, problems, rows
+        self.name, self.content, self.rows, self.resource, self.problems = name, content, rows, resource, problems
+        self.changes = resource.changes
 
     @property
     def digest(self) -> str:
@@ -121,22 +123,25 @@ class PortableAdmin[M: models.Model](PageAdmin[M]):
         resource = self._resource(request)
         form = _ColumnsForm(request.POST if request.method == "POST" else None, columns=list(resource.fields))
         if request.method == "POST" and form.is_valid():
-            format = form.cleaned_data["format"]
             columns = [name for name in resource.fields if name in form.cleaned_data["columns"]]
-            from gateway.transfer.configuration import file_of
-            from gateway.transfer.writing import content_type
-
-            content = file_of(self, request, rows, columns, format)
-            self._note(request, "export", "", format=format, columns=columns, filters=request.GET.dict())
-            answer = HttpResponse(content, content_type=content_type(format))
-            name = f"{self.opts.model_name}-{timezone.localdate()}.{format}"
-            answer["Content-Disposition"] = f'attachment; filename="{name}"'
-            return answer
+            return self._file(request, rows, columns, form.cleaned_data["format"])
         context = {
             "title": f"Export {self.opts.verbose_name_plural}", "form": form, "formats": TITLES, "count": rows.count(),
             "narrowed": bool(request.GET), "identity": ", ".join(self.identity),
         }  # fmt: skip
         return self._page(request, "export", context)
+
+    def _file(self, request: HttpRequest, rows: models.QuerySet[M], columns: list[str], format: str) -> HttpResponse:
+        # They take a while to import, and few processes ever need them.
+        from gateway.transfer.configuration import file_of
+        from gateway.transfer.writing import content_type
+
+        content = file_of(self, request, rows, columns, format)
+        self._note(request, "export", "", format=format, columns=columns, filters=request.GET.dict())
+        answer = HttpResponse(content, content_type=content_type(format))
+        name = f"{self.opts.model_name}-{timezone.localdate()}.{format}"
+        answer["Content-Disposition"] = f'attachment; filename="{name}"'
+        return answer
 
     def import_view(self, request: HttpRequest) -> HttpResponse:
         """Takes a file, shows what it would do, and does that when it is confirmed with a reason: all of it or nothing."""
@@ -150,7 +155,7 @@ class PortableAdmin[M: models.Model](PageAdmin[M]):
             try:
                 if given.size > MOST_BYTES:
                     raise Unreadable(f"The file has more than {MOST_BYTES // 1_000_000} MB; split it.")
-                return self._preview(request, self._review(request, given.name, given.read(), dry_run=True))
+                return self._preview(request, self._review(request, given.name, given.read()))
             except Unreadable as problem:
                 form.add_error("file", str(problem))
         resource = self._resource(request)
@@ -171,41 +176,42 @@ class PortableAdmin[M: models.Model](PageAdmin[M]):
             )
             return HttpResponseRedirect(request.path)
         if not form.is_valid():
-            return self._preview(request, self._review(request, name, content, dry_run=True), form)
-        reason = form.cleaned_data["reason"]
+            return self._preview(request, self._review(request, name, content), form)
+        # As above.
+        from gateway.transfer.configuration import Moved, NotSaved
+
+        found = self._review(request, name, content)
+        try:
+            if found.problems or found.digest != carried["digest"]:
+                raise Moved
+            self._save(request, found, form.cleaned_data["reason"])
+        except NotSaved as error:
+            found.problems = [error.problem]
+            return self._preview(request, found)
+        except Moved:
+            messages.warning(request, MOVED)
+            return self._preview(request, self._review(request, name, content))
+        messages.success(request, f"Imported {name}: {found.count('new')} new, {found.count('update')} changed.")
+        return HttpResponseRedirect(self._list())
+
+    def _save(self, request: HttpRequest, found: Reviewed, reason: str) -> None:
         # The entry of each row has it too.
         request.tollhouse_reason = reason  # type: ignore[attr-defined]
         with transaction.atomic():
-            with connection.cursor() as cursor:
-                # One import at a time: two that lock the same rows in another order would stand in each other's way.
-                cursor.execute("SELECT pg_advisory_xact_lock(hashtext('tollhouse import'))")
-            done = self._review(request, name, content, dry_run=False)
-            moved = done.digest != carried["digest"]
-            if done.problems or moved:
-                transaction.set_rollback(True)
-            else:
-                counts = {"new": done.count("new"), "changed": done.count("update"), "rows": done.rows}
-                about = {"file": name, "sha256": hashlib.sha256(content).hexdigest()}
-                self._note(request, "import", reason, **counts, **about)
-        if done.problems or moved:
-            if moved and not done.problems:
-                messages.warning(
-                    request,
-                    "Rows were changed since you looked: these are the differences now. Nothing was imported yet.",
-                )
-            return self._preview(request, done)
-        messages.success(request, f"Imported {name}: {done.count('new')} new, {done.count('update')} changed.")
-        return HttpResponseRedirect(self._list())
+            found.resource.save()
+            counts = {"new": found.count("new"), "changed": found.count("update"), "rows": found.rows}
+            about = {"file": found.name, "sha256": hashlib.sha256(found.content).hexdigest()}
+            self._note(request, "import", reason, **counts, **about)
 
-    def _review(self, request: HttpRequest, name: str, content: bytes, *, dry_run: bool) -> Reviewed:
-        from gateway.transfer.configuration import run
+    def _review(self, request: HttpRequest, name: str, content: bytes) -> Reviewed:
+        # As above.
+        from gateway.transfer.configuration import look_through
 
-        sheet = read(content, name)
-        changes, problems = run(self._resource(request), sheet, dry_run=dry_run)
-        return Reviewed(name, content, changes, problems, len(sheet.rows))
+        sheet, resource = read(content, name), self._resource(request)
+        return Reviewed(name, content, len(sheet.rows), resource, look_through(resource, sheet))
 
     def _resource(self, request: HttpRequest) -> "FormResource":
-        # It takes a while to import, and few processes ever need it.
+        # As above.
         from gateway.transfer.configuration import FormResource
 
         return FormResource(self, request)

@@ -45,6 +45,7 @@ class Migration(migrations.Migration):
             options={
                 'db_table': 'tollhouse_export',
                 'ordering': ['-id'],
+                'default_permissions': (),
                 'permissions': [('export_configuration', 'Can export configuration as files'), ('import_configuration', 'Can import configuration from files')],
             },
         ),

@@ -49,6 +49,8 @@ class Export(models.Model):
     class Meta:
         db_table = "tollhouse_export"
         ordering = ["-id"]
+        # Who may export calls sees those of such calls; nobody adds or changes one by hand.
+        default_permissions = ()
         permissions = [
             ("export_configuration", "Can export configuration as files"),
             ("import_configuration", "Can import configuration from files"),

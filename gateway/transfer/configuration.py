@@ -12,7 +12,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
-from django.db import models, transaction
+from django.db import DatabaseError, models, transaction
 from django.forms.models import ModelChoiceField, ModelMultipleChoiceField, model_to_dict
 from django.http import HttpRequest
 from django.utils import timezone
@@ -50,6 +50,18 @@ class Change:
     values: tuple[tuple[str, str | None, str], ...]
 
 
+class Moved(Exception):
+    """Somebody else has changed a row since the file was looked through."""
+
+
+class NotSaved(Exception):
+    """The database refused a row; `problem` says which."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
 class FormResource(Resource):  # type: ignore[misc]
     """Rows of the admin's model. One object is for one export or one import."""
 
@@ -70,6 +82,7 @@ class FormResource(Resource):  # type: ignore[misc]
         self.names = {name: {row.pk: str(row) for row in field.queryset or ()} for name, field in chosen.items()}
         self.seen: dict[tuple[str, ...], int] = {}
         self.changes: list[Change] = []
+        self.forms: list[tuple[Any, Change, Row]] = []
         self.numbers: Sequence[int] = ()
 
     # Out
@@ -103,13 +116,11 @@ class FormResource(Resource):  # type: ignore[misc]
 
     def before_import_row(self, row: Row, **given: Any) -> None:
         self.number = self.numbers[given["row_number"] - 1]
-        self.dry_run: bool = given["dry_run"]
 
     def get_or_init_instance(self, instance_loader: Any, row: Row) -> tuple[models.Model, bool]:
         known = self._identity(row)
         rows = self.page.model._default_manager.filter(**known).order_by("-pk")
-        # Locked, as a form saves all columns, and would undo what somebody else does at the same time.
-        found = list(rows if self.dry_run else rows.select_for_update())
+        found = list(rows)
         # Asked of the form that adds, as the one that changes has no field for who may not.
         self.unchanged = any(not self._form(type(self.blank), one, row).has_changed() for one in found)
         key = tuple(map(str, known.values()))
@@ -121,6 +132,7 @@ class FormResource(Resource):  # type: ignore[misc]
         self.seen[key] = self.number
         if not found or (self.page.appended and not self.unchanged):
             return self.page.model(), True
+        self.before = _columns(found[0])
         return found[0], False
 
     def _identity(self, row: Row) -> dict[str, Any]:
@@ -169,20 +181,36 @@ class FormResource(Resource):  # type: ignore[misc]
 
     def save_instance(self, instance: Any, is_create: bool, row: Row, **given: Any) -> None:
         kind = RowResult.IMPORT_TYPE_UPDATE if self.change else RowResult.IMPORT_TYPE_NEW
-        self.changes.append(
-            Change(row=self.number, kind=kind, what=str(self.form.instance), values=tuple(self._differences(row)))
-        )
-        if self.dry_run:
-            return
-        # So that what the database refuses spoils nothing but this row, of which is told then.
-        with transaction.atomic():
-            made = self.page.save_form(self.request, self.form, self.change)
-            self.page.save_model(self.request, made, self.form, self.change)
-            self.page.save_related(self.request, self.form, [], self.change)
-            (self.page.log_change if self.change else self.page.log_addition)(self.request, made, "Imported.")
+        change = Change(row=self.number, kind=kind, what=str(self.form.instance), values=tuple(self._differences(row)))
+        self.changes.append(change)
+        self.forms.append((self.form, change, self.before if self.change else {}))
 
     def save_m2m(self, instance: Any, row: Row, **given: Any) -> None:
-        """The form did."""
+        """As for the row itself, `save` does."""
+
+    def save(self) -> None:
+        """Saves what was looked through, in the caller's transaction. Raises Moved and NotSaved; nothing may be kept then.
+
+        All that takes its time was done before, without a lock: calls that open a window wait for its budget's row.
+        """
+        pks = [form.instance.pk for form, _, before in self.forms if before]
+        locked = self.page.model._default_manager.select_for_update().filter(pk__in=pks).order_by("pk")
+        now = {row.pk: _columns(row) for row in locked}
+        for form, change, before in self.forms:
+            # A form saves all columns, and would undo what somebody else has done since.
+            if before and now.get(form.instance.pk) != before:
+                raise Moved
+            try:
+                with transaction.atomic():
+                    made = self.page.save_form(self.request, form, bool(before))
+                    self.page.save_model(self.request, made, form, bool(before))
+                    self.page.save_related(self.request, form, [], bool(before))
+            except DatabaseError as error:
+                text = str(error).partition("\n")[0][:300]
+                raise NotSaved(
+                    Problem(row=change.row, column="", message=f"The database refused it: {text}")
+                ) from error
+            (self.page.log_change if before else self.page.log_addition)(self.request, made, "Imported.")
 
     def _differences(self, row: Row) -> Iterator[tuple[str, str | None, str]]:
         for name in self.form.fields:
@@ -275,34 +303,34 @@ def check_columns(resource: FormResource, headers: Sequence[str]) -> list[Proble
     return problems
 
 
-def run(resource: FormResource, sheet: Sheet, *, dry_run: bool) -> tuple[list[Change], list[Problem]]:
-    """What the file does, or would do; and all that is wrong with it, in which case nothing is done."""
-    problems = check_columns(resource, sheet.headers)
-    if problems:
-        return [], problems
+def look_through(resource: FormResource, sheet: Sheet) -> list[Problem]:
+    """All that is wrong with the file; what it would do is in the resource's `changes` then. Nothing is written."""
+    if problems := check_columns(resource, sheet.headers):
+        return problems
     resource.numbers = sheet.numbers
-    result: Result = resource.import_data(
-        Dataset(*sheet.rows, headers=sheet.headers),
-        dry_run=dry_run,
-        use_transactions=True,
-        rollback_on_validation_errors=True,
-    )
+    result: Result = resource.import_data(Dataset(*sheet.rows, headers=sheet.headers), dry_run=True)
     for row in result.invalid_rows:
         for column, messages in row.error_dict.items():
             name = "" if column == NON_FIELD_ERRORS else column
             problems += [Problem(row=sheet.numbers[row.number - 1], column=name, message=one) for one in messages]
-    for row in result.error_rows:
-        text = str(row.errors[0].error).partition("\n")[0][:300]
-        problems.append(
-            Problem(row=sheet.numbers[row.number - 1], column="", message=f"The database refused it: {text}")
-        )
-    problems += [Problem(row=0, column="", message=str(error.error)[:300]) for error in result.base_errors]
-    return resource.changes, sorted(problems, key=lambda problem: (problem.row, not problem.column))
+    if broken := [error.error for row in result.error_rows for error in row.errors] + [
+        error.error for error in result.base_errors
+    ]:
+        raise broken[0]
+    return sorted(problems, key=lambda problem: (problem.row, not problem.column))
 
 
 def file_of(page: Any, request: HttpRequest, rows: models.QuerySet[Any], columns: Sequence[str], format: str) -> bytes:
     """The rows as a file of that format with these columns."""
     return written(FormResource(page, request, format).export(rows, export_fields=columns), format)
+
+
+def _columns(row: models.Model) -> Row:
+    """All that a row has, relations to many rows too."""
+    found = {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+    return found | {
+        field.name: sorted(getattr(row, field.name).values_list("pk", flat=True)) for field in row._meta.many_to_many
+    }
 
 
 def _moment(text: str) -> datetime | None:

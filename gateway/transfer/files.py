@@ -12,7 +12,7 @@ from gateway.transfer.cells import unguarded
 TITLES = {"csv": "CSV", "xlsx": "Excel (XLSX)", "json": "JSON"}
 #: Bounds of a file that is read; of a packed one, also unpacked.
 MOST_BYTES, MOST_UNPACKED = 1_000_000, 20_000_000
-MOST_ROWS, MOST_COLUMNS, MOST_CHARACTERS = 2_000, 100, 50_000
+MOST_ROWS, MOST_COLUMNS, MOST_CHARACTERS = 1_000, 100, 50_000
 
 
 class Unreadable(Exception):

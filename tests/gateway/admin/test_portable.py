@@ -18,6 +18,8 @@ from django.urls import reverse
 from budgets.models import AlertRoute, Budget, Channel, Rate, RateLimit, SwitchTrigger
 from gateway.admin.portable import PortableAdmin
 from gateway.models import AuditEntry, Feature, Price, RetentionRule, TenantLimit
+from gateway.transfer.configuration import FormResource, Moved, NotSaved, look_through
+from gateway.transfer.files import read
 from redaction.models import RedactionList, RedactionPolicy
 from tests.world import World
 
@@ -203,7 +205,7 @@ def test_all_or_nothing_and_every_problem_has_its_row_and_column(admin_client, r
         ("file.csv", b"feature,feature\na,b\n", "there twice"),
         ("file.csv", b"feature,\na,b\n", "Column 2 has no name"),
         ("file.csv", b"feature\na,b,c\n", "Row 2 has 3 cells"),
-        ("file.csv", b"feature\n" + b"a\n" * 2001, "more than 2,000 rows"),
+        ("file.csv", b"feature\n" + b"a\n" * 1001, "more than 1,000 rows"),
         ("file.csv", b"a" * 1_000_001, "more than 1 MB"),
         ("file.xlsx", b"PK\x03\x04 no workbook", "no workbook that can be read"),
         ("file.json", b"{", "no JSON"),
@@ -296,3 +298,23 @@ def test_who_may_what(rows):
     assert "may not add" in problem[2]
     narrowed = exported(adds, Budget, columns=["feature", "limit"], query="?metric__exact=calls")
     assert narrowed.decode().splitlines() == ["feature,limit", ",5"]
+
+
+def test_what_others_do_between_the_look_and_the_saving_is_not_undone(rf, admin_user, rows):
+    request = rf.post("/")
+    request.user = admin_user
+
+    def looked_through(text):
+        resource = FormResource(PORTABLE[RetentionRule], request)
+        assert look_through(resource, read(f"kind,feature,keep_days\n{text}\n".encode(), "file.csv")) == []
+        return resource
+
+    old, new = looked_through("call,f,40"), looked_through("payload,f,40")
+    RetentionRule.objects.update(keep_days=35)
+    with pytest.raises(Moved):
+        old.save()
+    RetentionRule.objects.create(kind="payload", feature="f", keep_days=36)
+    with pytest.raises(NotSaved) as error:
+        new.save()
+    assert error.value.problem.row == 2 and "tollhouse_retention_rule_once" in error.value.problem.message
+    assert sorted(RetentionRule.objects.values_list("keep_days", flat=True)) == [35, 36]
