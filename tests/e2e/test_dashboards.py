@@ -44,7 +44,7 @@ def busy(visitor):
     )
     WindowSample.objects.create(window=window, at=now - timedelta(hours=2), spent="1.5")
     Forecast.objects.create(window=window, made_at=now, expected=9, low=8, high=11, note="x")
-    (process,) = Owner.objects.bulk_create([Owner(id=uuid7(), host="h", pid=1)])
+    (process,) = Owner.objects.bulk_create([Owner(id=uuid7(), host="h", pid=1, seen_at=now + timedelta(hours=1))])
     for model, minutes, closed in (("gpt-4o", 2, None), ("gpt-4o-mini", 120, now - timedelta(minutes=100))):
         BreakerTrip.objects.create(
             id=uuid7(), process=process.pk, provider="openai", model=model, opened_at=now - timedelta(minutes=minutes),

@@ -26,7 +26,7 @@ from tests.gateway.telemetry.sentry_host import SentryHost
 
 
 class Kept(SpanExporter):
-    """Keeps spans while somebody wants them: a process has one provider of spans, for good."""
+    """Keeps spans while somebody wants them."""
 
     def __init__(self) -> None:
         self.spans = []
@@ -39,10 +39,12 @@ class Kept(SpanExporter):
 
 @pytest.fixture(scope="session")
 def application():
-    """An application that sets OpenTelemetry up for itself."""
-    kept, provider = Kept(), TracerProvider()
+    """An application that sets OpenTelemetry up for itself, unless another test was one before: a process has one, for good."""
+    kept, provider = Kept(), trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        provider = TracerProvider()
+        trace.set_tracer_provider(provider)
     provider.add_span_processor(SimpleSpanProcessor(kept))
-    trace.set_tracer_provider(provider)
     return kept
 
 
