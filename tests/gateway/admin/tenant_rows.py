@@ -68,7 +68,7 @@ def shared_rows(world: World) -> list[Model]:
         Channel.objects.create(name="c", kind="webhook"),
         Dataset.objects.create(name="d"),
         Digest.objects.create(name="d", emails=[f"ada@{OTHER}.example"]),
-        RollupState.objects.create(watermark=1, cluster="x", time_zone="UTC"),
+        RollupState.objects.create(watermark=1, cluster="x", time_zone="UTC", hours_since=timezone.now()),
         Rate.objects.create(currency="EUR", per_usd=Decimal("0.9"), effective_from=date(2026, 1, 1), source="x"),
         RetentionKind.objects.first() or RetentionKind.objects.create(kind="call", keep_days=400),
         RetentionRule.objects.create(kind="call", feature="f", keep_days=30),

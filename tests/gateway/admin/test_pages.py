@@ -147,7 +147,9 @@ def rows(count, start=0):
         DigestDelivery.objects.bulk_create(
             [DigestDelivery(digest=digest, way=way, due_at=now) for way in ("email", "slack")]
         )
-        RollupState.objects.get_or_create(defaults={"watermark": 1, "cluster": "x", "time_zone": "UTC"})
+        RollupState.objects.get_or_create(
+            defaults={"watermark": 1, "cluster": "x", "time_zone": "UTC", "hours_since": timezone.now()}
+        )
         Hold.objects.bulk_create(
             [
                 Hold(
