@@ -122,7 +122,33 @@ def test_from_the_filter_bar_to_the_calls_and_back(busy):
     assert "There is no range “lately”" in page.inner_text("[role=alert]")
     assert "No calls in this time" in page.inner_text("#content")
     assert busy.problems == []
+    on_paper(busy)
     a_chart_that_cannot_be_had_says_so(busy)
+
+
+def on_paper(busy):
+    """All charts are drawn, as wide as the paper and light; what leads elsewhere is left out, and the filters are told."""
+    page = busy.page
+    page.emulate_media(color_scheme="dark")
+    busy.open("/admin/dashboards/reliability/?range=24h&feature=support.reply", "dashboard-reliability-paper")
+    page.evaluate("window.print = () => dispatchEvent(new Event('beforeprint'))")
+    page.get_by_role("button", name="Print").click()
+    page.wait_for_selector("html[data-theme=light]")
+    page.emulate_media(media="print")
+    charts = page.locator("figure.is-drawn .main-svg:first-child")
+    says = page.locator("figure[data-chart]:not(.is-drawn) .th-state").all_inner_texts()
+    assert charts.count() == page.locator("figure[data-chart]").count() > 3, says
+    assert {chart.bounding_box()["width"] for chart in charts.all()} == {660}
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(29, 39, 51)"
+    assert page.locator(".th-chip").inner_text().startswith("Feature: support.reply")
+    assert not any(
+        page.locator(where).first.is_visible()
+        for where in ("#header", "#nav-sidebar", ".th-tabs", "form.th-bar", ".th-print")
+    )
+    page.emulate_media(media="screen")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "auto"
+    page.emulate_media(color_scheme="light")
 
 
 def a_chart_that_cannot_be_had_says_so(busy):

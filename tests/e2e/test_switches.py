@@ -35,7 +35,7 @@ def test_from_the_list_of_calls_to_a_refusal_and_back(visitor, configured):
     page = visitor.page
     assert passes()
     visitor.open("/admin/tollhouse_gateway/call/", "switch-calls")
-    page.click("a[aria-label='Switch support.reply off']")
+    page.click("a[aria-label='switch off support.reply']")
     page.wait_for_url("**/switch/add/**")
     visitor.look("switch-add-prefilled")
     assert (page.input_value("#id_scope"), page.input_value("#id_value")) == ("feature", "support.reply")

@@ -149,11 +149,16 @@
     for (const figure of drawn.keys()) draw(figure);
   }
 
+  /* Loads a chart that was not asked for yet; what comes back ends when it is drawn, or has said why not. */
+  const asked = new Map();
+  function once(figure) {
+    if (!asked.has(figure)) asked.set(figure, load(figure));
+    return asked.get(figure);
+  }
+
   const seen = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) {
-      if (!isIntersecting) continue;
-      seen.unobserve(target);
-      load(target);
+      if (isIntersecting) once(target);
     }
   }, { rootMargin: "400px" });
   document.querySelectorAll("figure[data-chart]").forEach((figure) => seen.observe(figure));
@@ -163,6 +168,7 @@
   /* On paper charts are as wide as it is, and in light colours, which are set before the page is laid out for it. */
   const root = document.documentElement;
   addEventListener("beforeprint", () => {
+    if (printing) return;
     printing = true;
     root.dataset.screenTheme = root.dataset.theme || "";
     root.dataset.theme = "light";
@@ -172,6 +178,7 @@
     }
   });
   addEventListener("afterprint", () => {
+    if (!printing) return;
     printing = false;
     root.dataset.theme = root.dataset.screenTheme;
     redraw();
@@ -179,8 +186,7 @@
   for (const button of document.querySelectorAll(".th-print")) {
     button.hidden = false;
     button.addEventListener("click", async () => {
-      const left = [...document.querySelectorAll("figure[data-chart]")].filter((figure) => !drawn.has(figure));
-      await Promise.all(left.map((figure) => { seen.unobserve(figure); return load(figure); }));
+      await Promise.all([...document.querySelectorAll("figure[data-chart]")].map(once));
       print();
     });
   }
