@@ -18,6 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import django
 import numpy as np
@@ -53,24 +54,30 @@ def main() -> None:
     from django.test import Client
 
     settings.ALLOWED_HOSTS = ["testserver"]
-    user, _ = get_user_model().objects.get_or_create(username="load", defaults={"is_staff": True, "is_superuser": True})
-    client = Client()
-    client.force_login(user)
-    wanted = list(addresses(client, given.only))
+    user = get_user_model().objects.create(username=f"load-{uuid4()}", is_staff=True, is_superuser=True)
+    try:
+        client = Client()
+        client.force_login(user)
+        measure(client, list(addresses(client, given.only)), given.rounds, given.over)
+    finally:
+        user.delete()
+
+
+def measure(client: "django.test.Client", wanted: Sequence[tuple[str, str]], rounds: int, over: float) -> None:
+    """Asks for each page so many times, in turn, and prints how long they took."""
     took: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     cpu: dict[str, list[float]] = defaultdict(list)
     refused: Counter[str] = Counter()
-    for _ in range(given.rounds):
+    for _ in range(rounds):
         for page, address in wanted:
             began, began_cpu = time.perf_counter(), time.process_time()
             answer = client.get(address)
-            length = (time.perf_counter() - began) * 1000
+            took[page][address].append((time.perf_counter() - began) * 1000)
+            cpu[page].append((time.process_time() - began_cpu) * 1000)
             if answer.status_code not in (200, TOO_MUCH):
                 raise SystemExit(f"{address} answered {answer.status_code}.")
             refused[page] += answer.status_code == TOO_MUCH or b"Too much data for this view" in answer.content
-            took[page][address].append(length)
-            cpu[page].append((time.process_time() - began_cpu) * 1000)
-    show(took, cpu, refused, given.over)
+    show(took, cpu, refused, over)
 
 
 def fill(rows: int, days: int) -> None:
