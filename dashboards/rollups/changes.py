@@ -56,21 +56,23 @@ TOLD_SUMS = ", ".join(
 TOLD_COUNTED = ", ".join([COUNTED, *(f"coalesce({name}_{what}, 0)::bigint" for what, name in ENDS)])
 #: Later than every transaction.
 EVER = 2**63 - 1
-NEW, IN_RANGE = "c.written >= %(after)s AND c.written < %(upto)s", "c.id >= %(first)s AND c.id < %(last)s"
+NEW = "c.written >= %(after)s AND c.written < %(upto)s"
 CONSTANTS = {"least": LEAST_MS, "ln_gamma": math.log(GAMMA)}
 
 
-def written_since(which: str = "true") -> str:
+def written_since(new: str = "true", old: str = "true") -> str:
     """What counts differently since the watermark `after`, up to that of `upto`: new calls, and old ones taken away as they were
-    counted and added as they count now."""
-    old = f"c.written < %(after)s AND {which}"
+    counted and added as they count now. Of both those that fulfil a condition; none where it is empty.
+    """
+    counted = f"c.written < %(after)s AND {old}"
     return " UNION ALL ".join(
-        _calls(sign, upto, source, where)
-        for sign, upto, source, where in (
-            (1, "%(upto)s", "tollhouse_call c", f"{NEW} AND {which}"),
-            (-1, "%(after)s", PIECES["old"], old),
-            (1, "%(upto)s", PIECES["old"], old),
+        _calls(sign, upto, source, which)
+        for sign, upto, source, which, any_of_them in (
+            (1, "%(upto)s", "tollhouse_call c", f"{NEW} AND {new}", new),
+            (-1, "%(after)s", PIECES["old"], counted, old),
+            (1, "%(upto)s", PIECES["old"], counted, old),
         )
+        if any_of_them
     )
 
 

@@ -10,7 +10,7 @@ from django.db import OperationalError, connection, transaction
 
 from dashboards.filters import DIMENSIONS, Filters
 from dashboards.rollups import changes, sketch
-from dashboards.rollups.changes import CONSTANTS, EVER, IN_RANGE, PIECES, SQL, TOLD, TOLD_COUNTED, TOLD_SUMS
+from dashboards.rollups.changes import CONSTANTS, EVER, PIECES, SQL, TOLD, TOLD_COUNTED, TOLD_SUMS
 from dashboards.rollups.found import Figures, Found, Quantiles
 from dashboards.rollups.sets import HOURS_KEPT, RollupSet, covering, several_names
 from gateway.ledger.partitions import first_id
@@ -233,7 +233,7 @@ class _Query:
 
         parts = []
         if self.set and basis.usable:
-            made = changes.written_since(IN_RANGE)
+            made = self._not_counted(basis, given)
             for n, (grain, since, until) in enumerate(self._stretches(basis, given)):
                 if grain == "calls":
                     given |= {f"first{n}": first_id(since), f"last{n}": first_id(until)}
@@ -250,8 +250,23 @@ class _Query:
         else:
             self._refuse_too_many(given, usable=False)
             made = changes.of_range()
-        parts.append(of_calls(made))
+        # Of nothing at all, too, something has to be asked.
+        if made or not parts:
+            parts.append(of_calls(made or changes.of_range()))
         return SQL["read"].format(parts=" UNION ALL ".join(f"({one})" for one in parts))
+
+    def _not_counted(self, basis: Basis, given: dict[str, Any]) -> str:
+        """The query of what the rollups have not counted, in as few partitions as it may be in; empty where there is nothing."""
+        with connection.cursor() as cursor:
+            [(made, oldest, newest)] = _fetch(cursor, SQL["since"], {"after": basis.watermark})
+        new = old = ""
+        if made and made < given["last"]:
+            given["made"] = max(made, given["first"])
+            new = "c.id >= %(made)s AND c.id < %(last)s"
+        if oldest and oldest < given["last"] and newest >= given["first"]:
+            given |= {"oldest": max(oldest, given["first"]), "newest": newest}
+            old = "c.id >= %(oldest)s AND c.id <= %(newest)s AND c.id < %(last)s"
+        return changes.written_since(new, old)
 
     def _conditions(self) -> str:
         """Which keys, or calls, are asked for."""

@@ -207,6 +207,17 @@ WHERE {conditions} GROUP BY {places}
 SELECT watermark, built AND cluster = (SELECT system_identifier::text FROM pg_control_system()), time_zone, shift_s, hours_since
 FROM tollhouse_rollup_state
 
+-- name: since
+-- What they have not: the first new call, and the first and the last call that is corrected, so that readers look no further. A
+-- query of its own, as the planner has to know the watermark.
+WITH made AS MATERIALIZED (
+    SELECT id FROM tollhouse_call WHERE written >= %(after)s
+), corrected AS MATERIALIZED (
+    SELECT call_id FROM tollhouse_adjustment WHERE written >= %(after)s AND call_id IS NOT NULL
+)
+SELECT (SELECT id FROM made ORDER BY id LIMIT 1), (SELECT call_id FROM corrected ORDER BY call_id LIMIT 1),
+       (SELECT call_id FROM corrected ORDER BY call_id DESC LIMIT 1)
+
 -- name: some_calls
 -- How many calls lie in a range, counted up to a limit.
 SELECT count(*) FROM (SELECT FROM tollhouse_call WHERE id >= %(first)s AND id < %(last)s LIMIT %(most)s) c

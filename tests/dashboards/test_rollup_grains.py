@@ -101,3 +101,15 @@ def test_single_hours_of_many_values_are_kept_for_some_days(transactional_db, mo
 def _whole_days(filters):
     since, until = (timezone.localtime(at).replace(hour=0) for at in (filters.since, filters.until))
     return Filters(since, until)
+
+
+def test_days_and_weeks_follow_the_time_zone(transactional_db, settings):
+    calls = scattered(12)
+    count()
+    settings.TIME_ZONE = "Europe/Berlin"
+    count()
+    everything = Filters(NOW - 40 * DAY, NOW + 2 * HOUR)
+    assert {one.at.astimezone(UTC).hour for one in figures(everything, step="day")} <= {22, 23}
+    for by in ((), ("tenant",), ("user_ref",)):
+        assert sum(one.cost_usd for one in figures(everything, by)) == sum(call.cost_usd for call in calls)
+    assert not differences()
