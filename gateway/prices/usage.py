@@ -56,7 +56,7 @@ def whole(value: Json) -> int | None:
 
 def count(report: Mapping[str, Json], name: str) -> int:
     """The number of tokens under that name; 0 where there is none."""
-    return whole(report[name]) or 0 if name in report else 0
+    return whole(value) or 0 if (value := report.get(name)) else 0
 
 
 def _details(report: Mapping[str, Json], name: str) -> Mapping[str, Json]:
