@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 import os
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
@@ -36,7 +37,7 @@ _inherited: list[Engine | None] = []
 async def adopt() -> None:
     """Opens the process's gate in the running loop; the HTTP data plane does so when its server starts."""
     global _engine
-    _engine = Engine(asyncio.get_running_loop(), await Gate.open(), None)
+    _engine = Engine(asyncio.get_running_loop(), await _opened(Gate.open), None)
 
 
 async def release() -> None:
@@ -108,12 +109,20 @@ def standing_in(make: Callable[[], Coroutine[Any, Any, Gate]]) -> Iterator[None]
             _engine = before
 
 
+async def _opened(make: Callable[[], Coroutine[Any, Any, Gate]]) -> Gate:
+    """The gate, in a loop that keeps no list of asynchronous generators under way: it would be closed by that list when the
+    loop ends, but each of ours is closed by whoever opened it, and a call passes through five.
+    """
+    sys.set_asyncgen_hooks(firstiter=None)
+    return await make()
+
+
 def _start_thread(make: Callable[[], Coroutine[Any, Any, Gate]]) -> Engine:
     loop = uvloop.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="tollhouse", daemon=True)
     thread.start()
     try:
-        gate = asyncio.run_coroutine_threadsafe(make(), loop).result()
+        gate = asyncio.run_coroutine_threadsafe(_opened(make), loop).result()
     except Exception as error:
         loop.call_soon_threadsafe(loop.stop)
         raise LedgerUnavailable(f"The gate cannot open: {str(error).strip().splitlines()[0]}") from error

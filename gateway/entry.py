@@ -85,7 +85,7 @@ class Entry:
         self.row["latency_ms"] = round(latency, 3)
         self.row["gate_ms"] = round(max(0.0, latency - self.provider_s * 1000), 3)
         self.row["redaction_ms"] = round(self.stages.get("redact", 0.0), 3)
-        self.row["trace"] = {"stages": {name: round(ms, 3) for name, ms in self.stages.items()}}
+        self.row["trace"] = {"stages": {name: int(ms * 1000 + 0.5) / 1000 for name, ms in self.stages.items()}}
         if self.attempts:
             self.row["trace"]["attempts"] = self.attempts
         return self.row

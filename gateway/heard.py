@@ -69,7 +69,7 @@ class Heard:
 
     @property
     def tool_calls(self) -> int:
-        return sum(len(message.get("tool_calls") or ()) for message in self._messages.values())
+        return sum([len(message.get("tool_calls") or ()) for message in self._messages.values()])
 
     @property
     def text(self) -> str:
@@ -102,7 +102,10 @@ def _written(value: Json) -> Json:
 def _merge(message: Message, delta: Mapping[str, Json]) -> None:
     """Adds a stream's delta to the message; text is appended, tool calls by their index."""
     for key, value in delta.items():
-        if key == "tool_calls" and value:
+        if key == "content" and type(value) is str:
+            # What nearly every event of a stream is.
+            message.setdefault(key, _Growing()).append(value)
+        elif key == "tool_calls" and value:
             for part in value:
                 _merge_tool_call(message.setdefault("tool_calls", []), part)
         elif key in _TEXTS and value is not None:

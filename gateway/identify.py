@@ -12,19 +12,17 @@ from redaction.policies import Policy
 
 @dataclass(slots=True, kw_only=True)
 class Identified:
-    """A call whose feature and route are known. `max_output_tokens` is for each of its `choices`."""
+    """A call whose feature and route are known. `policy` is the feature's, with the lists that hold for the call's tenant;
+    `max_output_tokens` is for each of its `choices`.
+    """
 
     ask: Ask
     feature: FeatureInfo
+    policy: Policy
     route: RouteInfo
     scope: Scope
     max_output_tokens: int
     choices: int
-
-    @property
-    def policy(self) -> Policy:
-        """The feature's policy, with the lists that hold for the call's tenant."""
-        return self.feature.policy.for_tenant(self.ask.caller.tenant)
 
     def diverted(self, route: RouteInfo) -> "Identified":
         """The same call over another route."""
@@ -54,6 +52,7 @@ def identify(ask: Ask, catalog: Catalog, health: Health) -> Identified:
     return Identified(
         ask=ask,
         feature=feature,
+        policy=feature.policy.for_tenant(caller.tenant),
         route=health.prefer(_route(ask, feature, catalog)),
         scope=Scope(feature.slug, caller.tenant, caller.key, caller.user_ref, caller.cohort, "", ""),
         max_output_tokens=_output_limit(ask, feature),
@@ -85,10 +84,8 @@ def _output_limit(ask: Ask, feature: FeatureInfo) -> int:
         return 0
     most = feature.max_output_tokens
     # Where both are given, servers differ in which of them counts.
-    return max(
-        (_whole(ask, name, most, least=1, most=most) for name in OUTPUT_LIMITS if ask.body.get(name) is not None),
-        default=most,
-    )
+    asked = [_whole(ask, name, most, least=1, most=most) for name in OUTPUT_LIMITS if ask.body.get(name) is not None]
+    return max(asked) if asked else most
 
 
 def _whole(ask: Ask, name: str, default: int, *, least: int, most: int) -> int:

@@ -42,7 +42,7 @@ async def render(call: Identified, renderer: Renderer) -> Prompt:
             raise InvalidRequest("`input` must be a text, a list of texts, or token ids.", param="input")
         return Prompt(body=body)
     messages = body.get("messages")
-    if messages is not None and not (isinstance(messages, list) and all(isinstance(m, dict) for m in messages)):
+    if messages is not None and not (isinstance(messages, list) and {dict}.issuperset(map(type, messages))):
         raise InvalidRequest("`messages` must be a list of objects with `role` and `content`.", param="messages")
     if not isinstance(body.get("stream_options") or {}, dict):
         raise InvalidRequest("`stream_options` must be an object.", param="stream_options")

@@ -21,7 +21,7 @@ class RunningCall:
     """One call from before its hold until its reply is complete: a block around both, in which it is one of `calls`.
 
     A switch that comes before the call is sent waits in `_switches` until its targets are known: had the hold been asked for
-    later, the ledger would have refused it.
+    later, the ledger would have refused it. No generator, as every piece of every call passes through.
     """
 
     def __init__(self, scope: Scope, calls: "set[RunningCall]") -> None:
@@ -56,36 +56,43 @@ class RunningCall:
 
     def _stopped(self) -> bool:
         """Whether a switch is for this call, wherever it is asking now."""
-        if self._sent is None:
+        if self._sent is None or not self._switches:
             return False
         targets = self._sent.asking or [self._sent.target]
         scopes = [self._scope._replace(model=t.model, provider=t.provider.name) for t in targets]
         self._cut_by = next((s for s in self._switches if any(map(s.stops, scopes))), None)
         return self._cut_by is not None
 
-    async def pieces(self, answer: AsyncGenerator[Piece], sent: Sent) -> AsyncGenerator[Piece]:
-        """The pieces of the answer. Raises CallCut when a switch cuts the call off; the provider's request has ended then."""
+    def pieces(self, answer: AsyncGenerator[Piece], sent: Sent) -> Self:
+        """The pieces of the answer, for `async for` inside of `aclosing`. Raises CallCut when a switch cuts the call off; the
+        provider's request has ended then.
+        """
         self._answer, self._sent = answer, sent
         self._stopped()
-        try:
-            while (piece := await self._next(answer)) is not None:
-                self._complete = piece.final
-                yield piece
-        finally:
-            if self._closing:
-                # Whatever its end says, the call's own error counts.
-                await asyncio.gather(self._closing, return_exceptions=True)
-            await answer.aclose()
+        return self
 
-    async def _next(self, answer: AsyncGenerator[Piece]) -> Piece | None:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def aclose(self) -> None:
+        """Ends the provider's request, if it has not."""
+        if self._closing:
+            # Whatever its end says, the call's own error counts.
+            await asyncio.gather(self._closing, return_exceptions=True)
+        if self._answer is not None:
+            await self._answer.aclose()
+
+    async def __anext__(self) -> Piece:
         if self._cut_by:
             raise self._error()
         # As `asyncio.timeout` does it: a cancellation of ours becomes an error, anybody else's passes.
         task = self._waiting = asyncio.current_task()
-        assert task is not None
+        assert task is not None and self._answer is not None
         before = task.cancelling()
         try:
-            return await anext(answer, None)
+            piece = await self._answer.__anext__()
+            self._complete = piece.final
+            return piece
         except asyncio.CancelledError:
             if self._cut_by and task.uncancel() <= before:
                 raise self._error() from None

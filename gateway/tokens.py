@@ -53,9 +53,9 @@ def _encoding() -> Any:
 def _split(body: Mapping[str, Json]) -> tuple[list[dict[str, Json]], dict[str, Json]]:
     """The media parts of the messages, and the body without them."""
     messages = body.get("messages")
-    if not isinstance(messages, list) or not any(
-        isinstance(m, dict) and isinstance(m.get("content"), list) for m in messages
-    ):
+    if not isinstance(messages, list) or not [
+        m for m in messages if isinstance(m, dict) and type(m.get("content")) is list
+    ]:
         return [], dict(body)
     media: list[dict[str, Json]] = []
     slim = []

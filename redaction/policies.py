@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 
 from redaction.lists import DENIED, Lists, in_effect
@@ -38,7 +38,8 @@ ALSO = {"US_PASSPORT": "PASSPORT"}
 KNOWN_ENTITIES = tuple(sorted(NER_ENTITIES + PATTERN_ENTITIES))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# No slots, as what every call asks of it is found out once.
+@dataclass(frozen=True, kw_only=True)
 class Policy:
     """A redaction policy. `threshold` is the least score, 0 to 1, at which a finding counts.
 
@@ -71,7 +72,7 @@ class Policy:
         """Whether text has to be analysed for it."""
         return bool(self.finds) and (self.acts or "redacted" in (self.stored, *dict(self.stored_parts).values()))
 
-    @property
+    @cached_property
     def acts(self) -> bool:
         """Whether anything may happen to a call on its way out."""
         return self.media == "refuse" or any(map(self.looks_at, PARTS))
@@ -109,12 +110,12 @@ class Policy:
         """What is kept of a part of a call."""
         return dict(self.stored_parts).get(part, self.stored)
 
-    @property
+    @cached_property
     def keeps(self) -> bool:
         """Whether anything of a call's text is kept, be it a hash."""
         return any(self.stored_of(part) != "none" for part in STORED_PARTS)
 
-    @property
+    @cached_property
     def analyses_kept(self) -> bool:
         """Whether what is kept of a call has to be analysed for it."""
         return bool(self.finds) and any(self.stored_of(part) == "redacted" for part in STORED_PARTS)
@@ -129,7 +130,7 @@ class Policy:
 
     def for_tenant(self, tenant: str) -> "Policy":
         """The policy with the lists that hold for calls of a tenant, and no others."""
-        if not any(one.tenant for one in self.lists):
+        if not self.lists or not any(one.tenant for one in self.lists):
             return self
         return replace(self, lists=in_effect(self.lists, tenant))
 

@@ -61,7 +61,7 @@ def caller(request: Request, key: KeyInfo) -> Caller:
         return request.whose
     values = {name: request.header(header) for name, header in _WHOSE.items()}
     for name, value in values.items():
-        if len(value) > 200 or not value.isprintable():
+        if value and (len(value) > 200 or not value.isprintable()):
             raise InvalidRequest(f"X-Tollhouse-{name.title()} must be at most 200 printable characters.")
     if key.tenant and values["tenant"] not in ("", key.tenant):
         raise AccessDenied(f"The key {key.name} is bound to the tenant {key.tenant}.")

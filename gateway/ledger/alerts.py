@@ -115,6 +115,8 @@ def raise_page(budget: int, window: int) -> str:
 def of_call(row: Row) -> list[Row]:
     """Alerts that a call's row gives reason for: lost, dearer than held, without a price. Once an hour for each
     reason; they end with that hour."""
+    if row["outcome"] == "ok" and row["cost_usd"] is not None and not row["overrun_usd"]:
+        return []
     where = f"{row['feature']} on {row['provider']}/{row['model_served']}"
     found = []
     if row["outcome"] == "lost":

@@ -29,6 +29,8 @@ class Link:
 
     def __init__(self, connection: AsyncConnection[TupleRow]) -> None:
         self.connection = connection
+        # One for all results, as it remembers how each type is read; made anew for each, it took more than the reading.
+        self._transformer = Transformer(connection)
         self._sent = False
 
     @classmethod
@@ -101,12 +103,12 @@ class Link:
     async def _ready(self, *, writing: bool = False) -> None:
         """Waits until the socket can be read, or written to as well."""
         loop, socket = asyncio.get_running_loop(), self.connection.pgconn.socket
-        ready = asyncio.Event()
-        loop.add_reader(socket, ready.set)
+        ready = loop.create_future()
+        loop.add_reader(socket, _tell, ready)
         if writing:
-            loop.add_writer(socket, ready.set)
+            loop.add_writer(socket, _tell, ready)
         try:
-            await ready.wait()
+            await ready
         finally:
             loop.remove_reader(socket)
             if writing:
@@ -117,9 +119,13 @@ class Link:
             return []
         if result.status != ExecStatus.TUPLES_OK:
             raise error_from_result(result, self.connection.info.encoding)
-        transformer = Transformer(self.connection)
-        transformer.set_pgresult(result)
-        return transformer.load_rows(0, result.ntuples, tuple)
+        self._transformer.set_pgresult(result)
+        return self._transformer.load_rows(0, result.ntuples, tuple)
+
+
+def _tell(ready: "asyncio.Future[None]") -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 def is_stale(error: Exception) -> bool:

@@ -228,7 +228,7 @@ class Settle:
 
     @property
     def tokens(self) -> int:
-        return sum(self.row[part] for part in TOKEN_PARTS)
+        return sum([self.row[part] for part in TOKEN_PARTS])
 
     def amount(self, metric: Metric) -> Decimal:
         """What this call counts in a window of that metric; nothing where its hold was granted after it had left."""

@@ -114,8 +114,9 @@ class Transaction:
         rules = self.memory.rules
         carry(self._overlapped, self._locked)
         await self._settle(settles)
-        # The server writes these while we decide on the holds.
-        self.link.send(*self._inserts("insert_calls", "insert_payloads", "insert_adjustments"))
+        if holds and (rows := self._inserts("insert_calls", "insert_payloads", "insert_adjustments")):
+            # The server writes these while we decide on the holds. Without any it is woken once, at the end.
+            self.link.send(*rows)
         for hold, listed in zip(holds, candidates, strict=True):
             self._admit(hold, listed, rules)
         for window in self._locked.values():
@@ -267,7 +268,8 @@ class Transaction:
         for id, held in zip(hold.windows, hold.amounts, strict=True):
             window = self._locked[id]
             window.change(spent=held if op.swept else op.amount(window.metric))
-        self._buckets.settle(hold, None if op.swept else int(op.amount("tokens")))
+        if hold.buckets:
+            self._buckets.settle(hold, None if op.swept else int(op.amount("tokens")))
         if op.swept and hold.draft is not None:
             # As it stands now: the hold may have moved since somebody saw that it was dead.
             op.row |= lost_row(op.call_id, hold.draft)
@@ -408,9 +410,11 @@ class Transaction:
         if begun := [{"id": w.id, "carried": w.carried, "rate": w.rate} for w in self._locked.values() if w.begun]:
             statements.append(("begin_windows", json_rows(begun)))
         statements += self._buckets.writing()
-        statements += self._inserts("insert_holds", "insert_alerts")
+        statements += self._inserts(*self._writes)
         await self.link.burst(*statements, ("commit",))
 
     def _inserts(self, *names: str) -> list[tuple[str, str]]:
-        """The statements that insert what has been gathered for them."""
-        return [(name, json_rows(rows)) for name in names if (rows := self._writes[name])]
+        """The statements that insert what has been gathered for them since they were last asked for."""
+        gathered = {name: self._writes[name] for name in names if self._writes[name]}
+        self._writes |= {name: [] for name in gathered}
+        return [(name, json_rows(rows)) for name, rows in gathered.items()]

@@ -126,7 +126,7 @@ class PriceBook:
 
 
 def _quote(row: PriceRow, at: datetime) -> Quote:
-    rates = row.rates.at(at.astimezone(UTC).time())
+    rates = row.rates.at(at.astimezone(UTC).time()) if row.rates.daily else row.rates
     return Quote(id=row.id, rates=rates, source=row.source, effective_from=row.effective_from)
 
 

@@ -15,16 +15,18 @@ def cost_usd(usage: Usage, rates: Rates) -> Decimal:
     Source of the convention: genai-prices 0.2.3, `ModelPrice.calc_price`.
     """
     usd = rates.level(usage.all_input_tokens).usd_per_token
-    total = (
-        rates.request_usd
-        + usage.input_tokens * usd["input"]
-        + usage.cache_read_tokens * usd["cache_read"]
-        + usage.cache_write_tokens * usd["cache_write"]
-        + usage.audio_input_tokens * usd["audio_input"]
-        + usage.output_tokens * usd["output"]
-        + usage.reasoning_tokens * usd["reasoning"]
-        + usage.audio_output_tokens * usd["audio_output"]
-    )
+    total = rates.request_usd
+    for tokens, part in (
+        (usage.input_tokens, "input"),
+        (usage.cache_read_tokens, "cache_read"),
+        (usage.cache_write_tokens, "cache_write"),
+        (usage.audio_input_tokens, "audio_input"),
+        (usage.output_tokens, "output"),
+        (usage.reasoning_tokens, "reasoning"),
+        (usage.audio_output_tokens, "audio_output"),
+    ):
+        if tokens:
+            total += tokens * usd[part]
     return total.quantize(NANO, ROUND_HALF_EVEN)
 
 

@@ -84,6 +84,8 @@ class Rates:
 
     def level(self, input_tokens: int) -> Level:
         """The level for a call with that many input tokens, cached ones included."""
+        if len(self.levels) == 1:
+            return self.levels[0]
         return next(level for level in reversed(self.levels) if input_tokens > level.above)
 
     def reachable(self, input_tokens: int) -> Iterator[Level]:

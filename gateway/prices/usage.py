@@ -48,15 +48,15 @@ def from_openai(report: Mapping[str, Json]) -> tuple[Usage, bool] | None:
 
 def whole(value: Json) -> int | None:
     """A number of tokens; None for what cannot be one. A float that is whole counts: some servers write those."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
     # By its very type, as a truth value is an int too.
+    if type(value) is float and value.is_integer():
+        value = int(value)
     return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
 
 
 def count(report: Mapping[str, Json], name: str) -> int:
     """The number of tokens under that name; 0 where there is none."""
-    return whole(report.get(name)) or 0
+    return whole(value) or 0 if (value := report.get(name)) else 0
 
 
 def _details(report: Mapping[str, Json], name: str) -> Mapping[str, Json]:

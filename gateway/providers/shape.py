@@ -9,6 +9,8 @@ from gateway.types import Json, Operation
 _TEXTS = ("refusal", "reasoning_content", "reasoning")
 #: What a field may be that is there or not; tuples, as a union would be made anew at every look.
 _TEXT, _NUMBER, _OBJECT = (str, NoneType), (int, NoneType), (dict, NoneType)
+#: What a choice and its delta have where they are one more piece of text.
+_CHOICE, _SAID = {"index", "delta", "finish_reason", "logprobs"}, {"role", "content"}
 
 
 def check(event: Mapping[str, Json], operation: Operation, *, streamed: bool) -> None:
@@ -16,10 +18,29 @@ def check(event: Mapping[str, Json], operation: Operation, *, streamed: bool) ->
 
     Its texts may be anything, and so may every field that nobody here reads.
     """
+    if streamed and _is_text(event):
+        return
     for flaw in _embeddings(event) if operation == "embeddings" else _chat(event, streamed=streamed):
         raise ProviderError(
             f"The provider's reply is not in the shape of OpenAI's: {flaw}.", transient=True, billable=True
         )
+
+
+def _is_text(event: Mapping[str, Json]) -> bool:
+    """Whether a stream's event is one more piece of text and nothing else that is read, as nearly all are."""
+    choices = event.get("choices")
+    if type(choices) is not list or len(choices) != 1 or event.get("usage") is not None:
+        return False
+    choice = choices[0]
+    if type(choice) is not dict or not choice.keys() <= _CHOICE or choice.get("finish_reason") is not None:
+        return False
+    delta = choice.get("delta")
+    return (
+        type(choice.get("index")) is int
+        and type(delta) is dict
+        and delta.keys() <= _SAID
+        and type(delta.get("content")) is str
+    )
 
 
 def _embeddings(event: Mapping[str, Json]) -> Iterator[str]:

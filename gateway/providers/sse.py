@@ -29,22 +29,23 @@ class Events:
             return b"", [], False
         complete = bytes(self._rest[:end])
         del self._rest[: end + 2]
-        raw: list[bytes] = []
         events: list[dict[str, Json]] = []
-        for block in complete.split(b"\n\n"):
+        blocks = complete.split(b"\n\n")
+        for number, block in enumerate(blocks):
             text = _data(block)
             if text == b"[DONE]":
-                return b"".join(raw), events, True
+                return b"".join(before + b"\n\n" for before in blocks[:number]), events, True
             if text is not None:
                 event = json.read(text)
                 if not isinstance(event, dict):
                     raise ValueError("not a JSON object")
                 events.append(event)
-            raw.append(block + b"\n\n")
-        return b"".join(raw), events, False
+        return complete + b"\n\n", events, False
 
 
 def _data(block: bytes) -> bytes | None:
+    if block.startswith(b"data:") and b"\n" not in block:
+        return block[5:].strip()
     lines = [line[5:].strip() for line in block.split(b"\n") if line.startswith(b"data:")]
     return b"\n".join(lines) if lines else None
 

@@ -71,7 +71,7 @@ async def _read(response: aiohttp.ClientResponse, most_bytes: int, *, cut: bool 
     """The body. Where it is larger than that: with `cut` what was read of it, else raises ProviderError."""
     chunks, size = [], 0
     # In pieces, as what is packed can be a thousand times larger than it came.
-    async for chunk in response.content.iter_any():
+    while chunk := await response.content.readany():
         size += len(chunk)
         if size > most_bytes and cut:
             break
