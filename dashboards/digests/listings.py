@@ -90,7 +90,7 @@ def _reliability(context: Context) -> Listing:
     entries = (
         Entry(
             text=f"{row.model} ({row.provider})", value=f"p95 {ms(row.p95)}",
-            detail=f"{row.sums.calls:,} calls, {percent(row.sums.error_share)} failed{', breaker open' if row.breaker else ''}",
+            detail=f"{row.sums.calls:,} calls, {percent(row.sums.error_share)} failed",
         )
         for row in context["rows"]
     )  # fmt: skip
