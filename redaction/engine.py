@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from django.conf import settings
 
-from redaction import lists, patterns
+from redaction import lists, patterns, places
 from redaction.policies import KNOWN_ENTITIES, NER_ENTITIES, Policy
 from redaction.spans import MOST_CHARACTERS, AnalyzerAway, Span, parts, without_overlaps
 
@@ -50,7 +50,8 @@ def spans(text: str, policy: Policy, *, ends_at: float = math.inf) -> list[Span]
             raise TimeoutError("the analysis took too long")
         results = rules.find(part, ends_at=ends_at)
         if names is not None:
-            results += _beside_marks(part, (span for span in _found(names, part) if span.type in wanted), policy)
+            named = places.told_apart(part, _found(names, part), beside=results)
+            results += _beside_marks(part, (span for span in named if span.type in wanted), policy)
         if own:
             results = lists.without_allowed(part, results, own) + lists.find(part, own, ends_at=ends_at)
         found += [_moved(span, offset) for span in results if span.score >= policy.least(span.type)]

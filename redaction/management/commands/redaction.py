@@ -15,11 +15,14 @@ from django.core.management.base import BaseCommand, CommandError
 from redaction.engine import spans
 from redaction.explain import recognised
 from redaction.models import RedactionPolicy
+from redaction.places import ALONE
 from redaction.policies import DEFAULT, KNOWN_ENTITIES, Policy
 from redaction.score import Score, fold
 
-#: What is looked for where no policy is named: everything that is known.
-EVERYTHING = Policy(name="everything", outbound="mask", stored="none", entities=KNOWN_ENTITIES)
+#: What is looked for where no policy is named: everything that is known, well-known places alone too.
+EVERYTHING = Policy(
+    name="everything", outbound="mask", stored="none", entities=KNOWN_ENTITIES, thresholds=(("LOCATION", ALONE),)
+)
 
 
 class Command(BaseCommand):
