@@ -268,7 +268,7 @@ class _Query:
         if len(keys) > MOST_KEYS:
             return ""
         given["keys"] = keys
-        return "AND r.key_id = ANY(%(keys)s)"
+        return "AND r.key_id = ANY(%(keys)s) AND k.id = ANY(%(keys)s)"
 
     def _not_counted(self, basis: Basis, given: dict[str, Any]) -> str:
         """The query of what the rollups have not counted, in as few partitions as it may be in; empty where there is nothing."""
