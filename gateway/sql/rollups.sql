@@ -169,7 +169,12 @@ LEFT JOIN ({parts}) f ON true
 SELECT {at} AS at{values}, {totals}
 FROM {table} r JOIN tollhouse_rollup_values k ON k.id = r.key_id AND k.kind = %(kind)s
 WHERE r.kind = %(kind)s AND r.grain = '{grain}' AND r.at >= %({since})s AND r.at < %({until})s AND {conditions}
+      {narrowed}
 GROUP BY {places}
+
+-- name: keys_of
+-- Keys of a kind, told to the planner one by one, which would think that they are many more.
+SELECT k.id FROM tollhouse_rollup_values k WHERE k.kind = %(kind)s AND {conditions} LIMIT %(most_keys)s
 
 -- name: rolled_by_key
 -- The same where all keys are asked for: summed up by key first, as numbers compare faster than texts.
