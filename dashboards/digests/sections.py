@@ -26,7 +26,7 @@ from dashboards.rollups import TooMuchData
 from gateway.access import tenants_of
 
 #: Charts of one page, those of budgets on the overview, and of a whole digest.
-MOST_CHARTS, MOST_BUDGETS, MOST_IN_ALL = 6, 3, 18
+MOST_CHARTS, MOST_BUDGETS, MOST_IN_ALL = 8, 3, 24
 OVERVIEW = "tollhouse_gateway.view_feature"
 HEADINGS = {
     "prompts": {"cost": "Cost per call by version", "success": "Successful calls by version"},

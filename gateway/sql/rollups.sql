@@ -199,7 +199,7 @@ FROM (
 GROUP BY {names}
 
 -- name: new_entities
-SELECT {at} AS at{values}, sum(sign * e.found::bigint) AS found
+SELECT {at} AS at{values}, sum(sign * e.found::bigint)::bigint AS found
 FROM (SELECT {hour} AS at, c.* FROM ({changes}) c) k, LATERAL jsonb_each_text(k.entities) AS e (name, found)
 WHERE {conditions} GROUP BY {places}
 

@@ -33,6 +33,7 @@ def busy(visitor):
             feature=feature, at=now - timedelta(hours=1 + number % 12), tenant=f"t{number % 4}", cost_usd=Decimal("0.01") * (1 + number % 5),
             prompt_version=versions[number % 2].address if feature == "support.reply" else "", first_token_ms=120, streamed=True,
             outcome="timeout" if number % 9 == 8 else "refused_policy" if number % 11 == 10 else "ok", entities={"PERSON": number % 3},
+            error_class="ProviderTimeout" if number % 9 == 8 else "",
             fallback_from="" if number % 7 else "openai/gpt-4o",
         )  # fmt: skip
         if number % 5 == 1 and feature == "support.reply":
