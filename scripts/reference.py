@@ -3,8 +3,8 @@
     python scripts/reference.py            writes the pages
     python scripts/reference.py --check    ends with 1, and says what to do, where they are not what the code says
 
-What the code does not say about a name (an environment variable, a header) is said here, and a name that is here and not
-there, or there and not here, is an error: a new one cannot be forgotten.
+What the code does not say about a name (an environment variable, a header) is said in `reference_words.py`, and a name that is
+in one and not in the other is an error: a new one cannot be forgotten.
 """
 
 import argparse
@@ -17,117 +17,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from reference_words import ANSWER_HEADERS, COMMANDS, FIELDS, ORDINARY, REQUEST_HEADERS, VARIABLES
+
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "docs" / "reference"
 MADE = "<!-- Made by scripts/reference.py from the code; do not edit. -->"
-
-VARIABLES = {
-    "DATABASE_URL": "The PostgreSQL database, as a URL. Unset: the embedded server under the state directory.",
-    "DJANGO_SECRET_KEY": "Django's SECRET_KEY. Unset: made once and kept in the state directory.",
-    "DJANGO_DEBUG": "Django's DEBUG.",
-    "DJANGO_ALLOWED_HOSTS": "Host names that the admin answers to, separated by commas.",
-    "DJANGO_CSRF_TRUSTED_ORIGINS": "Origins of forms, e.g. `https://llm.example.com`, separated by commas.",
-    "DJANGO_TIME_ZONE": "Time zone of the admin's pages.",
-    "DJANGO_EMAIL_URL": "Mail server, `smtp+tls://user:password@host:587` (or `smtps://`, `smtp://`). Unset: no email.",
-    "DJANGO_FROM_EMAIL": "Sender of emails.",
-    "DJANGO_LOG_LEVEL": "Least level that is logged.",
-    "DJANGO_SECURE_COOKIES": "Cookies over HTTPS alone.",
-    "DJANGO_BEHIND_TLS_PROXY": "Believe `X-Forwarded-Proto`: a proxy in front ends TLS and sets it.",
-    "TOLLHOUSE_STATE_DIR": "Where the embedded database, logs and secrets that were made are kept.",
-    "TOLLHOUSE_WORKERS": "`make up`: server processes.",
-    "PORT": "`make up`: the port on 127.0.0.1.",
-}
-REQUEST_HEADERS = {
-    "authorization": "`Bearer <key>`.",
-    "x-api-key": "The key, for clients that send no `Authorization`, such as Anthropic's.",
-    "x-tollhouse-feature": "The feature, where `model` names a model or a route of it.",
-    "x-tollhouse-user": "A user id; rows keep a keyed hash of it.",
-    "x-tollhouse-tenant": "The tenant that the call is made for; a key bound to a tenant speaks for no other.",
-    "x-tollhouse-cohort": "The rollout group.",
-    "x-tollhouse-session": "A conversation or session, to find its calls by.",
-    "traceparent": "W3C trace context; the call's span becomes its child.",
-    "tracestate": "What belongs to it, passed on as it is.",
-    "sentry-trace": "Sentry's trace context, continued in what the gate's process tells Sentry.",
-    "baggage": "What belongs to it, for Sentry alone.",
-}
-ANSWER_HEADERS = {
-    "x-tollhouse-call-id": "The call's row. On every answer to a call that has one, refusals among them.",
-    "x-tollhouse-cost-usd": "What the call cost, in US dollars. On plain answers; a stream's cost is in its row.",
-    "x-tollhouse-budget-resets": "With a budget's refusal: when its window ends, as RFC 3339 writes it.",
-    "x-should-retry": "`false`: another try cannot help until a person acts; `true`: it may, after `retry-after`. OpenAI's and "
-    "Anthropic's clients obey it.",
-    "retry-after": "After how many seconds another try may pass, rounded up.",
-    "retry-after-ms": "The same in milliseconds, after a rate limit's refusal.",
-    "x-ratelimit-limit-requests": "Calls that the tightest of the call's [rate limits](../rate-limits.md) lets through at once.",
-    "x-ratelimit-limit-tokens": "The same in tokens.",
-    "x-ratelimit-remaining-requests": "Calls that it lets through at this moment, this one taken off.",
-    "x-ratelimit-remaining-tokens": "The same in tokens; what this call may need is taken off.",
-    "x-ratelimit-reset-requests": "How long until it is back at its limit, e.g. `6m0s`, `1.5s`, `20ms`.",
-    "x-ratelimit-reset-tokens": "The same for tokens.",
-    "www-authenticate": "`Bearer`, with a 401.",
-}
-#: Headers of any web server, which say nothing about the gate.
-ORDINARY = {"content-type", "content-length", "cache-control", "x-accel-buffering"}
-#: Of fields that are no column by this name, or whose column has no help text.
-FIELDS = {
-    "redaction_lists.policy": "Name of a policy; without it, every policy.",
-    "providers.api_key": "The key itself; stored encrypted and bound to the address's host. Not with `api_key_env`.",
-    "routes.targets": 'Models in order of fallback, e.g. `["openai/gpt-4o-mini", "anthropic/claude-haiku-4-5"]`.',
-    "routes.connect_timeout_s": "For a connection to the provider; seconds.",
-    "features.description": "What the feature is for.",
-    "features.route": "Name of the route that its calls take.",
-    "features.policy": "Name of a policy; `default`, unless it is changed, pseudonymises and stores redacted text.",
-    "features.phase": "Whom it is on for; see [rollout](../rollout.md#rollout).",
-    "prompts.messages": 'The template: `[{role = "system", content = "…"}, …]`; see [prompts](../prompts.md#templates).',
-    "prompts.tools": "Tools as OpenAI's chat completions take them.",
-    "prompts.response_format": "The reply's format as OpenAI's chat completions take it.",
-    "prompts.parameters": "Parameters below those of the call, e.g. `{temperature = 0.2}`.",
-    "prompts.deploy": "Puts this content live, alone.",
-    "prompts.messages_json": "`messages` as JSON text, for contents with a null, which TOML has not.",
-    "prompts.tools_json": "`tools` as JSON text.",
-    "prompts.response_format_json": "`response_format` as JSON text.",
-    "prompts.parameters_json": "`parameters` as JSON text.",
-    "budgets.metric": "What is counted.",
-    "budgets.period": "How long a window lasts; `range` is from `starts_on` to `ends_on`.",
-    "switch_rules.feature": "Feature that it watches, or a pattern, e.g. `support.*`; none of the three: everything.",
-    "switch_rules.model": "Model, or a pattern.",
-    "switch_rules.provider": "Provider, or a pattern.",
-    "prices.provider": "Provider's name in the price book.",
-    "prices.model": "Model's name; `*` is every model of the provider that has no price of its own.",
-    "prices.effective_from": "From when on it counts; unset: always.",
-    "prices.source_url": "Where the price was read.",
-    "prices.request_usd": "For each request; US dollars.",
-    "channels.kind": "See [channels](../channels.md) for the kinds and what each needs.",
-    "channels.config": "Settings of the kind; see [channels](../channels.md). Secrets are not among them.",
-    "channels.fallback": "Name of the channel that gets what this one cannot deliver; it stands above this one.",
-    "alert_routes.name": "The route is known by it.",
-    "alert_routes.kinds": 'Globs, e.g. `["budget_*"]`; unset: every kind.',
-    "alert_routes.features": 'Globs, e.g. `["support.*"]`; unset: every feature, and none.',
-    "alert_routes.tenants": "Globs; unset: every tenant, and none.",
-    "alert_routes.channels": "Names of channels.",
-    "alert_routes.quiet_until": "When quiet hours end; past midnight where it is before `quiet_from`.",
-    "alert_routes.active": "An inactive route takes nothing.",
-}
-COMMANDS = {
-    "gateway": (
-        "audit",
-        "calls",
-        "catalog",
-        "compliance",
-        "keys",
-        "prices",
-        "privacy",
-        "prompts",
-        "reconcile",
-        "reprice",
-        "retention",
-        "spool",
-        "switch",
-        "worker",
-    ),
-    "redaction": ("redaction",),
-    "dashboards": ("demo_data", "rollups"),
-}
 
 
 class Incomplete(Exception):
@@ -452,7 +346,7 @@ def _same(what: str, code: Iterable[str], here: Iterable[str]) -> None:
     missing, extra = set(code) - set(here), set(here) - set(code)
     if missing or extra:
         raise Incomplete(
-            f"{what}: {', '.join(sorted(missing)) or 'nothing'} without a description in scripts/reference.py, "
+            f"{what}: {', '.join(sorted(missing)) or 'nothing'} without a description in scripts/reference_words.py, "
             f"{', '.join(sorted(extra)) or 'nothing'} described there and gone from the code"
         )
 
