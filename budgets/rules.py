@@ -195,6 +195,8 @@ class Rules:
         self._raises: dict[tuple[int, str], list[RaiseRule]] = {}
         for found in raises:
             self._raises.setdefault((found.budget, found.value), []).append(found)
+        ends = {found.expires_at for of_value in self._raises.values() for found in of_value}
+        self._changes = sorted({*self._edges, *ends})
         self._last_raises = last_raises
         self._rates: dict[str, list[RateRule]] = {}
         for rate in rates:
@@ -218,6 +220,11 @@ class Rules:
     def same_at(self, one: datetime, other: datetime) -> bool:
         """Whether the same budgets with fixed dates apply at both moments."""
         return not self._edges or bisect_right(self._edges, one) == bisect_right(self._edges, other)
+
+    def next_change(self, at: datetime) -> datetime | None:
+        """When the next budget with fixed dates begins or ends, or the next raise is over; None when none does."""
+        place = bisect_right(self._changes, at)
+        return self._changes[place] if place < len(self._changes) else None
 
     def limit(self, rule: BudgetRule, value: str, rate: Decimal | None, now: datetime) -> Decimal:
         """What a window of the budget may hold and spend, raises included; in US dollars, tokens or calls."""

@@ -79,13 +79,14 @@ class Bid:
 
 @dataclass(slots=True, kw_only=True)
 class Grant:
-    """A hold that was admitted: for which of the bids, and the ids of the windows that it counts in.
+    """A hold that was admitted: for which of the bids, the ids of the windows that it counts in, and the amount held in each.
 
     `buckets` are ids of those that it took from, `rates` how they stand after it (None: it is under no rate limit).
     """
 
     bid: Bid
     windows: tuple[int, ...]
+    amounts: tuple[Decimal, ...] = ()
     buckets: tuple[int, ...] = ()
     rates: Rates | None = None
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import batched, groupby
@@ -18,11 +18,13 @@ from budgets.rules import Rules
 from gateway.conf import settings
 from gateway.ledger import alerts, partitions
 from gateway.ledger.database import connection_parameters
+from gateway.ledger.decision import Counted
 from gateway.ledger.link import Link, Rows, json_rows
+from gateway.ledger.memory import Memory
 from gateway.ledger.operations import Grant, Hold, Row, Settle
 from gateway.ledger.spool_file import SUFFIX, SpoolFile, UnknownVersion, frame, put_beside
 from gateway.ledger.spooled import Spooled, latest
-from gateway.ledger.transaction import SQL, STATEMENTS, Memory, Transaction
+from gateway.ledger.transaction import SQL, STATEMENTS, Transaction
 from gateway.ledger.windows import Candidate
 from gateway.ledger.writer import SESSION, one_line
 from gateway.secrets import CannotDecrypt
@@ -73,9 +75,9 @@ class Replay(Transaction):
             settle.grant = Grant(bid=settle.grant.bid, windows=tuple(id for id in windows if id in self._locked))
         return []
 
-    async def _settle(self, settles: list[Settle]) -> None:
+    def _settle(self, settles: Sequence[Settle], calls: Mapping[UUID, Counted]) -> None:
         before = {window.id: window.spent for window in self._locked.values()}
-        await super()._settle(settles)
+        super()._settle(settles, calls)
         self._writes["insert_alerts"] += [
             alerts.overspent(window)
             for window in self._locked.values()

@@ -1,80 +1,58 @@
 """One transaction of the ledger: everything that is waiting, admitted, settled and written together."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from decimal import Decimal
+from datetime import UTC, datetime
 from uuid import UUID
 
 import psycopg
 
 from budgets.rules import Place, Rules
-from gateway.ledger import alerts
-from gateway.ledger.buckets import BucketKey, Buckets, lack, rates
+from gateway.ledger.buckets import Buckets
+from gateway.ledger.decision import Decision
 from gateway.ledger.link import Link, Rows, array, json_rows
-from gateway.ledger.operations import (
-    BLANK,
-    Grant,
-    Hold,
-    Operation,
-    Refusal,
-    Row,
-    Settle,
-    beyond_blank,
-    empties,
-    lost_row,
-    one_of_each,
-)  # fmt: skip
+from gateway.ledger.memory import Memory
+from gateway.ledger.operations import BLANK, Hold, Operation, Refusal, Settle, empties
 from gateway.ledger.reading import load_rules
 from gateway.ledger.windows import (
     Candidate,
-    LockedWindow,
     TakenHold,
     WindowKey,
+    WindowRow,
     carry,
     locked_window,
     new_windows,
-    remember,
 )
 from gateway.models import Call
 from gateway.sql import queries
-from gateway.types import ZERO
 
 SQL = queries("ledger.sql")
-SQL["insert_calls"] = SQL["insert_calls"].format(
-    columns=", ".join(str(f.column) for f in Call._meta.concrete_fields), blank=json_rows({**BLANK, **empties()})
-)
+COLUMNS = {
+    "columns": ", ".join(str(f.column) for f in Call._meta.concrete_fields), "blank": json_rows({**BLANK, **empties()})
+}  # fmt: skip
+SQL |= {name: SQL[name].format(**COLUMNS) for name in ("insert_calls", "ahead_settling")}
+SETTLING = {"taking": SQL["ahead_taking"], "and_taken": SQL["ahead_taken"], "settling": SQL["ahead_settling"]}
+SQL |= {
+    "ahead_holds": SQL["ahead"].format(taking="", and_taken="", settling=""),
+    "ahead": SQL["ahead"].format(**SETTLING),
+}  # fmt: skip
 
 #: What a transaction is made of; the writer's connection has it prepared.
 STATEMENTS = {
     name: SQL[name]
     for name in (
-        "begin", "state", "make_windows", "find_windows", "find_overlapped", "held_windows", "lock_windows", "take_holds",
-        "find_calls", "update_windows", "begin_windows", "insert_holds", "insert_calls", "insert_payloads",
+        "ahead", "ahead_holds",
+        "begin", "state", "make_windows", "find_windows", "find_overlapped", "held_windows", "lock_windows",
+        "take_holds", "find_calls", "update_windows", "begin_windows", "insert_holds", "insert_calls", "insert_payloads",
         "insert_adjustments", "insert_alerts", "make_buckets", "find_buckets", "held_buckets", "lock_buckets",
         "update_buckets", "commit", "rollback",
     )
 }  # fmt: skip
 
-#: Ids of buckets that a writer remembers; all are forgotten when there are more.
-MOST_BUCKETS = 20_000
+#: Later than anything changes.
+EVER = datetime.max.replace(tzinfo=UTC)
 
 
-@dataclass(slots=True)
-class Memory:
-    """What a writer knows from earlier transactions; only what was committed enters it.
-
-    `now` is the last one's moment, by the database's clock; None before the first.
-    """
-
-    owner: UUID
-    rules: Rules
-    now: datetime | None = None
-    windows: dict[WindowKey, int] = field(default_factory=dict)
-    buckets: dict[BucketKey, int] = field(default_factory=dict)
-
-
-class Transaction:
+class Transaction(Decision):
     """Runs a batch on a connection in autocommit mode; after `run` returned, `answers` holds what to tell the waiters.
 
     Raises psycopg.Error when the batch did not commit, or when nobody knows because the connection broke. Running the
@@ -82,25 +60,100 @@ class Transaction:
     """
 
     def __init__(self, link: Link, memory: Memory, *, repeat: bool) -> None:
+        super().__init__(memory, Buckets(link, memory.buckets))
         self.link = link
-        self.memory = memory
         self.repeat = repeat
-        self.answers: list[tuple[Operation, Grant | Refusal | None]] = []
         self._new_windows: dict[WindowKey, int] = {}
         self._overlapped: list[tuple[int, int]] = []
         self._asked: set[int] = set()
-        self._locked: dict[int, LockedWindow] = {}
-        self._taken: dict[UUID, TakenHold] = {}
-        self._buckets = Buckets(link, memory.buckets)
-        self._writes: dict[str, list[Row]] = {
-            name: []
-            for name in ("insert_holds", "insert_calls", "insert_payloads", "insert_adjustments", "insert_alerts")
-        }
+        self._found: list[WindowRow] = []
 
     async def run(self, batch: Sequence[Operation]) -> None:
-        """One transaction for the whole batch: read the rules, lock the windows, decide, write, commit."""
+        """One transaction for the whole batch: in one round trip where that can be, else in as many as it takes."""
         holds = [op for op in batch if isinstance(op, Hold) and not op.abandoned]
         settles = [op for op in batch if isinstance(op, Settle)]
+        if not await self._go_ahead(holds, settles):
+            self._forget()
+            await self._go_carefully(holds, settles)
+        self.memory.learn(self._new_windows, self._buckets.new)
+        self.memory.leave(self._found, self._locked)
+
+    async def _go_ahead(self, holds: list[Hold], settles: list[Settle]) -> bool:
+        """Decides on what the last transactions have left, and writes it all in one statement if it still stands so.
+
+        Only for what nearly all calls are: holds that are granted and settlements of such. Everything else, and what is to be
+        told with the figures of this moment, is for `_go_carefully`; False, with nothing done.
+        """
+        memory, rules, then = self.memory, self.memory.rules, self.memory.now
+        grants = {op.call_id: op.grant for op in settles if op.grant}
+        special = (
+            any(h.moves or (rules.limits and rules.limits.of(h.scope)) for h in holds)
+            or any(s.swept for s in settles)
+            or any(grant.buckets or len(grant.amounts) != len(grant.windows) for grant in grants.values())
+        )
+        if self.repeat or special or then is None or rules.revision is None:
+            return False
+        candidates = self._candidates(holds, then)
+        places = {place.key: place for listed in candidates for c in listed for place in c.places}
+        known = {key: memory.windows.get(key, 0) for key in places}
+        ids = sorted({*known.values(), *(id for grant in grants.values() for id in grant.windows)})
+        rows = memory.alone(ids)
+        if rows is None:
+            return False
+        self._found = rows
+        self._locked = {row.id: locked_window(row, rules, then) for row in rows}
+        self._taken = {call_id: TakenHold.of(grant) for call_id, grant in grants.items()}
+        taken = dict(self._taken)
+        if any(w.begun for w in self._locked.values()) or not self._open_still(places.values(), known):
+            return False
+        self._place(candidates, known)
+        self._settle(settles, {})
+        self._admit_all(holds, candidates)
+        if self._writes["insert_alerts"] or any(isinstance(answer, Refusal) for _, answer in self.answers):
+            return False
+        until = min((place.ends_at for place in places.values()), default=EVER)
+        until = min(until, rules.next_change(then) or EVER)
+        statement, parameters = self._ahead(taken, settles, then, until)
+        [[(done, now)]] = await self.link.burst((statement, *parameters))
+        if not done:
+            memory.surprised(ids)
+            return False
+        memory.now = now
+        return True
+
+    def _ahead(
+        self, taken: dict[UUID, TakenHold], settles: list[Settle], since: datetime, until: datetime
+    ) -> tuple[str, list[str]]:
+        """The statement that writes what was decided, with its parameters, if windows and holds (`taken`) are as they were left,
+        and the time is within these moments."""
+        found = self._found
+        left = [self._locked[row.id] for row in found]
+        parameters = [
+            str(len(found)), str(self.memory.rules.revision), str(since), str(until),
+            array(row.id for row in found), array(row.ends_at for row in found),
+            array("NULL" if row.rate is None else row.rate for row in found),
+            array(row.spent for row in found), array(row.held for row in found), array(row.carried for row in found),
+            array(row.alerted for row in found), array(window.spent for window in left), array(window.held for window in left),
+        ]  # fmt: skip
+        holds = json_rows(self._writes["insert_holds"])
+        if not settles:
+            return "ahead_holds", [*parameters, holds]
+        expected = [
+            {
+                "call_id": id,
+                "windows": hold.windows,
+                "amounts": hold.amounts,
+                "provider": hold.provider,
+                "model": hold.model,
+            }
+            for id, hold in taken.items()
+        ]
+        unknown = array(op.call_id for op in settles if not op.grant)
+        rows = (json_rows(self._writes[name]) for name in ("insert_calls", "insert_payloads"))
+        return "ahead", [*parameters, json_rows(expected), str(len(expected)), unknown, holds, *rows]
+
+    async def _go_carefully(self, holds: list[Hold], settles: list[Settle]) -> None:
+        """Reads the rules, locks the windows, decides, writes, commits."""
         moving = [h.call_id for h in holds if h.moves or self.repeat]
         taking = [s.call_id for s in settles] + moving
         moving += [s.call_id for s in settles if s.swept]
@@ -111,23 +164,17 @@ class Transaction:
             candidates = await self._open_from_memory(holds, granted, taking, moving)
         if candidates is None:
             candidates = await self._open(holds, granted, taking, moving)
-        rules = self.memory.rules
         carry(self._overlapped, self._locked)
-        await self._settle(settles)
+        calls = {}
+        if doubtful := self._in_doubt(settles):
+            [found] = await self.link.burst(("find_calls", array(doubtful)))
+            calls = {row[0]: row[1:] for row in found}
+        self._settle(settles, calls)
         if holds and (rows := self._inserts("insert_calls", "insert_payloads", "insert_adjustments")):
             # The server writes these while we decide on the holds. Without any it is woken once, at the end.
             self.link.send(*rows)
-        for hold, listed in zip(holds, candidates, strict=True):
-            self._admit(hold, listed, rules)
-        for window in self._locked.values():
-            if crossed := alerts.crossed(window):
-                self._writes["insert_alerts"] += [alerts.threshold(window, percent) for percent in crossed]
-                window.alerted, window.touched = crossed[-1], True
+        self._admit_all(holds, candidates)
         await self._write_and_commit()
-        remember(self.memory.windows, self._new_windows)
-        if len(self.memory.buckets) > MOST_BUCKETS:
-            self.memory.buckets.clear()
-        self.memory.buckets.update(self._buckets.new)
 
     async def _open_from_memory(
         self, holds: list[Hold], ids: set[int], taking: list[UUID], moving: list[UUID]
@@ -152,12 +199,10 @@ class Transaction:
         there = self._lock(locked, buckets, took, now) and self._open_still(places.values(), known)
         if not (same_rules and same_windows and there):
             await self.link.burst(("rollback",))
-            self._locked, self._taken = {}, {}
-            self._buckets.forget()
+            self._forget()
             return None
         self.memory.now = now
-        for candidate in (c for listed in candidates for c in listed):
-            candidate.windows = [known[place.key] for place in candidate.places]
+        self._place(candidates, known)
         return candidates
 
     async def _open(
@@ -169,8 +214,7 @@ class Transaction:
         places = {place.key: place for listed in candidates for c in listed for place in c.places}
         known = await self._find_windows(places, rules)
         await self._buckets.find(rules.limits, holds, in_buckets)
-        for candidate in (c for listed in candidates for c in listed):
-            candidate.windows = [known[place.key] for place in candidate.places]
+        self._place(candidates, known)
         ids = ids | held | set(known.values()) | {old for _, old in self._overlapped}
         locked, *buckets, took = await self.link.burst(*self._locking(ids, taking, moving))
         if not self._lock(locked, buckets, took, now):
@@ -182,6 +226,12 @@ class Transaction:
             raise psycopg.errors.SerializationFailure("a window is gone, or its budget has another calendar")
         self.memory.now = now
         return candidates
+
+    @staticmethod
+    def _place(candidates: list[list[Candidate]], known: dict[WindowKey, int]) -> None:
+        """Notes the ids of the windows that each candidate counts in."""
+        for candidate in (c for listed in candidates for c in listed):
+            candidate.windows = [known[place.key] for place in candidate.places]
 
     def _candidates(self, holds: list[Hold], at: datetime) -> list[list[Candidate]]:
         """The bids of each hold, with the windows that they count in at this moment."""
@@ -231,173 +281,14 @@ class Transaction:
     def _lock(self, locked: Rows, buckets: list[Rows], took: Rows, now: datetime) -> bool:
         """Notes what was locked and taken. False when a hold counts in a window or bucket that nobody locked."""
         self._buckets.lock(self.memory.rules.limits, buckets)
-        for row in locked:
-            self._locked[row[0]] = locked_window(row, self.memory.rules, now)
+        self._found = [WindowRow(*row) for row in locked]
+        self._locked = {row.id: locked_window(row, self.memory.rules, now) for row in self._found}
         for call_id, *values in took:
             hold = TakenHold(*values)
             if not self._asked.issuperset(hold.windows):
                 return False
             self._taken[call_id] = hold.within(self._locked)
         return self._buckets.cover(self._taken.values())
-
-    async def _settle(self, settles: list[Settle]) -> None:
-        self.answers += [(op, None) for op in settles]
-        ops = one_of_each(settles)
-        calls = {}
-        if known := [op.call_id for op in ops if (op.swept if op.call_id in self._taken else op.grant)]:
-            [found] = await self.link.burst(("find_calls", array(known)))
-            calls = {row[0]: row[1:] for row in found}
-        for op in ops:
-            # It is nobody's any more: a move in the same batch finds its call settled.
-            hold = self._taken.pop(op.call_id, None)
-            if hold and op.call_id in calls:
-                # The server committed it after its process had given it up and settled the call without it.
-                self._free(hold)
-                self._buckets.settle(hold, 0)
-            elif hold:
-                self._settle_hold(op, hold)
-            elif op.call_id in calls:
-                self._adjust(op, *calls[op.call_id])
-            elif not op.swept:
-                for window in self._granted(op):
-                    window.change(spent=op.amount(window.metric))
-                self._write_call(op)
-
-    def _settle_hold(self, op: Settle, hold: TakenHold) -> None:
-        self._free(hold)
-        for id, held in zip(hold.windows, hold.amounts, strict=True):
-            window = self._locked[id]
-            window.change(spent=held if op.swept else op.amount(window.metric))
-        if hold.buckets:
-            self._buckets.settle(hold, None if op.swept else int(op.amount("tokens")))
-        if op.swept and hold.draft is not None:
-            # As it stands now: the hold may have moved since somebody saw that it was dead.
-            op.row |= lost_row(op.call_id, hold.draft)
-        if op.grant and not op.grant.is_for(hold.provider, hold.model):
-            # The hold moved and its call never heard of it, as its caller left or the connection broke. The
-            # amounts count in the windows of the new target, so the row names that one.
-            op.row |= {"provider": hold.provider, "model_served": hold.model, "price_id": hold.price_id}
-        self._write_call(op)
-
-    def _granted(self, op: Settle) -> list[LockedWindow]:
-        """The windows that the call was granted in, as far as they still exist."""
-        return [self._locked[id] for id in (op.grant.windows if op.grant else ()) if id in self._locked]
-
-    def _free(self, hold: TakenHold) -> None:
-        """Nothing is held any more for a hold that was taken."""
-        for id, amount in zip(hold.windows, hold.amounts, strict=True):
-            self._locked[id].change(held=-amount)
-
-    def _write_call(self, op: Settle) -> None:
-        self._writes["insert_calls"].append(beyond_blank(op.row))
-        if op.payload is not None:
-            self._writes["insert_payloads"].append({"id": op.call_id, "content": op.payload})
-        self._writes["insert_alerts"] += alerts.of_call(op.row)
-
-    def _adjust(
-        self, op: Settle, outcome: str, provider: str, model: str, cost_usd: Decimal | None, tokens: int, adjusted: bool
-    ) -> None:
-        """An owner that was only slow settles a call that was written off as lost; anything else was settled before."""
-        assert op.grant is not None
-        # Where the hold had moved without its call's knowing, nobody knows the windows any more: the estimate stays.
-        if outcome != "lost" or adjusted or not op.grant.is_for(provider, model):
-            return
-        change = {"usd": op.usd - (cost_usd or ZERO), "tokens": Decimal(op.tokens - tokens), "calls": ZERO}
-        for window in self._granted(op):
-            window.change(spent=change[window.metric])
-        self._writes["insert_adjustments"].append({
-            "call_id": op.call_id,
-            "cost_usd": change["usd"],
-            "tokens": op.tokens - tokens,
-            "outcome": op.row["outcome"],
-            "reason": "Settled after it had been written off as lost.",
-            "actor": "ledger",
-        })  # fmt: skip
-
-    def _admit(self, hold: Hold, candidates: list[Candidate], rules: Rules) -> None:
-        """Grants the first bid that no switch stops and that fits all its budgets; else the first one's refusal."""
-        refusal: Refusal | None = None
-        earlier = self._taken.get(hold.call_id)
-        if earlier:
-            # Not before it is this one's turn: where the move is refused, the room has to be there for the earlier one.
-            self._free(earlier)
-        for candidate in candidates:
-            answer = self._judge(hold, candidate, rules)
-            if isinstance(answer, Grant):
-                self.answers.append((hold, answer))
-                return
-            # Waiting helps against a rate limit, whatever stands against the other targets.
-            refusal = answer if refusal is None or answer.by == "rate" else refusal
-        assert refusal is not None
-        if hold.moves and earlier and earlier.draft is not None:
-            self._hold(
-                hold, earlier.windows, earlier.amounts, earlier.draft, earlier.buckets or (), earlier.bucket_tokens or 0
-            )
-        elif earlier:
-            self._buckets.undo(earlier)
-        if refusal.window and refusal.budget:
-            window = self._locked[refusal.window]
-            alert = alerts.exhausted(window, rules.last_raise(refusal.budget, window.value))
-            self._writes["insert_alerts"].append(alert)
-        self.answers.append((hold, refusal))
-
-    def _judge(self, hold: Hold, candidate: Candidate, rules: Rules) -> Grant | Refusal:
-        if hold.moves and hold.call_id not in self._taken:
-            return Refusal(by="lost", reason="The ledger has written this call off as lost, as its process was silent.")
-        assert self.memory.now is not None
-        if switch := rules.switch_for(hold.at(candidate.bid), self.memory.now):
-            left = (switch.expires_at - self.memory.now).total_seconds() if switch.expires_at else None
-            return Refusal(by="switch", reason=switch.sentence, retry_after_s=left)
-        windows, amounts = [], []
-        for id, place in zip(candidate.windows, candidate.places, strict=True):
-            rule, window = place.rule, self._locked[id]
-            amount = hold.amount(rule.metric, candidate.bid)
-            if rule.id in hold.exempt:
-                continue
-            if rule.is_foreign and window.rate is None:
-                return Refusal(by="price", reason=f"There is no rate for {rule.currency}, which {rule} is in; add one.")
-            if amount is None:
-                return Refusal(
-                    by="price",
-                    reason=f"{candidate.bid.provider}/{candidate.bid.model} has no price, so it cannot be held to {rule}.",
-                )
-            if amount and window.spent + window.held + amount > window.limit:
-                reason = alerts.no_room(rule, window, amount)
-                return Refusal(by="budget", reason=reason, budget=rule, window=id, resets_at=window.ends_at)
-            windows.append(id)
-            amounts.append(amount)
-        if hold.beside and set(windows) != set(self._taken[hold.call_id].windows):
-            return Refusal(
-                by="budget", reason="A budget counts only one of the two targets, so they are not asked at once."
-            )
-        tokens, earlier = candidate.bid.tokens + hold.spent_tokens, self._taken.get(hold.call_id)
-        limited = self._buckets.of(hold)
-        if found := lack(limited, tokens, earlier):
-            return Refusal.of_rate(*found, tokens=tokens, rates=rates(limited))
-        buckets = self._buckets.take(limited, tokens, earlier)
-        self._hold(hold, windows, amounts, hold.draft_for(candidate.bid), buckets, tokens)
-        return Grant(bid=candidate.bid, windows=tuple(windows), buckets=buckets, rates=rates(limited))
-
-    def _hold(
-        self,
-        hold: Hold,
-        windows: list[int],
-        amounts: list[Decimal],
-        draft: Row,
-        buckets: Sequence[int],
-        bucket_tokens: int,
-    ) -> None:
-        for id, amount in zip(windows, amounts, strict=True):
-            self._locked[id].change(held=amount)
-        self._writes["insert_holds"].append({
-            "call_id": hold.call_id,
-            "owner": self.memory.owner,
-            "lifetime_s": hold.lifetime_s,
-            "windows": windows,
-            "amounts": amounts,
-            "draft": draft,
-            **({"buckets": buckets, "bucket_tokens": bucket_tokens} if buckets else {}),
-        })  # fmt: skip
 
     async def _write_and_commit(self) -> None:
         statements: list[tuple[str, *tuple[str, ...]]] = []

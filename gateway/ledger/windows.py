@@ -4,22 +4,34 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from itertools import islice
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from budgets.rules import BudgetRule, Metric, Place, Rules
-from gateway.ledger.operations import Bid, Row
+from gateway.ledger.operations import Bid, Grant, Row
 from gateway.types import ZERO
 
 WindowKey = tuple[int, str, datetime]
 
-#: Ids of windows that a writer remembers; the older half is forgotten when there are more.
-MOST_WINDOWS = 50_000
+
+class WindowRow(NamedTuple):
+    """A window as `lock_windows` reads it; amounts in the metric of its budget, money in US dollars."""
+
+    id: int
+    budget_id: int
+    value: str
+    metric: Metric
+    starts_at: datetime
+    ends_at: datetime
+    rate: Decimal | None
+    spent: Decimal
+    held: Decimal
+    carried: Decimal
+    alerted: int
 
 
 @dataclass(slots=True)
 class LockedWindow:
-    """A window that this transaction has locked; amounts in the metric of its budget, money in US dollars.
+    """A window that this transaction has locked, or decides on as it was left; amounts as in its row.
 
     `rule` is None where its budget is no longer in force; `limit` is then 0, and nothing is held in it.
     """
@@ -50,6 +62,10 @@ class LockedWindow:
         self.held += held
         self.touched = True
 
+    def row(self, found: WindowRow) -> WindowRow:
+        """The row that is left of the one that was found."""
+        return WindowRow(*found[:6], self.rate, self.spent, self.held, self.carried, self.alerted)
+
     def room(self) -> Decimal:
         """What is left to be held."""
         return max(self.limit - self.spent - self.held, ZERO)
@@ -69,6 +85,12 @@ class TakenHold(NamedTuple):
     buckets: list[int] | None
     bucket_tokens: int | None
 
+    @classmethod
+    def of(cls, grant: Grant) -> Self:
+        """The hold as it was granted, with no buckets."""
+        bid = grant.bid
+        return cls(list(grant.windows), list(grant.amounts), bid.provider, bid.model, bid.price_id, None, None, None)
+
     def within(self, locked: Container[int]) -> Self:
         """The hold without windows that are not locked, as somebody deleted them."""
         if all(id in locked for id in self.windows):
@@ -86,8 +108,8 @@ class Candidate:
     windows: list[int] = field(default_factory=list)
 
 
-def locked_window(row: tuple[Any, ...], rules: Rules, now: datetime) -> LockedWindow:
-    """A row of `lock_windows` with its budget's rule and its limit at this moment."""
+def locked_window(row: WindowRow, rules: Rules, now: datetime) -> LockedWindow:
+    """The window of a row with its budget's rule and its limit at this moment."""
     id, budget_id, value, metric, starts_at, ends_at, rate, spent, held, carried, alerted = row
     rule = rules.by_id.get(budget_id)
     window = LockedWindow(id, value, metric, starts_at, ends_at, rate, spent, held, carried, alerted, rule)
@@ -123,11 +145,3 @@ def carry(made: Iterable[tuple[int, int]], locked: dict[int, LockedWindow]) -> N
         window.carried += amount
         window.change(spent=amount)
         window.begun = True
-
-
-def remember(known: dict[WindowKey, int], new: dict[WindowKey, int]) -> None:
-    """Adds ids of windows to those that are known, within bounds."""
-    known.update(new)
-    if len(known) > MOST_WINDOWS:
-        for key in list(islice(known, len(known) // 2)):
-            del known[key]

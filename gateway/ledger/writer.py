@@ -19,9 +19,10 @@ from gateway.conf import TollhouseSettings
 from gateway.errors import LedgerUnavailable
 from gateway.ledger import alerts, partitions
 from gateway.ledger.link import Link, is_stale, json_rows
+from gateway.ledger.memory import Memory
 from gateway.ledger.operations import Grant, Hold, Operation, Refusal, Settle, lost_row
 from gateway.ledger.pulse import Pulse
-from gateway.ledger.transaction import SQL, STATEMENTS, Memory, Transaction
+from gateway.ledger.transaction import SQL, STATEMENTS, Transaction
 
 logger = logging.getLogger("tollhouse.ledger")
 

@@ -45,6 +45,68 @@ WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AND runni
 SELECT id, feature, tenant, key, "user", cohort, "each", requests_per_minute, tokens_per_minute, concurrent, burst_s
 FROM tollhouse_rate_limit WHERE active
 
+-- name: ahead
+-- A whole transaction, decided on what the writer had left: where windows, holds and rules still stand so, and the time is as it
+-- thought, all of it is done; otherwise nothing. Who changes a window has its lock: a row that still compares when it is locked
+-- here cannot change before the end. By id alone, as no other index finds just one.
+WITH given (windows, revision, since, until) AS (
+    VALUES (%s::bigint, %s::bigint, %s::timestamptz, %s::timestamptz)
+), windows AS MATERIALIZED (
+    SELECT w.id, seen.new_spent, seen.new_held
+    FROM unnest(%s::bigint[], %s::timestamptz[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::int[],
+                %s::numeric[], %s::numeric[])
+        AS seen (id, ends_at, rate, spent, held, carried, alerted, new_spent, new_held)
+    JOIN tollhouse_window w USING (id)
+    WHERE (w.ends_at, w.rate, w.spent, w.held, w.carried, w.alerted)
+        IS NOT DISTINCT FROM (seen.ends_at, seen.rate, seen.spent, seen.held, seen.carried, seen.alerted)
+    ORDER BY w.id FOR UPDATE OF w
+), {taking}go AS MATERIALIZED (
+    SELECT windows = (SELECT count(*) FROM windows)
+           AND revision = (SELECT value FROM tollhouse_revision WHERE name = 'rules')
+           AND now() >= since AND now() < until {and_taken} AS ok
+    FROM given
+), changed AS (
+    UPDATE tollhouse_window AS w SET spent = new_spent, held = new_held
+    FROM windows WHERE w.id = windows.id AND (SELECT ok FROM go)
+), held AS (
+    INSERT INTO tollhouse_hold (call_id, owner, expires_at, windows, amounts, draft)
+    SELECT call_id, owner, now() + lifetime_s * interval '1 second', windows, amounts, draft
+    FROM json_to_recordset(%s) AS new
+        (call_id uuid, owner uuid, lifetime_s float8, windows bigint[], amounts numeric[], draft jsonb)
+    WHERE (SELECT ok FROM go)
+){settling}
+SELECT ok, now() FROM go
+
+-- name: ahead_taking
+-- The holds that are settled, if they are as they were granted.
+holds AS MATERIALIZED (
+    SELECT h.call_id
+    FROM json_to_recordset(%s) AS seen (call_id uuid, windows bigint[], amounts numeric[], provider text, model text)
+    JOIN tollhouse_hold h USING (call_id)
+    WHERE (h.windows, h.amounts, h.draft->>'provider', h.draft->>'model_served')
+            IS NOT DISTINCT FROM (seen.windows, seen.amounts, seen.provider, seen.model)
+        AND (SELECT count(*) FROM windows) = (SELECT g.windows FROM given g)
+    FOR UPDATE OF h
+),
+
+-- name: ahead_taken
+-- All of them, and none of calls that were never granted any, as far as they know.
+AND (SELECT count(*) FROM holds) = %s AND NOT EXISTS (SELECT FROM tollhouse_hold WHERE call_id = ANY(%s))
+
+-- name: ahead_settling
+, taken AS (
+    DELETE FROM tollhouse_hold h USING holds WHERE h.call_id = holds.call_id AND (SELECT ok FROM go)
+), called AS (
+    INSERT INTO tollhouse_call ({columns})
+    SELECT {columns} FROM json_populate_recordset(json_populate_record(NULL::tollhouse_call, '{blank}'), %s)
+    WHERE (SELECT ok FROM go)
+    ON CONFLICT DO NOTHING
+), kept AS (
+    INSERT INTO tollhouse_payload (id, content)
+    SELECT id, content FROM json_populate_recordset(NULL::tollhouse_payload, %s) WHERE (SELECT ok FROM go)
+    ON CONFLICT DO NOTHING
+)
+
 -- name: make_windows
 -- Windows that nobody needed before; in one order everywhere, so that two processes cannot wait for each other. The calendar
 -- of their budgets stays until the commit: who changes it must find them, to end them, and later windows to take them over.

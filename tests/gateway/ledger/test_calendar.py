@@ -17,7 +17,8 @@ from budgets.rules import Rules
 from gateway.ledger import Grant, Refusal
 from gateway.ledger.database import connection_parameters
 from gateway.ledger.link import Link
-from gateway.ledger.transaction import SQL, STATEMENTS, Memory, Transaction
+from gateway.ledger.memory import Memory
+from gateway.ledger.transaction import SQL, STATEMENTS, Transaction
 from tests.gateway.ledger.calls import a_writer, hold_of, settle_of
 from tests.gateway.ledger.test_scopes import spend
 from tests.gateway.ledger.test_writer import a_budget, rows

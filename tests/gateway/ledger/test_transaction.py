@@ -11,7 +11,8 @@ from budgets.rules import Rules
 from gateway.ledger import Grant, Refusal
 from gateway.ledger.database import connection_parameters
 from gateway.ledger.link import Link
-from gateway.ledger.transaction import SQL, STATEMENTS, Memory, Transaction
+from gateway.ledger.memory import Memory
+from gateway.ledger.transaction import SQL, STATEMENTS, Transaction
 from gateway.models import Hold
 from tests.gateway.ledger.calls import bid_of, hold_of
 
