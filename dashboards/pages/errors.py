@@ -1,12 +1,12 @@
 """Which errors calls ended with, by provider and model."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dashboards.pages import names
 from dashboards.pages.frame import Reading
 from dashboards.pages.sums import Sums, share
-from dashboards.rollups import figures
 
 MOST_ROWS = 50
 
@@ -26,18 +26,17 @@ class ErrorClass:
     calls_url: str
 
 
-def classes(reading: Reading, by_target: Mapping[tuple[str, ...], Sums]) -> list[ErrorClass]:
-    """The most frequent ones; `by_target` is what the calls of each provider and model come to."""
-    rows = figures(reading.filters, by=("error_class", "provider", "model"))
-    most = sorted((row for row in rows if row.values[0]), key=lambda row: (-row.calls, row.values))[:MOST_ROWS]
-    found = []
-    for row in most:
-        name, provider, model = row.values
-        its = reading.filters.only(error_class=name, provider=provider, model=model)
-        found.append(
-            ErrorClass(
-                name=name, provider=provider, model=names.shown("model", model), calls=row.calls,
-                share=share(row.calls, by_target.get((provider, model), row).calls), calls_url=reading.calls_url(its),
-            )
-        )  # fmt: skip
-    return found
+def classes(reading: Reading, found: Mapping[tuple[str, ...], Sums]) -> list[ErrorClass]:
+    """The most frequent ones; `found` are calls by provider, model and error class."""
+    whole: Counter[tuple[str, ...]] = Counter()
+    for (*target, _), sums in found.items():
+        whole[tuple(target)] += sums.calls
+    failed = sorted((key for key in found if key[2]), key=lambda key: (-found[key].calls, key))[:MOST_ROWS]
+    return [
+        ErrorClass(
+            name=name, provider=provider, model=names.shown("model", model), calls=found[provider, model, name].calls,
+            share=share(found[provider, model, name].calls, whole[provider, model]),
+            calls_url=reading.calls_url(reading.filters.only(error_class=name, provider=provider, model=model)),
+        )
+        for provider, model, name in failed
+    ]  # fmt: skip

@@ -13,7 +13,7 @@ from dashboards.currency import Currency, reporting
 from dashboards.filters import parse
 from dashboards.pages.frame import Reading, frame
 from dashboards.pages.most import beside
-from dashboards.pages.reliability import whole
+from dashboards.pages.reliability import waited
 from dashboards.pages.spend import Row, Tile, rows
 from dashboards.pages.sums import change, percent, read, total
 from dashboards.rollups import TooMuchData
@@ -40,7 +40,7 @@ def _figures(reading: Reading) -> dict[str, Any]:
     currency = reporting()
     found = beside(reading.filters, reading.before, "feature", currency, MOST_FEATURES)
     all_now, all_before = found.whole, found.whole_before
-    latency, latency_before = whole(reading.filters, "latency"), whole(reading.before, "latency")
+    latency, latency_before = waited(reading.filters), waited(reading.before)
     return {
         "currency": currency,
         "tiles": [

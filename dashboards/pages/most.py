@@ -9,16 +9,18 @@ from dataclasses import dataclass, replace
 from dashboards.currency import Currency
 from dashboards.filters import Filters
 from dashboards.pages.sums import Sums, read, total
-from dashboards.rollups import Figures, amounts, figures
+from dashboards.rollups import Figures, covered, dearest, figures
 
 #: Dimensions of which there are so many values that those that are not shown one by one are only summed up.
 MANY = ("tenant", "user_ref")
-NOTHING = (0, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """What the `dearest` values came to in a time and in the one before, and what all calls did; `others` are so many more."""
+    """What the `dearest` values came to in a time and in the one before, and what all calls did.
+
+    `others` are so many more: of values of which there are many, those with calls in this time.
+    """
 
     dearest: Sequence[str]
     others: int
@@ -30,19 +32,18 @@ class Beside:
 
 def beside(filters: Filters, before: Filters, by: str, currency: Currency, most: int) -> Beside:
     """At most so many values of a dimension, the dearest now or before."""
-    if by not in MANY:
+    if not _many(filters, by):
         return _of_few(_by(filters, by, currency), _by(before, by, currency), most)
-    here, there = amounts(filters, by), amounts(before, by)
-
-    def dear(value: str) -> tuple[int, int, int, str]:
-        nano, calls = here.get(value, NOTHING)
-        return -nano, -there.get(value, NOTHING)[0], -calls, value
-
-    values = sorted(here.keys() | there.keys(), key=dear)
-    dearest = values[:most]
+    values, others = dearest(filters, by, most)
+    gone = most - len(values)
+    if gone:
+        # There are no more now, so that the next are those that were there before.
+        there, count = dearest(before, by, most)
+        values += [value for value in there if value not in values][:gone]
+    then = _by(_narrowed(before, by, values), by, currency)
     return Beside(
-        dearest=dearest, others=len(values) - len(dearest),
-        now=_by(_narrowed(filters, by, dearest), by, currency), before=_by(_narrowed(before, by, dearest), by, currency),
+        dearest=values, others=count - len(then) if gone else others - len(values),
+        now=_by(_narrowed(filters, by, values), by, currency), before=then,
         whole=total(read(filters, (), currency).values()), whole_before=total(read(before, (), currency).values()),
     )  # fmt: skip
 
@@ -50,11 +51,17 @@ def beside(filters: Filters, before: Filters, by: str, currency: Currency, most:
 def by_time(filters: Filters, by: str, most: int) -> tuple[list[Figures], list[Figures]]:
     """Figures by hour or day of a dimension's values; where there are many more than `most`, of the dearest alone, and those of
     all calls besides."""
-    dearest = sorted((-nano, value) for value, (nano, _) in amounts(filters, by).items()) if by in MANY else []
-    if len(dearest) <= most + 1:
+    found = dearest(filters, by, most) if _many(filters, by) else None
+    if found is None or found.of <= most + 1:
         return figures(filters, by=(by,), step=filters.step), []
-    narrowed = _narrowed(filters, by, [value for _, value in dearest[:most]])
+    narrowed = _narrowed(filters, by, found.values)
     return figures(narrowed, by=(by,), step=filters.step), figures(filters, step=filters.step)
+
+
+def _many(filters: Filters, by: str) -> bool:
+    """Whether the dearest values are to be found first. Where no rollup has what is asked for, that would be as long as to read
+    the calls of all of them, which are few then."""
+    return by in MANY and covered(filters, by)
 
 
 def _of_few(now: Mapping[str, Sums], before: Mapping[str, Sums], most: int) -> Beside:

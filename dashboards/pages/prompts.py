@@ -13,7 +13,7 @@ from dashboards.pages.charts import Chart, Series, Slices, Unit
 from dashboards.pages.compare import LEAST_CALLS, Interval, difference, mean, proportion, ratio, verdict
 from dashboards.pages.frame import Page, Reading
 from dashboards.pages.sums import ZERO, of_row, percent, share
-from dashboards.rollups import Figures, figures, quantiles
+from dashboards.rollups import Figures, figures, latencies
 from gateway.access import visible
 from gateway.models import Prompt, PromptVersion, Variant
 
@@ -127,7 +127,8 @@ def _versions(reading: Reading, slug: str, said: Mapping[str, scores.Scores]) ->
     filters, currency, live = reading.filters.only(feature=slug), reporting(), _live(slug)
     tallies = _tallies(filters, currency)
     ordered = _ordered(tallies, live)
-    latency = {row.values[0]: row.ms for row in quantiles(filters, "latency", by=("prompt_version",))}
+    measured = latencies(filters, ("latency",), by=("prompt_version",)).each("latency")
+    latency = {row.values[0]: row.ms for row in measured}
     rows = visible(PromptVersion.objects.filter(prompt__feature__slug=slug, address__in=ordered), reading.request.user)
     pages = dict(rows.values_list("address", "pk"))
     whole, cells = sum(tally.calls for tally in tallies.values()), scores.table(said, ordered)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from dashboards.currency import Currency
 from dashboards.filters import Filters
@@ -12,11 +12,12 @@ from dashboards.pages.errors import classes
 from dashboards.pages.frame import Page, Reading
 from dashboards.pages.spend import Tile
 from dashboards.pages.sums import Sums, change, percent, read, total
-from dashboards.rollups import Figures, Quantiles, figures, quantiles
+from dashboards.rollups import Figures, Latencies, Quantiles, figures, latencies
 from dashboards.spend import ERRORS
 from gateway.templatetags.tollhouse import ms
 
 Metric = Literal["latency", "first_token", "gate", "provider"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
 MOST_ROWS = 50
 LINES = ((0.5, "p50", "median"), (0.95, "p95", "slow"), (0.99, "p99", "slowest"))
 
@@ -39,16 +40,18 @@ class Row:
 def context(reading: Reading) -> dict[str, Any]:
     filters, before = reading.filters, reading.before
     # Money is not shown here, so that its currency does not matter.
-    by_target = read(filters, ("provider", "model"), Currency())
+    found = read(filters, ("provider", "model", "error_class"), Currency())
+    by_target: dict[tuple[str, ...], Sums] = {}
+    for (*target, _), sums in found.items():
+        by_target[tuple(target)] = by_target.get(tuple(target), Sums()) + sums
     now, then = total(by_target.values()), total(read(before, (), Currency()).values())
-    times: dict[str, tuple[float | None, ...]] = {
-        metric: whole(filters, metric) for metric in ("latency", "first_token", "gate", "provider")
-    }
+    measured = latencies(filters, METRICS, by=("provider", "model"))
+    times = {metric: measured.whole(metric).ms for metric in METRICS}
     return {
         "nothing": not now.calls,
-        "tiles": tiles(now, then, times, whole(before, "latency")),
-        "rows": rows(reading, by_target),
-        "classes": classes(reading, by_target),
+        "tiles": tiles(now, then, times, waited(before)),
+        "rows": rows(reading, by_target, measured),
+        "classes": classes(reading, found),
         "whole": now,
         "charts": [
             ("latency", "Latency", "What a caller waits for, from the request to the last byte of the reply."),
@@ -65,14 +68,13 @@ def context(reading: Reading) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def whole(filters: Filters, metric: Metric) -> tuple[float | None, ...]:
-    """p50, p95 and p99 of all calls together, in milliseconds; None each where no call has the time."""
-    found = quantiles(filters, metric, q=tuple(q for q, _, _ in LINES))
-    return tuple(found[0].ms) if found else (None, None, None)
+def waited(filters: Filters) -> tuple[float | None, ...]:
+    """p50, p95 and p99 of the latency of all calls together, in milliseconds; None each without calls."""
+    return latencies(filters, ("latency",)).whole("latency").ms
 
 
 def tiles(
-    now: Sums, then: Sums, times: Mapping[str, tuple[float | None, ...]], before: tuple[float | None, ...]
+    now: Sums, then: Sums, times: Mapping[Metric, tuple[float | None, ...]], before: tuple[float | None, ...]
 ) -> list[Tile]:
     latency = [
         Tile(label=f"Latency {name}", now=ms(here), change=change(here, there), note=f"before: {ms(there)}")
@@ -94,11 +96,10 @@ def tiles(
     ]  # fmt: skip
 
 
-def rows(reading: Reading, by_target: Mapping[tuple[str, ...], Sums]) -> list[Row]:
+def rows(reading: Reading, by_target: Mapping[tuple[str, ...], Sums], measured: Latencies) -> list[Row]:
     """The models with most calls. Calls that were refused have no provider; they are not here."""
-    found = quantiles(reading.filters, "latency", by=("provider", "model"))
-    latency = {row.values: row.ms for row in found}
-    first = {row.values: row.ms for row in quantiles(reading.filters, "first_token", by=("provider", "model"))}
+    latency = {row.values: row.ms for row in measured.each("latency")}
+    first = {row.values: row.ms for row in measured.each("first_token")}
     targets = sorted((key for key in by_target if key[0]), key=lambda key: (-by_target[key].calls, key))
     nothing = (None, None, None)
     made = []
@@ -124,7 +125,8 @@ def lines(reading: Reading, metric: Metric, wanted: Iterable[tuple[float, str, s
     """Quantiles of a time, by hour or day."""
     slices, wanted = Slices(reading.filters), tuple(wanted)
     columns: list[list[float | None]] = [[None] * len(slices.spans) for _ in wanted]
-    for row in quantiles(reading.filters, metric, step=slices.step, q=tuple(q for q, _, _ in wanted)):
+    found = latencies(reading.filters, (metric,), step=slices.step)
+    for row in found.each(metric, tuple(q for q, _, _ in wanted)):
         place = slices.place(row.at) if row.at else None
         if place is not None:
             for column, value in zip(columns, row.ms, strict=True):
@@ -144,7 +146,8 @@ def by_model(reading: Reading) -> Chart:
     """What providers take at the 95th percentile, by hour or day, of the models with most calls."""
     slices = Slices(reading.filters)
     cells: dict[tuple[str, ...], dict[int, Quantiles]] = {}
-    for row in quantiles(reading.filters, "provider", by=("provider", "model"), step=slices.step, q=(0.95,)):
+    measured = latencies(reading.filters, ("provider",), by=("provider", "model"), step=slices.step)
+    for row in measured.each("provider", (0.95,)):
         place = slices.place(row.at) if row.at else None
         if place is not None and row.values[0]:
             cells.setdefault(row.values, {})[place] = row

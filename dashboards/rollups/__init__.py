@@ -1,9 +1,22 @@
 """Sums of calls by hour and by day, kept exact while rows come; see docs/rollups.md.
 
-Pages read `figures`, `quantiles` and `entities`; the worker's job and the command `rollups` are in `roll` and `rebuild`.
+Pages read `figures`, `dearest`, `latencies` and `entities`; the worker's job and the command `rollups` are in `roll` and
+`rebuild`.
 """
 
 from dashboards.rollups.found import Figures, Found, Quantiles
-from dashboards.rollups.read import TooMuchData, amounts, entities, figures, quantiles
+from dashboards.rollups.query import TooMuchData
+from dashboards.rollups.read import Latencies, covered, dearest, entities, figures, latencies
 
-__all__ = ["Figures", "Found", "Quantiles", "TooMuchData", "amounts", "entities", "figures", "quantiles"]
+__all__ = [
+    "Figures",
+    "Found",
+    "Latencies",
+    "Quantiles",
+    "TooMuchData",
+    "covered",
+    "dearest",
+    "entities",
+    "figures",
+    "latencies",
+]

@@ -172,8 +172,7 @@ def _build_day(state: RollupState, since: datetime, until: datetime, done: Built
 def _delete(given: Mapping[str, Any], *grains: str) -> None:
     with connection.cursor() as cursor:
         for table in TABLES:
-            query = f"DELETE FROM {table} WHERE grain = ANY(%(grains)s) AND at >= %(since)s AND at < %(until)s"  # noqa: S608 (our names)
-            cursor.execute(query, {**given, "grains": list(grains)})
+            cursor.execute(SQL["clear"].format(table=table), {**given, "grains": list(grains), "zone": changes.zone()[0]})
 
 
 def _fold(one: RollupSet, given: Mapping[str, Any]) -> None:

@@ -28,6 +28,7 @@ PIECES = {
         "buckets",
         "counted_buckets",
         "any_label",
+        "entries_of",
     )
 }
 #: Sums that a rollup has, as columns.
@@ -76,11 +77,12 @@ def written_since(new: str = "true", old: str = "true") -> str:
     )
 
 
-def of_range(first: str = "first", last: str = "last", upto: str = "upto") -> str:
-    """Calls of the ids from `first` to before `last` that transactions before `upto` wrote; the names of these values."""
+def of_range(first: str = "first", last: str = "last", upto: str = "upto", sign: int = 1) -> str:
+    """Calls of the ids from `first` to before `last` that transactions before `upto` wrote, the names of these values; added, or
+    with the sign -1 taken away."""
     corrected = PIECES["corrected_in_range"].format(first=first, last=last, upto=f"%({upto})s")
     which = f"c.written < %({upto})s AND c.id >= %({first})s AND c.id < %({last})s"
-    return PIECES["call"].format(sign=1, source="tollhouse_call c", which=which, corrected=corrected)
+    return PIECES["call"].format(sign=sign, source="tollhouse_call c", which=which, corrected=corrected)
 
 
 def of_ids(sign: int, which: str = "true") -> str:

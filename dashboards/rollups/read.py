@@ -1,34 +1,19 @@
 """What calls came to in a range of time: from the rollups, and from the rows that these have not counted yet, in one snapshot."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
-from typing import Any, Literal
-from zoneinfo import ZoneInfo
+from typing import Any, NamedTuple
 
-from django.db import OperationalError, connection, transaction
-
-from dashboards.filters import DIMENSIONS, Filters
-from dashboards.rollups import changes, sketch
-from dashboards.rollups.changes import CONSTANTS, EVER, PIECES, SQL, TOLD, TOLD_COUNTED, TOLD_SUMS
+from dashboards.filters import Filters
+from dashboards.rollups import sketch
+from dashboards.rollups.changes import SQL
 from dashboards.rollups.found import Figures, Found, Quantiles
-from dashboards.rollups.sets import HOURS_KEPT, RollupSet, covering, several_names
-from gateway.ledger.partitions import first_id
+from dashboards.rollups.query import AMOUNTS, ENTITIES, FIGURES, Metric, Query, Step, sketches
 
-Step = Literal["hour", "day"] | None
-Metric = Literal["latency", "first_token", "gate", "provider"]
-#: Calls that are read one by one, at most, where no rollup has what is asked for.
-MOST_CALLS = 200_000
-TIMEOUT_MS = 5000
-#: Sums of more keys than this are found sooner by reading through all of them.
-MOST_KEYS = 5000
-HOUR = timedelta(hours=1)
-#: How often a reader begins anew when the rollups moved on before its statement began.
-ATTEMPTS = 5
-
-
-class TooMuchData(Exception):
-    """What is asked for would mean to read too many calls; the message says what to ask for instead."""
+#: The quantiles that pages show.
+SHOWN = (0.5, 0.95, 0.99)
+#: When and of which values.
+Key = tuple[Any, tuple[str, ...]]
 
 
 def figures(filters: Filters, by: Sequence[str] = (), step: Step = None) -> list[Figures]:
@@ -38,336 +23,74 @@ def figures(filters: Filters, by: Sequence[str] = (), step: Step = None) -> list
     Raises TooMuchData where no rollup has these dimensions together and the range has more than MOST_CALLS calls, and
     ValueError for an unknown dimension.
     """
-    found: dict[tuple[Any, tuple[str, ...]], Sequence[Any]] = {}
-    for at, values, counts in _Query(filters, by, step, needs=("outcome",)).figures():
-        before = found.get((at, values))
-        found[at, values] = [a + b for a, b in zip(before, counts, strict=True)] if before else counts
+    found: dict[Key, Sequence[Any]] = {}
+    for at, *row in Query(filters, by, step, needs=("outcome",)).rows(FIGURES):
+        key, counts = (at, tuple(row[: len(by)])), row[len(by) :]
+        before = found.get(key)
+        found[key] = [a + b for a, b in zip(before, counts, strict=True)] if before else counts
     if not found and not by and step is None:
         return [Figures(None, ())]
     return sorted((Figures.of(*key, counts) for key, counts in found.items() if counts[0]), key=_order)
 
 
-def amounts(filters: Filters, by: str) -> dict[str, tuple[int, int]]:
-    """Nano-dollars and calls of every value of a dimension, of which there may be very many; otherwise like `figures`."""
-    found: dict[str, tuple[int, int]] = {}
-    for value, nano, calls in _Query(filters, (by,), None).amounts():
-        before = found.get(value, (0, 0))
-        found[value] = (before[0] + nano, before[1] + calls)
-    return {value: amount for value, amount in found.items() if amount[1]}
+def covered(filters: Filters, *by: str) -> bool:
+    """Whether a rollup has figures by these dimensions, so that no calls have to be read one by one."""
+    return Query(filters, by, None, needs=("outcome",)).set is not None
 
 
-def quantiles(
-    filters: Filters,
-    metric: Metric,
-    by: Sequence[str] = (),
-    step: Step = None,
-    q: Sequence[float] = (0.5, 0.95, 0.99),
-) -> list[Quantiles]:
-    """Quantiles (each 0 to 1) of a latency in milliseconds, within `sketch.ERROR` of the calls' own, at the ranks q(n-1) rounded
-    down; otherwise like `figures`.
+class Dearest(NamedTuple):
+    """The dearest `values` of a dimension, in order, of so many that it has."""
+
+    values: list[str]
+    of: int
+
+
+def dearest(filters: Filters, by: str, most: int) -> Dearest:
+    """At most so many values of a dimension, of which there may be very many; otherwise like `figures`."""
+    wrapped = SQL["dearest"].replace("{most}", str(int(most)))
+    rows = Query(filters, (by,), None).rows(AMOUNTS, wrapped)
+    return Dearest([value for value, _ in rows], rows[0][1] if rows else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """Sketches of some metrics, by time and values, which can be put together."""
+
+    _sketches: Mapping[Key, Mapping[Metric, bytes]]
+
+    def each(self, metric: Metric, q: Sequence[float] = SHOWN) -> list[Quantiles]:
+        """Quantiles (each 0 to 1) of each time and values that have any, in milliseconds, within `sketch.ERROR` of the calls'
+        own, at the ranks q(n-1) rounded down."""
+        asked = ((key, sketch.quantiles(of[metric], q)) for key, of in self._sketches.items())
+        return sorted((Quantiles(*key, calls, ms) for key, (calls, ms) in asked if calls), key=_order)
+
+    def whole(self, metric: Metric, q: Sequence[float] = SHOWN) -> Quantiles:
+        """The same of all of them together; None each where there are none."""
+        return Quantiles(None, (), *sketch.quantiles(b"".join(of[metric] for of in self._sketches.values()), q))
+
+
+def latencies(filters: Filters, metrics: Sequence[Metric], by: Sequence[str] = (), step: Step = None) -> Latencies:
+    """Latencies of calls; otherwise like `figures`.
 
     `latency` is of calls that were answered by a provider or from the cache, `provider` the part of it that was spent at
     providers, `gate` the rest, `first_token` of streams.
     """
-    sketches: dict[tuple[Any, ...], list[bytes]] = {}
-    for at, values, entries in _Query(filters, by, step, sketched=True).sketches(metric):
-        sketches.setdefault((at, values), []).append(entries)
-    found = []
-    for (at, values), parts in sketches.items():
-        calls, ms = sketch.quantiles(b"".join(parts), q)
-        if calls:
-            found.append(Quantiles(at, values, calls, ms))
-    if not found and not by and step is None:
-        return [Quantiles(None, (), 0, tuple(None for _ in q))]
-    return sorted(found, key=_order)
+    found: dict[Key, dict[Metric, bytes]] = {}
+    for at, *row in Query(filters, by, step, sketched=True).rows(sketches(metrics)):
+        key, entries = (at, tuple(row[: len(by)])), row[len(by) :]
+        of = found.setdefault(key, dict.fromkeys(metrics, b""))
+        for metric, more in zip(metrics, entries, strict=True):
+            of[metric] += bytes(more)
+    return Latencies(found)
 
 
 def entities(filters: Filters, by: Sequence[str] = (), step: Step = None) -> list[Found]:
     """How much personal data was found, by type and otherwise like `figures`."""
     found: dict[tuple[Any, tuple[str, ...], str], int] = {}
-    for at, values, entity, count in _Query(filters, by, step, kinds=("core",)).entities():
-        found[at, values, entity] = found.get((at, values, entity), 0) + count
+    for at, *values, entity, count in Query(filters, by, step, kinds=("core",)).rows(ENTITIES):
+        key = at, tuple(values), entity
+        found[key] = found.get(key, 0) + count
     return sorted((Found(at, values, entity, n) for (at, values, entity), n in found.items() if n), key=_order)
-
-
-@dataclass(frozen=True, slots=True)
-class Basis:
-    """What the rollups have counted: everything before the `watermark`; 0 and not `usable`: nothing that could be read.
-
-    `days`: their days are those of the reporting time zone. `hours_since`: from then on there are hours of all sets.
-    """
-
-    watermark: int | None
-    usable: bool
-    days: bool
-    shift_s: int
-    hours_since: datetime | None = None
-
-    @classmethod
-    def read(cls) -> "Basis":
-        with connection.cursor() as cursor:
-            cursor.execute(SQL["basis"])
-            row = cursor.fetchone()
-        name, shift_s = changes.zone()
-        if row is None:
-            return cls(None, usable=False, days=False, shift_s=shift_s)
-        watermark, built, time_zone, rolled_shift_s, hours_since = row
-        return cls(watermark, usable=built, days=time_zone == name, shift_s=rolled_shift_s, hours_since=hours_since)
-
-    def hour(self, at: datetime) -> datetime:
-        """The start of the hour that the moment is in."""
-        shift = timedelta(seconds=self.shift_s)
-        past = at.astimezone(UTC) - shift
-        return past.replace(minute=0, second=0, microsecond=0) + shift
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
-    """How one kind of answer is summed up: from the rollups' `table` as `totals`, with `query`, and from calls with `new`.
-
-    `extra` is a further value of each row, as the rollups and as the calls have it.
-    """
-
-    new: str
-    table: str
-    totals: str
-    pieces: Mapping[str, str]
-    extra: tuple[str, str] | None = None
-    query: str = "rolled"
-
-
-class _Query:
-    """One question; `needs` are further dimensions that a set must have, `kinds` those of the sets that can answer it, default:
-    all."""
-
-    def __init__(
-        self, filters: Filters, by: Sequence[str], step: Step, *, needs: Sequence[str] = (), sketched: bool = False,
-        kinds: Sequence[str] = (),
-    ) -> None:  # fmt: skip
-        if unknown := {*by, *filters.where} - {*DIMENSIONS}:
-            raise ValueError(f"No such dimension: {', '.join(sorted(unknown))}. There are {', '.join(DIMENSIONS)}.")
-        self.filters, self.by, self.step = filters, tuple(by), step
-        #: Whether a call is there once for each of its labels.
-        self.labelled = "label" in by or ("label" in filters.where and not several_names(filters.where))
-        self.set: RollupSet | None = None
-        if self.labelled or "label" not in filters.where:
-            self.set = covering((*by, *filters.where, *needs), sketched=sketched, kinds=kinds)
-
-    def figures(self) -> Iterator[tuple[Any, tuple[str, ...], Sequence[Any]]]:
-        """Time, values, and counts as `Figures.of` takes them."""
-        pieces = {"sums": TOLD_SUMS, "counts": TOLD_COUNTED}
-        part = _Part(new="new_figures", table="tollhouse_rollup", totals=TOLD, pieces=pieces)
-        count = len(self.by)
-        for at, *row in self._rows(part):
-            yield at, tuple(row[:count]), row[count:]
-
-    def amounts(self) -> Iterator[tuple[str, int, int]]:
-        """Value, nano-dollars and calls."""
-        part = _Part(
-            new="new_figures", table="tollhouse_rollup", query="rolled" if self.filters.where else "rolled_by_key",
-            totals="sum(cost_nano)::bigint AS cost_nano, sum(calls)::bigint AS calls",
-            pieces={
-                "sums": "sum(sign * cost_nano)::bigint AS cost_nano, sum(sign)::bigint AS calls",
-                "counts": "cost_nano, calls",
-            },
-        )  # fmt: skip
-        return ((value, nano, calls) for _, value, nano, calls in self._rows(part))
-
-    def sketches(self, metric: Metric) -> Iterator[tuple[Any, tuple[str, ...], bytes]]:
-        part = _Part(
-            new="new_sketches", table="tollhouse_rollup_sketch", totals=f"string_agg(r.{metric}, ''::bytea) AS entries",
-            pieces={"metric": f"{metric}_ms", "bucket": PIECES["bucket"].format(ms="ms")},
-        )  # fmt: skip
-        for at, *values, entries in self._rows(part):
-            yield at, tuple(values), bytes(entries)
-
-    def entities(self) -> Iterator[tuple[Any, tuple[str, ...], str, int]]:
-        part = _Part(
-            new="new_entities", table="tollhouse_rollup_entity", totals="sum(r.found)::bigint AS found", pieces={},
-            extra=("r.entity", "e.name"),
-        )  # fmt: skip
-        for at, *values, entity, count in self._rows(part):
-            yield at, tuple(values), entity, count
-
-    def _rows(self, part: _Part) -> Iterator[tuple[Any, ...]]:
-        with transaction.atomic(), connection.cursor() as cursor:
-            # To compile such a query would take longer than to run it.
-            cursor.execute(
-                f"SET LOCAL statement_timeout = {TIMEOUT_MS}; SET LOCAL jit = off; SET LOCAL work_mem = '32MB'"
-            )
-            for _ in range(ATTEMPTS):
-                basis = Basis.read()
-                given = self._given(basis)
-                rows = _fetch(cursor, self._sql(part, basis, given), given)
-                if rows[0][:2] == (basis.watermark, basis.hours_since):
-                    break
-            else:
-                raise TooMuchData("The figures change faster than they can be read. Try again in a moment.")
-        # Where nothing was found there is a row without totals.
-        return (row[2:] for row in rows if row[-1] is not None)
-
-    def _given(self, basis: Basis) -> dict[str, Any]:
-        since, until = basis.hour(self.filters.since), basis.hour(self.filters.until)
-        if until < self.filters.until:
-            until += HOUR
-        return {
-            **CONSTANTS, **{f"where_{name}": list(values) for name, values in self.filters.where.items()},
-            "since": since, "until": until, "first": first_id(since), "last": first_id(until),
-            "after": basis.watermark, "upto": EVER, "zone": changes.zone()[0], "shift": basis.shift_s,
-            "kind": self.set.kind if self.set else "",
-        }  # fmt: skip
-
-    def _sql(self, part: _Part, basis: Basis, given: dict[str, Any]) -> str:
-        """One part for each stretch of rolled weeks, days or hours, and one for the calls that are not counted in them."""
-        columns = [f"k.{name}" for name in self.by]
-        rolled, new = [*columns], [*columns]
-        if part.extra:
-            rolled.append(part.extra[0])
-            new.append(part.extra[1])
-        names = [f"v{n}" for n in range(len(new))]
-        shape = {"places": ", ".join(str(n + 1) for n in range(len(new) + 1)), "conditions": self._conditions()}
-
-        def of_calls(rows: str) -> str:
-            return SQL[part.new].format(
-                at=self._at("k.at"), values=_named(new, names), names=", ".join(["at", *names]), hour=PIECES["hour"],
-                changes=changes.labelled(rows) if self.labelled else rows, **part.pieces, **shape,
-            )  # fmt: skip
-
-        parts = []
-        if self.set and basis.usable:
-            shape["narrowed"] = self._narrowed(given)
-            made = self._not_counted(basis, given)
-            for n, (grain, since, until) in enumerate(self._stretches(basis, given)):
-                if grain == "calls":
-                    given |= {f"first{n}": first_id(since), f"last{n}": first_id(until)}
-                    self._refuse_too_many({"first": given[f"first{n}"], "last": given[f"last{n}"]}, usable=True)
-                    parts.append(of_calls(changes.of_range(f"first{n}", f"last{n}", "after")))
-                    continue
-                given |= {f"since{n}": since, f"until{n}": until}
-                parts.append(
-                    SQL[part.query].format(
-                        at=self._at("r.at"), values=_named(rolled, names), totals=part.totals, table=part.table,
-                        grain=grain, since=f"since{n}", until=f"until{n}", **shape,
-                    )
-                )  # fmt: skip
-        else:
-            self._refuse_too_many(given, usable=False)
-            made = changes.of_range()
-        # Of nothing at all, too, something has to be asked.
-        if made or not parts:
-            parts.append(of_calls(made or changes.of_range()))
-        return SQL["read"].format(parts=" UNION ALL ".join(f"({one})" for one in parts))
-
-    def _narrowed(self, given: dict[str, Any]) -> str:
-        """A condition for the few keys of some tenants, users or labels, so that only their sums are read; empty for many."""
-        if not {"tenant", "user_ref", "label"} & self.filters.where.keys():
-            return ""
-        with connection.cursor() as cursor:
-            query = SQL["keys_of"].format(conditions=self._conditions())
-            keys = [key for (key,) in _fetch(cursor, query, {**given, "most_keys": MOST_KEYS + 1})]
-        if len(keys) > MOST_KEYS:
-            return ""
-        given["keys"] = keys
-        return "AND r.key_id = ANY(%(keys)s) AND k.id = ANY(%(keys)s)"
-
-    def _not_counted(self, basis: Basis, given: dict[str, Any]) -> str:
-        """The query of what the rollups have not counted, in as few partitions as it may be in; empty where there is nothing."""
-        with connection.cursor() as cursor:
-            [(made, oldest, newest)] = _fetch(cursor, SQL["since"], {"after": basis.watermark})
-        new = old = ""
-        if made and made < given["last"]:
-            given["made"] = max(made, given["first"])
-            new = "c.id >= %(made)s AND c.id < %(last)s"
-        if oldest and oldest < given["last"] and newest >= given["first"]:
-            given |= {"oldest": max(oldest, given["first"]), "newest": newest}
-            old = "c.id >= %(oldest)s AND c.id <= %(newest)s AND c.id < %(last)s"
-        return changes.written_since(new, old)
-
-    def _conditions(self) -> str:
-        """Which keys, or calls, are asked for."""
-        found = [f"k.{name} = ANY(%(where_{name})s)" for name in self.filters.where if name != "label"]
-        if "label" in self.filters.where:
-            found.append("k.label = ANY(%(where_label)s)" if self.labelled else PIECES["any_label"])
-        return " AND ".join(found) or "true"
-
-    def _at(self, column: str) -> str:
-        if self.step is None:
-            return "NULL::timestamptz"
-        return column if self.step == "hour" else f"date_trunc('day', {column}, %(zone)s)"
-
-    def _stretches(self, basis: Basis, given: Mapping[str, Any]) -> Iterator[tuple[str, datetime, datetime]]:
-        """The range in whole weeks and days as far as it has any, and in hours; in calls where there are no hours any more."""
-        fine = self.step == "hour" or not basis.days
-        grains = ("hour",) if fine else ("hour", "day", "week") if self.step is None else ("hour", "day")
-        kept = basis.hours_since
-        for grain, since, until in _covered(grains, given["since"], given["until"], ZoneInfo(given["zone"])):
-            if grain == "hour" and self.set and not self.set.hourly and kept and since < kept:
-                yield "calls", since, min(until, kept)
-                since = min(until, kept)
-            if since < until:
-                yield grain, since, until
-
-    def _refuse_too_many(self, given: Mapping[str, Any], *, usable: bool) -> None:
-        with connection.cursor() as cursor:
-            [(count,)] = _fetch(cursor, SQL["some_calls"], {**given, "most": MOST_CALLS + 1})
-        if count <= MOST_CALLS:
-            return
-        asked = " and ".join(sorted({*self.by, *self.filters.where} - {"outcome"}))
-        if self.set and usable:
-            raise TooMuchData(
-                f"By {asked} there are sums of single hours for the last {HOURS_KEPT.days} days only, and too many calls to read "
-                "them one by one. Choose whole days, more than three."
-            )
-        if self.set:
-            raise TooMuchData(
-                "The figures are being counted anew, and there are too many calls to read them one by one. A worker does it: "
-                "see `manage.py rollups status`. Meanwhile choose a shorter range."
-            )
-        raise TooMuchData(
-            f"There is too much data for {asked} together in this range. Choose fewer of them, or a shorter range: "
-            f"up to {MOST_CALLS:,} calls any of them go together."
-        )
-
-
-def _covered(
-    grains: Sequence[str], since: datetime, until: datetime, place: ZoneInfo
-) -> Iterator[tuple[str, datetime, datetime]]:
-    """A range in stretches of the coarsest of the grains as far as it has any whole ones, and of finer ones before and after."""
-    grain, *coarser = grains
-    if coarser:
-        first, last = _start(since, coarser[0], place, up=True), _start(until, coarser[0], place)
-        if first < last:
-            yield grain, since, first
-            yield from _covered(coarser, first, last, place)
-            yield grain, last, until
-            return
-    yield grain, since, until
-
-
-def _start(at: datetime, grain: str, place: ZoneInfo, *, up: bool = False) -> datetime:
-    """When the day or week begins that the moment is in; `up`: when the next one does, unless it is that moment."""
-    days = 7 if grain == "week" else 1
-    day = at.astimezone(place).date()
-    day -= timedelta(days=day.weekday() % days)
-    begins = datetime.combine(day, time(), place).astimezone(UTC)
-    return datetime.combine(day + timedelta(days=days), time(), place).astimezone(UTC) if up and begins < at else begins
-
-
-def _named(columns: Sequence[str], names: Sequence[str]) -> str:
-    """Columns with the names that they have in the answer, each after a comma."""
-    return "".join(f", {column} AS {name}" for column, name in zip(columns, names, strict=True))
-
-
-def _fetch(cursor: Any, query: str, given: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """Raises TooMuchData when it takes longer than the time allowed."""
-    try:
-        cursor.execute(query, given)
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-        return found
-    except OperationalError as error:
-        if "statement timeout" in str(error):
-            raise TooMuchData("This took too long to read. Choose a shorter range, or fewer dimensions.") from None
-        raise
 
 
 def _order(one: Figures | Quantiles | Found) -> tuple[Any, ...]:

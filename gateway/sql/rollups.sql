@@ -165,11 +165,14 @@ SELECT s.watermark, s.hours_since, f.* FROM (
 ) s (watermark, hours_since)
 LEFT JOIN ({parts}) f ON true
 
+-- name: stretch
+SELECT r.at, r.key_id, {columns} FROM {table} r
+WHERE r.kind = %(kind)s AND r.grain = '{grain}' AND r.at >= %(since{n})s AND r.at < %(until{n})s {narrowed}
+
 -- name: rolled
 SELECT {at} AS at{values}, {totals}
-FROM {table} r JOIN tollhouse_rollup_values k ON k.id = r.key_id AND k.kind = %(kind)s
-WHERE r.kind = %(kind)s AND r.grain = '{grain}' AND r.at >= %({since})s AND r.at < %({until})s AND {conditions}
-      {narrowed}
+FROM ({stretches}) r JOIN tollhouse_rollup_values k ON k.id = r.key_id AND k.kind = %(kind)s
+WHERE {conditions}
 GROUP BY {places}
 
 -- name: keys_of
@@ -179,24 +182,33 @@ SELECT k.id FROM tollhouse_rollup_values k WHERE k.kind = %(kind)s AND {conditio
 -- name: rolled_by_key
 -- The same where all keys are asked for: summed up by key first, as numbers compare faster than texts.
 SELECT r.at{values}, {totals}
-FROM (
-    SELECT {at} AS at, r.key_id, {totals} FROM {table} r
-    WHERE r.kind = %(kind)s AND r.grain = '{grain}' AND r.at >= %({since})s AND r.at < %({until})s GROUP BY 1, 2
-) r JOIN tollhouse_rollup_values k ON k.id = r.key_id AND k.kind = %(kind)s
+FROM (SELECT {at} AS at, r.key_id, {totals} FROM ({stretches}) r GROUP BY 1, 2) r
+    JOIN tollhouse_rollup_values k ON k.id = r.key_id AND k.kind = %(kind)s
 GROUP BY {places}
+
+-- name: dearest
+-- Those who cost most, and how many there are in all.
+SELECT v0, count(*) OVER () FROM (
+    SELECT v0, sum(cost_nano) AS cost_nano, sum(calls) AS calls FROM ({parts}) p GROUP BY v0 HAVING sum(calls) <> 0
+) one
+ORDER BY cost_nano DESC, calls DESC, v0 LIMIT {most}
 
 -- name: new_figures
 SELECT {names}, {counts}
 FROM (SELECT {at} AS at{values}, {sums} FROM (SELECT {hour} AS at, c.* FROM ({changes}) c) k WHERE {conditions} GROUP BY {places}) n
 
 -- name: new_sketches
-SELECT {names}, string_agg(int2send(bucket::int2) || int4send(n), ''::bytea) AS entries
+SELECT {names}, {entries}
 FROM (
-    SELECT {at} AS at{values}, {bucket} AS bucket, sum(sign)::int AS n
-    FROM (SELECT {hour} AS at, {metric} AS ms, c.* FROM ({changes}) c) k WHERE ms IS NOT NULL AND {conditions}
-    GROUP BY {places}, bucket
+    SELECT {at} AS at{values}, m.metric, {bucket} AS bucket, sum(sign)::int AS n
+    FROM (SELECT {hour} AS at, c.* FROM ({changes}) c) k, LATERAL (VALUES {metrics}) AS m (metric, ms)
+    WHERE ms IS NOT NULL AND {conditions}
+    GROUP BY {places}, metric, bucket
 ) counted
 GROUP BY {names}
+
+-- name: entries_of
+coalesce(string_agg(int2send(bucket::int2) || int4send(n), ''::bytea) FILTER (WHERE metric = '{metric}'), '') AS {metric}
 
 -- name: new_entities
 SELECT {at} AS at{values}, sum(sign * e.found::bigint)::bigint AS found
@@ -268,6 +280,12 @@ WITH folded AS (
 )
 SELECT grain, at, key_id, latency, first_token, gate, provider FROM folded
 WHERE greatest(octet_length(latency), octet_length(first_token), octet_length(gate), octet_length(provider)) > %(most_bytes)s
+
+-- name: clear
+-- What there is of a time, and sums of another time zone's days and weeks that began before it and end in it.
+DELETE FROM {table} WHERE grain = ANY(%(grains)s) AND at < %(until)s AND (at >= %(since)s
+    OR at > %(since)s - CASE grain WHEN 'week' THEN interval '7 days' ELSE interval '1 day' END
+       AND at <> date_trunc(grain, at, %(zone)s))
 
 -- name: counted
 -- What a kind of rollup has, by its days, or weeks.

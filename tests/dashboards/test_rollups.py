@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from dashboards.filters import Filters
 from dashboards.models import RollupState
-from dashboards.rollups import TooMuchData, entities, figures, quantiles, read, sketch
+from dashboards.rollups import Figures, TooMuchData, entities, figures, latencies, query, sketch
 from dashboards.rollups.check import differences
 from dashboards.rollups.erase import forget
 from dashboards.rollups.job import count, holding
@@ -131,7 +131,7 @@ def test_other_figures_and_conditions(transactional_db):
             2 for call in made if call.entities
         )
         for by in ((), ("key",), ("tenant",)):
-            for found in quantiles(ALL, "latency", by):
+            for found in latencies(ALL, ("latency", "gate"), by).each("latency"):
                 rows = [
                     call.latency_ms
                     for call in made
@@ -141,7 +141,7 @@ def test_other_figures_and_conditions(transactional_db):
                 assert found.calls == len(rows) and found.ms == pytest.approx(exact, rel=sketch.ERROR)
         assert figures(ALL, ("tenant", "user_ref")), "no rollup has both: the rows are read"
         count()
-    assert figures(ALL.only(feature="none")) == [read.Figures(None, ())]
+    assert figures(ALL.only(feature="none")) == [Figures(None, ())]
     with pytest.raises(ValueError, match="No such dimension"):
         figures(ALL, ("colour",))
 
@@ -149,7 +149,7 @@ def test_other_figures_and_conditions(transactional_db):
 def test_too_many_calls_for_what_no_rollup_has(transactional_db, monkeypatch):
     random_calls(3)
     counted()
-    monkeypatch.setattr(read, "MOST_CALLS", 2)
+    monkeypatch.setattr(query, "MOST_CALLS", 2)
     with pytest.raises(TooMuchData, match="tenant and user_ref together"):
         figures(ALL, ("tenant", "user_ref"))
     assert figures(ALL, ("tenant",))
