@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from dashboards.currency import Currency
 from dashboards.filters import Filters
 from dashboards.pages.sums import Sums, read, total
-from dashboards.rollups import Figures, covered, dearest, figures
+from dashboards.rollups import Figures, dearest, figures
 
 #: Dimensions of which there are so many values that those that are not shown one by one are only summed up.
 MANY = ("tenant", "user_ref")
@@ -32,7 +32,7 @@ class Beside:
 
 def beside(filters: Filters, before: Filters, by: str, currency: Currency, most: int) -> Beside:
     """At most so many values of a dimension, the dearest now or before."""
-    if not _many(filters, by):
+    if by not in MANY:
         return _of_few(_by(filters, by, currency), _by(before, by, currency), most)
     values, others = dearest(filters, by, most)
     gone = most - len(values)
@@ -51,17 +51,11 @@ def beside(filters: Filters, before: Filters, by: str, currency: Currency, most:
 def by_time(filters: Filters, by: str, most: int) -> tuple[list[Figures], list[Figures]]:
     """Figures by hour or day of a dimension's values; where there are many more than `most`, of the dearest alone, and those of
     all calls besides."""
-    found = dearest(filters, by, most) if _many(filters, by) else None
+    found = dearest(filters, by, most) if by in MANY else None
     if found is None or found.of <= most + 1:
         return figures(filters, by=(by,), step=filters.step), []
     narrowed = _narrowed(filters, by, found.values)
     return figures(narrowed, by=(by,), step=filters.step), figures(filters, step=filters.step)
-
-
-def _many(filters: Filters, by: str) -> bool:
-    """Whether the dearest values are to be found first. Where no rollup has what is asked for, that would be as long as to read
-    the calls of all of them, which are few then."""
-    return by in MANY and covered(filters, by)
 
 
 def _of_few(now: Mapping[str, Sums], before: Mapping[str, Sums], most: int) -> Beside:

@@ -6,7 +6,7 @@ Pages read `figures`, `dearest`, `latencies` and `entities`; the worker's job an
 
 from dashboards.rollups.found import Figures, Found, Quantiles
 from dashboards.rollups.query import TooMuchData
-from dashboards.rollups.read import Latencies, covered, dearest, entities, figures, latencies
+from dashboards.rollups.read import Latencies, dearest, entities, figures, latencies
 
 __all__ = [
     "Figures",

@@ -172,7 +172,9 @@ def _build_day(state: RollupState, since: datetime, until: datetime, done: Built
 def _delete(given: Mapping[str, Any], *grains: str) -> None:
     with connection.cursor() as cursor:
         for table in TABLES:
-            cursor.execute(SQL["clear"].format(table=table), {**given, "grains": list(grains), "zone": changes.zone()[0]})
+            cursor.execute(
+                SQL["clear"].format(table=table), {**given, "grains": list(grains), "zone": changes.zone()[0]}
+            )
 
 
 def _fold(one: RollupSet, given: Mapping[str, Any]) -> None:
@@ -180,7 +182,7 @@ def _fold(one: RollupSet, given: Mapping[str, Any]) -> None:
     given = {**given, "kind": one.kind, "zone": changes.zone()[0], "most_bytes": MOST_BYTES}
     with connection.cursor() as cursor:
         cursor.execute(SQL["fold"].format(columns=", ".join(COLUMNS), totals=TOTALS), given)
-        if one.kind == "core":
+        if one.found:
             cursor.execute(SQL["fold_entities"], given)
         if one.sketched:
             cursor.execute(SQL["fold_sketches"], given)

@@ -119,12 +119,14 @@ def sketches(metrics: Sequence[Metric]) -> Part:
 
 
 class Query:
-    """One question; `needs` are further dimensions that a set must have, `kinds` those of the sets that can answer it, default:
-    all. Raises ValueError for an unknown dimension."""
+    """One question; `needs` are further dimensions that a set must have, with latencies (`sketched`) or what was `found`.
+
+    Raises ValueError for an unknown dimension.
+    """
 
     def __init__(
         self, filters: Filters, by: Sequence[str], step: Step, *, needs: Sequence[str] = (), sketched: bool = False,
-        kinds: Sequence[str] = (),
+        found: bool = False,
     ) -> None:  # fmt: skip
         if unknown := {*by, *filters.where} - {*DIMENSIONS}:
             raise ValueError(f"No such dimension: {', '.join(sorted(unknown))}. There are {', '.join(DIMENSIONS)}.")
@@ -134,7 +136,7 @@ class Query:
         #: None where only the calls themselves have these dimensions together.
         self.set: RollupSet | None = None
         if self.labelled or "label" not in filters.where:
-            self.set = covering((*by, *filters.where, *needs), sketched=sketched, kinds=kinds)
+            self.set = covering((*by, *filters.where, *needs), sketched=sketched, found=found)
 
     def rows(self, part: Part, wrapped: str = "{parts}") -> list[tuple[Any, ...]]:
         """Time, values and totals; the same values may come twice, to be added up. `wrapped` is a query around all of it.
@@ -211,7 +213,8 @@ class Query:
         query = part.query if not self.filters.where else "rolled"
         if sums:
             if narrowed:
-                shape["conditions"] += " AND k.id = ANY(%(keys)s)"
+                # All of them fulfil the conditions. The planner would think that few do, and compare each with each.
+                shape["conditions"] = "k.id = ANY(%(keys)s)"
             yield SQL[query].format(
                 at=self._at("r.at"), values=_named(rolled, names), totals=part.totals, stretches=summed, **shape
             )

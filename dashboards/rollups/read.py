@@ -33,11 +33,6 @@ def figures(filters: Filters, by: Sequence[str] = (), step: Step = None) -> list
     return sorted((Figures.of(*key, counts) for key, counts in found.items() if counts[0]), key=_order)
 
 
-def covered(filters: Filters, *by: str) -> bool:
-    """Whether a rollup has figures by these dimensions, so that no calls have to be read one by one."""
-    return Query(filters, by, None, needs=("outcome",)).set is not None
-
-
 class Dearest(NamedTuple):
     """The dearest `values` of a dimension, in order, of so many that it has."""
 
@@ -87,7 +82,7 @@ def latencies(filters: Filters, metrics: Sequence[Metric], by: Sequence[str] = (
 def entities(filters: Filters, by: Sequence[str] = (), step: Step = None) -> list[Found]:
     """How much personal data was found, by type and otherwise like `figures`."""
     found: dict[tuple[Any, tuple[str, ...], str], int] = {}
-    for at, *values, entity, count in Query(filters, by, step, kinds=("core",)).rows(ENTITIES):
+    for at, *values, entity, count in Query(filters, by, step, found=True).rows(ENTITIES):
         key = at, tuple(values), entity
         found[key] = found.get(key, 0) + count
     return sorted((Found(at, values, entity, n) for (at, values, entity), n in found.items() if n), key=_order)

@@ -118,7 +118,7 @@ def _add_sums(one: RollupSet, grain: str, given: Mapping[str, Any], cursor: Any)
         "added": ", ".join(f"{name} = r.{name} + excluded.{name}" for name in COLUMNS),
     }  # fmt: skip
     cursor.execute(SQL["roll"].format(**pieces), given)
-    if one.kind == "core":
+    if one.found:
         cursor.execute(SQL["entities"].format(**pieces), given)
     if one.sketched:
         # Few calls of a tenant, or of an hour, are in one bucket: to count them first would take longer than to keep them all.

@@ -149,7 +149,7 @@ UPDATE tollhouse_rollup_sketch SET latency = %s, first_token = %s, gate = %s, pr
 WHERE kind = %s AND grain = %s AND at = %s AND key_id = %s
 
 -- name: entities
--- Adds what was found of personal data, under the keys of the kind `core`.
+-- Adds what was found of personal data.
 INSERT INTO tollhouse_rollup_entity AS r (kind, grain, at, key_id, entity, found)
 SELECT %(kind)s, %(grain)s, at, key_id, e.name, sum(sign * e.found::bigint)
 FROM (SELECT {begins} AS at, k.key_id, c.sign, c.entities FROM {counting} AND c.has_entities) t,
@@ -321,6 +321,10 @@ WITH gone AS (
     DELETE FROM tollhouse_rollup_values v WHERE v.kind = 'label' AND v.label = ANY(%s)
         AND NOT EXISTS (SELECT FROM tollhouse_rollup r WHERE r.kind = 'label' AND r.key_id = v.id AND r.calls <> 0)
     RETURNING v.id
+), no_latencies AS (
+    DELETE FROM tollhouse_rollup_sketch r USING gone WHERE r.kind = 'label' AND r.key_id = gone.id
+), nothing_found AS (
+    DELETE FROM tollhouse_rollup_entity r USING gone WHERE r.kind = 'label' AND r.key_id = gone.id
 )
 DELETE FROM tollhouse_rollup r USING gone WHERE r.kind = 'label' AND r.key_id = gone.id
 

@@ -130,6 +130,13 @@ def test_other_figures_and_conditions(transactional_db):
         assert sum(found.count for found in entities(ALL, ("feature",), "day")) == sum(
             2 for call in made if call.entities
         )
+        assert sum(found.count for found in entities(ALL.only(tenant="acme"))) == sum(
+            2 for call in made if call.entities and call.tenant == "acme"
+        )
+        ones = [call for call in made if call.labels.get("a") == "1"]
+        assert sum(found.count for found in entities(ALL.only(label="a=1"))) == sum(2 for call in ones if call.entities)
+        timed = [call for call in ones if call.attempts or call.cache_hit]
+        assert latencies(ALL.only(label="a=1"), ("latency",)).whole("latency").calls == len(timed)
         for by in ((), ("key",), ("tenant",)):
             for found in latencies(ALL, ("latency", "gate"), by).each("latency"):
                 rows = [
