@@ -9,6 +9,7 @@ class DashboardsConfig(AppConfig):
 
     def ready(self) -> None:
         # Models are there only now.
+        from dashboards import score_sums
         from dashboards.digests import send
         from dashboards.digests.models import Digest
         from dashboards.models import SavedView
@@ -20,5 +21,6 @@ class DashboardsConfig(AppConfig):
 
         register(Job("rollups", PERIOD_S, count))
         register(Job("digests", send.PERIOD_S, send.work))
+        register(Job("score_sums", score_sums.PERIOD_S, score_sums.put_together))
         OWNED.update({Digest: "owner", SavedView: "owner"})
         derive(Derived(name="rollups", erasing=erasing, counted=counted))

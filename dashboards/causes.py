@@ -20,28 +20,18 @@ MOST, EXCESS = Decimal("0.5"), Decimal("0.25")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spend:
-    """What calls cost in US dollars, how many they were, how many failed, their tokens; `unpriced` ones are not in `usd`."""
+    """What calls cost in US dollars, and how many they were."""
 
     usd: Decimal = Decimal(0)
     calls: int = 0
-    errors: int = 0
-    tokens: int = 0
-    unpriced: int = 0
 
     @property
     def per_call(self) -> Decimal | None:
         """US dollars a call; None without calls."""
         return self.usd / self.calls if self.calls else None
 
-    @property
-    def error_percent(self) -> float:
-        return 100 * self.errors / self.calls if self.calls else 0.0
-
     def __sub__(self, other: "Spend") -> "Spend":
-        return Spend(
-            usd=self.usd - other.usd, calls=self.calls - other.calls, errors=self.errors - other.errors,
-            tokens=self.tokens - other.tokens, unpriced=self.unpriced - other.unpriced,
-        )  # fmt: skip
+        return Spend(usd=self.usd - other.usd, calls=self.calls - other.calls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -17,21 +17,24 @@ from django.utils.http import urlencode
 from budgets.models import Alert, Switch, Window
 from dashboards.cause_words import NAMES, how, reasons, short_usd, shown, times
 from dashboards.causes import DIMENSIONS, Cause, Compared, Dimension
+from dashboards.filters import parse
 from dashboards.overview import LiveWindow, live_windows
-from dashboards.spend import FeatureSpend, Span, read
+from dashboards.rollups import TooMuchData
+from dashboards.spans import Span
+from dashboards.spans import span as make_span
+from dashboards.spend import FeatureSpend, Totals, read
 from gateway.access import tenants_of, visible
 from gateway.admin.base import PageAdmin
-from gateway.admin.call_list import TooMuch
 from gateway.admin.switches import off_url
 from gateway.models import Feature, PromptVersion, Target
 
-#: Stretches that a reader may choose beside windows of budgets: label, what is before, length, slices of the chart.
+#: Stretches that a reader may choose beside windows of budgets, which begin where those of other dashboards do: label, what is
+#: before, and how long before. The last hour ends now.
 PERIODS = {
-    "1h": ("Last hour", "the hour before", timedelta(hours=1), 12),
-    "24h": ("Last 24 hours", "the 24 hours before", timedelta(days=1), 24),
-    "7d": ("Last 7 days", "the 7 days before", timedelta(days=7), 28),
+    "1h": ("Last hour", "the hour before", timedelta(hours=1)),
+    "24h": ("Last 24 hours", "the same hours a day earlier", timedelta(days=1)),
+    "7d": ("Last 7 days", "the same days a week earlier", timedelta(days=7)),
 }
-WINDOW_SLICES = 24
 #: For whom calls were made is told only to those who may view calls.
 WITHOUT_CALLS = ("prompt_version", "model", "cohort")
 #: What of a row the list of calls can be filtered by.
@@ -81,11 +84,14 @@ def page(admin: PageAdmin[Feature], request: HttpRequest, slug: str) -> HttpResp
     spans = _spans(request, slug, windows)
     span = spans.get(request.GET.get("period", ""), spans["24h"])
     alerts = _alerts(request, slug)
+    too_much = ""
     try:
-        spend = read(slug, span, DIMENSIONS if sees_calls else WITHOUT_CALLS, tenants_of(request.user))
-    except TooMuch:
-        spend = None
-    if feature is None and spend is not None and not spend.whole.now.calls and not spend.whole.before.calls:
+        spend: FeatureSpend | None = read(
+            slug, span, DIMENSIONS if sees_calls else WITHOUT_CALLS, tenants_of(request.user)
+        )
+    except TooMuchData as error:
+        spend, too_much = None, str(error)
+    if feature is None and spend is not None and not spend.now.calls and not spend.before.calls:
         raise Http404(f"There is no feature {slug}, nor a call of one in this time.")
     context = {
         **admin.admin_site.each_context(request),
@@ -102,7 +108,7 @@ def page(admin: PageAdmin[Feature], request: HttpRequest, slug: str) -> HttpResp
         "off_url": _off_url(request, slug, alerts),
         "calls_url": _calls_url(slug, span) if sees_calls else "",
         "sees_calls": sees_calls,
-        **(_told(request, slug, span, spend) if spend else {"too_much": True}),
+        **(_told(request, slug, span, spend) if spend else {"too_much": too_much}),
     }
     return TemplateResponse(request, "tollhouse/feature_spend.html", context)
 
@@ -114,19 +120,19 @@ def _told(request: HttpRequest, slug: str, span: Span, spend: FeatureSpend) -> d
     rows = {kind.name: _rows(slug, spend.whole, kind, urls) for kind in spend.dimensions}
     return {
         "whole": spend.whole,
-        "nothing": not spend.whole.now.calls and not spend.whole.before.calls,
+        "nothing": not spend.now.calls and not spend.before.calls,
         "reason": first,
         "further": further,
-        "figures": _figures(spend.whole),
+        "figures": _figures(spend.now, spend.before),
         "bars": _bars(span, spend.slices),
         "top": short_usd(max(max(slice.now.usd, slice.before.usd) for slice in spend.slices)),
         "dimensions": [(NAMES[kind.name], rows[kind.name], kind) for kind in spend.dimensions if not kind.alike],
+        "left_out": " and ".join(f"{NAMES[name]}s" for name in spend.left_out),
         "alike": [(NAMES[kind.name], row) for kind in spend.dimensions if kind.alike for row in rows[kind.name]],
     }
 
 
-def _figures(whole: Compared) -> list[Figure]:
-    now, before = whole.now, whole.before
+def _figures(now: Totals, before: Totals) -> list[Figure]:
     return [
         _figure("Spend", short_usd(now.usd), short_usd(before.usd), now.usd, before.usd),
         _figure("Calls", f"{now.calls:,}", f"{before.calls:,}", now.calls, before.calls),
@@ -160,7 +166,7 @@ def _bars(span: Span, slices: Iterable[Compared]) -> list[Bar]:
     return [
         Bar(
             x=10 * number, now=_height(part.now.usd, most), before=_height(part.before.usd, most),
-            start=span.start(number), spend=part,
+            start=span.now.starts[number], spend=part,
         )
         for number, part in enumerate(parts)
     ]  # fmt: skip
@@ -212,7 +218,12 @@ def _value_urls(
 
 def _calls_url(slug: str, span: Span, **exact: str) -> str:
     """The list of the feature's calls in the span with these values."""
-    query = {"period": "custom", "feature": slug, "since": span.since.isoformat(), "until": span.until.isoformat()}
+    query = {
+        "period": "custom",
+        "feature": slug,
+        "since": span.now.since.isoformat(),
+        "until": span.now.until.isoformat(),
+    }
     return f"{reverse('admin:tollhouse_gateway_call_changelist')}?{urlencode(query | exact)}"
 
 
@@ -220,11 +231,9 @@ def _spans(request: HttpRequest, slug: str, windows: list[LiveWindow] | None) ->
     """What the reader may choose, by key: the fixed periods, the windows shown, and a past window that the address names."""
     now = timezone.now()
     found = {
-        key: Span(
-            key=key, label=label, before=before, since=now - length, until=now, before_since=now - 2 * length, slices=slices
-        )
-        for key, (label, before, length, slices) in PERIODS.items()
-    }  # fmt: skip
+        key: make_span(key, label, before, since=_since(key, now), until=now, apart=apart, now=now)
+        for key, (label, before, apart) in PERIODS.items()
+    }
     if windows is None:
         return found
     wanted = [item.window for item in windows]
@@ -233,24 +242,25 @@ def _spans(request: HttpRequest, slug: str, windows: list[LiveWindow] | None) ->
         past = visible(Window.objects.filter(pk=number, starts_at__lt=now), request.user)
         wanted += past.filter(_counting(slug)).select_related("budget")
     for window in wanted:
-        span = _window_span(window, min(now, window.ends_at))
+        span = _window_span(window, now)
         found[span.key] = span
     return found
 
 
-def _window_span(window: Window, until: Any) -> Span:
+def _since(period: str, now: datetime) -> datetime:
+    return now - timedelta(hours=1) if period == "1h" else parse(QueryDict(f"range={period}"), now).filters.since
+
+
+def _window_span(window: Window, now: datetime) -> Span:
     budget = window.budget
     of = f"{budget.scope} ({window.value_in_words})" if window.value_in_words else budget.scope
     dated = budget.period == budget.Period.RANGE
-    return Span(
-        key=f"window-{window.pk}",
-        label=f"Window of {of}, in {budget.unit}, from {timezone.localtime(window.starts_at):%-d %b %H:%M}",
-        before="the same part of as long a time before" if dated else f"the same part of the {budget.period} before",
-        since=window.starts_at,
-        until=until,
-        before_since=window.starts_at - (window.ends_at - window.starts_at),
-        slices=WINDOW_SLICES,
-    )
+    return make_span(
+        f"window-{window.pk}",
+        f"Window of {of}, in {budget.unit}, from {timezone.localtime(window.starts_at):%-d %b %H:%M}",
+        "as long a time before" if dated else f"the same part of the {budget.period} before",
+        since=window.starts_at, until=min(now, window.ends_at), apart=window.ends_at - window.starts_at, now=now,
+    )  # fmt: skip
 
 
 def _counting(slug: str) -> Q:

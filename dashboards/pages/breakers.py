@@ -7,7 +7,7 @@ from django.db.models.functions import TruncHour
 
 from dashboards.pages.charts import OTHERS, Chart, Series, Slices, spread
 from dashboards.pages.frame import Reading
-from dashboards.spend import ERRORS
+from dashboards.rollups.found import ERRORS
 from gateway.breakers import alive, breakers, trips
 from gateway.models import Target
 

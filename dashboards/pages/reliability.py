@@ -13,7 +13,7 @@ from dashboards.pages.frame import Page, Reading
 from dashboards.pages.spend import Tile
 from dashboards.pages.sums import Sums, change, percent, read, total
 from dashboards.rollups import Figures, Latencies, Quantiles, figures, latencies
-from dashboards.spend import ERRORS
+from dashboards.rollups.found import ERRORS
 from gateway.templatetags.tollhouse import ms
 
 Metric = Literal["latency", "first_token", "gate", "provider"]

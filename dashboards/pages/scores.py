@@ -15,6 +15,8 @@ SQL = queries("scores.sql")
 TIMEOUT_MS = 2000
 #: Evals that have a column, those with most results.
 MOST_EVALS = 4
+#: What sums tell apart; where more is filtered by, the scores themselves are read.
+SUMMED = {"feature", "prompt_version"}
 ANY_LABEL = (
     "(EXISTS (SELECT FROM jsonb_each_text(k.labels) l WHERE l.key || '=' || l.value = ANY(%(where_label)s))"
     " OR k.labels = '{}' AND '' = ANY(%(where_label)s))"
@@ -83,7 +85,8 @@ def read(filters: Filters) -> dict[str, Scores] | None:
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL statement_timeout = {TIMEOUT_MS}; SET LOCAL jit = off")
-            cursor.execute(SQL["figures"].replace("{conditions}", " AND ".join(conditions) or "true"), given)
+            query = SQL["sums" if filters.where.keys() <= SUMMED else "figures"]
+            cursor.execute(query.replace("{conditions}", " AND ".join(conditions) or "true"), given)
             rows = cursor.fetchall()
     except OperationalError as error:
         if "statement timeout" in str(error):

@@ -1,12 +1,12 @@
 """Sums of calls by hour and by day, kept exact while rows come; see docs/rollups.md.
 
-Pages read `figures`, `dearest`, `latencies` and `entities`; the worker's job and the command `rollups` are in `roll` and
-`rebuild`.
+Pages read `figures`, `amounts`, `dearest`, `latencies` and `entities`; the worker's job and the command `rollups` are in
+`roll` and `rebuild`.
 """
 
 from dashboards.rollups.found import Figures, Found, Quantiles
 from dashboards.rollups.query import TooMuchData
-from dashboards.rollups.read import Latencies, dearest, entities, figures, latencies
+from dashboards.rollups.read import Latencies, amounts, dearest, entities, figures, latencies
 
 __all__ = [
     "Figures",

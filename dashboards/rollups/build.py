@@ -162,8 +162,7 @@ def _build_day(state: RollupState, since: datetime, until: datetime, done: Built
     if calls < counted and not force:
         done.kept.append(since)
         return
-    if counted:
-        _delete(given, "hour", "day")
+    _delete(given, "hour", "day")
     if calls:
         add(changes.of_range(), given, grains=("hour", "day"))
     done.days += 1

@@ -33,6 +33,12 @@ def figures(filters: Filters, by: Sequence[str] = (), step: Step = None) -> list
     return sorted((Figures.of(*key, counts) for key, counts in found.items() if counts[0]), key=_order)
 
 
+def amounts(filters: Filters, by: str) -> dict[str, tuple[int, int]]:
+    """Nano-dollars and calls of every value of a dimension, of which there may be very many; otherwise like `figures`."""
+    rows = Query(filters, (by,), None).rows(AMOUNTS, SQL["amounts"])
+    return {value: (nano, calls) for value, nano, calls in rows}
+
+
 class Dearest(NamedTuple):
     """The dearest `values` of a dimension, in order, of so many that it has."""
 
@@ -42,7 +48,7 @@ class Dearest(NamedTuple):
 
 def dearest(filters: Filters, by: str, most: int) -> Dearest:
     """At most so many values of a dimension, of which there may be very many; otherwise like `figures`."""
-    wrapped = SQL["dearest"].replace("{most}", str(int(most)))
+    wrapped = SQL["dearest"].format(amounts=SQL["amounts"], most=int(most))
     rows = Query(filters, (by,), None).rows(AMOUNTS, wrapped)
     return Dearest([value for value, _ in rows], rows[0][1] if rows else 0)
 

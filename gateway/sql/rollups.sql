@@ -186,12 +186,12 @@ FROM (SELECT {at} AS at, r.key_id, {totals} FROM ({stretches}) r GROUP BY 1, 2) 
     JOIN tollhouse_rollup_values k ON k.id = r.key_id AND k.kind = %(kind)s
 GROUP BY {places}
 
+-- name: amounts
+SELECT v0, sum(cost_nano)::bigint AS cost_nano, sum(calls)::bigint AS calls FROM ({parts}) p GROUP BY v0 HAVING sum(calls) <> 0
+
 -- name: dearest
 -- Those who cost most, and how many there are in all.
-SELECT v0, count(*) OVER () FROM (
-    SELECT v0, sum(cost_nano) AS cost_nano, sum(calls) AS calls FROM ({parts}) p GROUP BY v0 HAVING sum(calls) <> 0
-) one
-ORDER BY cost_nano DESC, calls DESC, v0 LIMIT {most}
+SELECT v0, count(*) OVER () FROM ({amounts}) one ORDER BY cost_nano DESC, calls DESC, v0 LIMIT {most}
 
 -- name: new_figures
 SELECT {names}, {counts}

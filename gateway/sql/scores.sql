@@ -22,9 +22,33 @@ FROM tollhouse_call c WHERE c.id = %(call_id)s
 ON CONFLICT DO NOTHING
 
 
--- name: figures
+-- name: sums
 -- What was said of the calls of a feature in a range of time, by version, kind and name: how many sources, how many of them say
--- something above nothing and below it, and the sum of what they say. By the index on feature and time; no call's row is read.
+-- something above nothing and below it, and the sum of what they say. The range is of whole quarters of an hour.
+SELECT k.prompt_version, k.kind, k.name, sum(k.sources)::bigint, sum(k.above)::bigint, sum(k.below)::bigint, sum(k.total)
+FROM tollhouse_score_sum k
+WHERE k.at >= %(since)s AND k.at < %(until)s AND {conditions}
+GROUP BY 1, 2, 3 HAVING sum(k.sources) <> 0
+
+-- name: put_together
+-- Makes one row of those that add up, and none where they come to nothing. Each row is taken once, whoever else is at it.
+WITH added AS MATERIALIZED (
+    SELECT DISTINCT feature, at, prompt_version, kind, name FROM tollhouse_score_sum WHERE loose
+), taken AS (
+    DELETE FROM tollhouse_score_sum WHERE id IN (
+        SELECT s.id FROM tollhouse_score_sum s JOIN added USING (feature, at, prompt_version, kind, name)
+        FOR UPDATE OF s SKIP LOCKED
+    ) RETURNING *
+), made AS (
+    INSERT INTO tollhouse_score_sum (feature, at, prompt_version, kind, name, sources, above, below, total, loose)
+    SELECT feature, at, prompt_version, kind, name, sum(sources), sum(above), sum(below), sum(total), false
+    FROM taken GROUP BY feature, at, prompt_version, kind, name HAVING (sum(sources), sum(above), sum(below)) <> (0, 0, 0)
+)
+SELECT count(*) FROM taken
+
+-- name: figures
+-- The same of calls that are chosen by more than feature and version: from the scores themselves, by the index on feature and
+-- time; no call's row is read.
 SELECT k.prompt_version, k.kind, k.name, count(*) FILTER (WHERE k.replaced IS NULL),
        count(*) FILTER (WHERE k.value > 0) - count(*) FILTER (WHERE k.replaced > 0),
        count(*) FILTER (WHERE k.value < 0) - count(*) FILTER (WHERE k.replaced < 0),

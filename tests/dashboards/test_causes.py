@@ -16,7 +16,7 @@ usd = st.decimals(min_value=0, max_value=10**9, places=9)
 @st.composite
 def spends(draw):
     calls = draw(st.integers(min_value=0, max_value=10**6))
-    return Spend(usd=draw(usd), calls=calls, errors=draw(st.integers(0, calls)), tokens=draw(st.integers(0, 10**12)))
+    return Spend(usd=draw(usd), calls=calls)
 
 
 tables = st.lists(st.builds(Compared, now=spends(), before=spends()), min_size=1, max_size=12)

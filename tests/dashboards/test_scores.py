@@ -4,11 +4,16 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 import gateway
+from dashboards import score_sums
 from dashboards.pages.compare import difference, proportion, verdict
+from gateway import keys, privacy
+from gateway.models import RetentionRule
+from gateway.retention import remove
 from tests.rows import make_call
 from tests.world import World
 
@@ -91,6 +96,73 @@ def who_may_not_see_scores_is_shown_none(django_user_model):
     client.force_login(user)
     answer = client.get(f"{PAGE}?range=24h")
     assert cells(answer.context) == [[], []] and "Edited" not in answer.content.decode()
+
+
+def summed():
+    """What sums of scores come to, and what the scores do: by feature, quarter of an hour, version, kind and name."""
+    found = []
+    by = "feature, %s AS quarter, prompt_version, kind, name"
+    for table, at, counts in (
+        ("tollhouse_score_sum", "at", "sum(sources), sum(above), sum(below), round(sum(total)::numeric, 6)"),
+        (
+            "tollhouse_score",
+            "date_trunc('hour', called_at) + floor(extract(minute FROM called_at) / 15) * interval '15 minutes'",
+            "count(DISTINCT (source, author, call_id)), sum(sign(value) * (sign(value) > 0)::int)"
+            " - sum((coalesce(replaced, 0) > 0)::int), sum((value < 0)::int) - sum((coalesce(replaced, 0) < 0)::int),"
+            " round(sum(value - coalesce(replaced, 0))::numeric, 6)",
+        ),
+    ):
+        with remove.seeing_expired(), connection.cursor() as cursor:
+            cursor.execute(f"SELECT {by % at}, {counts} FROM {table} GROUP BY 1, 2, 3, 4, 5")
+            found.append({row[:5]: tuple(map(float, row[5:])) for row in cursor.fetchall() if row[5]})
+    return found
+
+
+def sum_rows():
+    with remove.seeing_expired(), connection.cursor() as cursor:
+        cursor.execute("SELECT count(*), count(*) FILTER (WHERE loose) FROM tollhouse_score_sum")
+        return cursor.fetchone()
+
+
+def test_sums_are_those_of_the_scores_whatever_happens_to_them(admin_client):
+    at = timezone.now().replace(minute=20) - timedelta(days=20)
+    calls = [make_call(at=at + timedelta(minutes=5 * n), prompt_version=f"{n % 2}", user_ref="u") for n in range(6)]
+    for number, call in enumerate(calls):
+        gateway.score(call.id, "feedback", -1, user="ann")
+        gateway.score(call.id, "feedback", number % 3 - 1, user="ann")
+        gateway.score(call.id, "edit", 0.25 * number / 5)
+        gateway.score(call.id, "eval", number > 2, name="tone")
+    sums, scores = summed()
+    assert sums == scores and len(sums) > 8
+    before = sum_rows()
+    assert before[0] == before[1] == 22, "each score that was said has a row"
+    assert score_sums.put_together() == 22 and sum_rows() == (len(sums), 0) and summed() == [scores, scores]
+    # One changes its mind, one user is erased, and what has expired is removed.
+    gateway.score(calls[0].id, "eval", True, name="tone")
+    gateway.score(calls[5].id, "feedback", 1, user="ben")
+    assert sum_rows()[1] == 2 and score_sums.put_together() == 4 and sum_rows()[1] == 0
+    assert privacy.erase(keys.user_ref("ann"), actor="dpo", reason="r")["score"] == 10
+    sums, scores = summed()
+    assert sums == scores and {kind for _, _, _, kind, _ in sums} == {"edit", "eval", "feedback"}
+    expired_sums_are_hidden_and_removed(admin_client)
+
+
+def expired_sums_are_hidden_and_removed(client):
+    RetentionRule.objects.create(kind="score", feature="support.reply", keep_days=10)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM tollhouse_score_sum")
+        assert cursor.fetchone() == (0,), "what has expired is hidden before it is removed"
+    assert summed()[0]
+    remove.remove()
+    assert summed() == [{}, {}] and score_sums.put_together() and sum_rows() == (0, 0)
+
+
+def test_without_scores_there_are_no_sums():
+    gateway.score(make_call().id, "edit", 1)
+    assert sum_rows() == (1, 1)
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; TRUNCATE tollhouse_score")
+    assert sum_rows() == (0, 0)
 
 
 def test_a_verdict_has_each_difference_that_is_proven():

@@ -93,7 +93,8 @@ def test_periods_and_the_budget_s_window(visitor, alarmed):
     visitor.page.get_by_label("Spend of support.reply").click()
     visitor.page.wait_for_url("**period=window-*")
     visitor.look("feature-spend-window")
-    assert visitor.page.locator(".th-chart g").count() == 24
+    # Twenty hours, most of which begin within an hour of the clock.
+    assert visitor.page.locator(".th-chart g").count() in (20, 21)
 
 
 def test_without_calls(visitor):
