@@ -14,6 +14,7 @@ __all__ = [
     "Latencies",
     "Quantiles",
     "TooMuchData",
+    "amounts",
     "covered",
     "dearest",
     "entities",

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from dashboards.causes import DIMENSIONS
 from dashboards.rollups import TooMuchData
-from dashboards.rollups import read as rollups
+from dashboards.rollups import query as rollups
 from dashboards.spans import span
 from dashboards.spend import MOST, read
 from gateway.ledger.partitions import first_id
