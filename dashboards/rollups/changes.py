@@ -29,6 +29,7 @@ PIECES = {
         "counted_buckets",
         "any_label",
         "entries_of",
+        "block",
     )
 }
 #: Sums that a rollup has, as columns.

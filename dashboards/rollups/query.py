@@ -11,7 +11,7 @@ from django.db import OperationalError, connection, transaction
 from dashboards.filters import DIMENSIONS, Filters
 from dashboards.rollups import changes
 from dashboards.rollups.changes import COLUMNS, CONSTANTS, EVER, PIECES, SQL, TOLD, TOLD_COUNTED, TOLD_SUMS
-from dashboards.rollups.sets import HOURS_KEPT, RollupSet, covering, several_names
+from dashboards.rollups.sets import HOURS_KEPT, RollupSet, block, covering, several_names
 from gateway.ledger.partitions import first_id
 
 Step = Literal["hour", "day"] | None
@@ -212,7 +212,7 @@ class Query:
         # Without a condition, sums of a key are added up before its values are looked up: numbers compare faster than texts.
         query = part.query if not self.filters.where else "rolled"
         if sums:
-            if narrowed:
+            if "keys" in given:
                 # All of them fulfil the conditions. The planner would think that few do, and compare each with each.
                 shape["conditions"] = "k.id = ANY(%(keys)s)"
             yield SQL[query].format(
@@ -220,16 +220,20 @@ class Query:
             )
 
     def _narrowed(self, given: dict[str, Any]) -> str:
-        """A condition for the few keys of some tenants, users or labels, so that only their sums are read; empty for many."""
-        if not {"tenant", "user_ref", "label"} & self.filters.where.keys():
-            return ""
-        with connection.cursor() as cursor:
-            query = SQL["keys_of"].format(conditions=self._conditions())
-            keys = [key for (key,) in _fetch(cursor, query, {**given, "most_keys": MOST_KEYS + 1})]
-        if len(keys) > MOST_KEYS:
-            return ""
-        given["keys"] = keys
-        return "AND r.key_id = ANY(%(keys)s)"
+        """A condition for the few keys of some tenants, users or labels, or else those of one feature, so that only their
+        sums are read; empty for all."""
+        if {"tenant", "user_ref", "label"} & self.filters.where.keys():
+            with connection.cursor() as cursor:
+                query = SQL["keys_of"].format(conditions=self._conditions())
+                keys = [key for (key,) in _fetch(cursor, query, {**given, "most_keys": MOST_KEYS + 1})]
+            if len(keys) <= MOST_KEYS:
+                given["keys"] = keys
+                return "AND r.key_id = ANY(%(keys)s)"
+        if len(features := self.filters.where.get("feature", ())) == 1:
+            ids = block(features[0])
+            given |= {"first_key": ids.start, "last_key": ids.stop}
+            return "AND r.key_id >= %(first_key)s AND r.key_id < %(last_key)s"
+        return ""
 
     def _not_counted(self, basis: Basis, given: dict[str, Any]) -> str:
         """The query of what the rollups have not counted, in as few partitions as it may be in; empty where there is nothing."""

@@ -108,7 +108,9 @@ def _add_keys(one: RollupSet, given: Mapping[str, Any], cursor: Any) -> None:
         combinations = f"({changes.labelled(f'SELECT * FROM {combinations}')})"  # noqa: S608 (our name)
     dimensions = ", ".join(one.dimensions)
     digest = PIECES["digest"].format(dimensions=dimensions)
-    cursor.execute(SQL["keys"].format(combinations=combinations, dimensions=dimensions, digest=digest), given)
+    block = PIECES["block"] if "feature" in one.dimensions else "0"
+    query = SQL["keys"].format(combinations=combinations, dimensions=dimensions, digest=digest, block=block)
+    cursor.execute(query, given)
 
 
 def _add_sums(one: RollupSet, grain: str, given: Mapping[str, Any], cursor: Any) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,8 @@ class RollupSet:
     hourly: bool = True
 
 
+#: Of the id of a key; what is above is made from its feature.
+BLOCK_BITS = 40
 #: What has few values in one feature.
 USUAL = ("cohort", "provider", "model", "prompt_version", "error_class", "outcome")
 #: The cheapest to read first. A dimension with many values has a set of its own: together with the others it would be as
@@ -47,3 +50,9 @@ def covering(dimensions: Iterable[str], *, sketched: bool = False, found: bool =
 def several_names(where: Mapping[str, tuple[str, ...]]) -> bool:
     """Whether labels of several names are asked for: one call may have two of them and would count twice."""
     return len({value.partition("=")[0] for value in where.get("label", ())}) > 1
+
+
+def block(feature: str) -> range:
+    """The ids that keys of a feature have; those of a few others may be among them."""
+    first = int.from_bytes(sha256(feature.encode()).digest()[:2]) << BLOCK_BITS
+    return range(first, first + (1 << BLOCK_BITS))

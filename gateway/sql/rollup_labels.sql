@@ -14,3 +14,7 @@ BEGIN
     END LOOP;
 END $$;
 CREATE INDEX tollhouse_rollup_entity_of_key ON tollhouse_rollup_entity (key_id, at) WHERE kind <> 'core';
+
+-- Ids of keys are made from their feature and this.
+CREATE SEQUENCE tollhouse_rollup_ids;
+ALTER TABLE tollhouse_rollup_values ALTER COLUMN id DROP IDENTITY;

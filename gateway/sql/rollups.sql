@@ -78,6 +78,10 @@ CREATE TEMP TABLE tollhouse_rollup_numbered ON COMMIT DROP AS
 SELECT c.combination, f.at, date_trunc('day', f.at, %(zone)s) AS day, {numbers}
 FROM tollhouse_rollup_found f JOIN tollhouse_rollup_combinations c USING ({texts})
 
+-- name: block
+-- Keys of a feature are together, so that its sums are read without those of all others: sets.block is the same.
+((get_byte(sha256(convert_to(feature, 'UTF8')), 0) * 256 + get_byte(sha256(convert_to(feature, 'UTF8')), 1))::bigint << 40)
+
 -- name: keyed
 -- Which keys of which kinds the combinations count under; several, of kinds that tell labels apart.
 CREATE TEMP TABLE tollhouse_rollup_keyed (kind text, combination int, key_id bigint) ON COMMIT DROP
@@ -89,8 +93,8 @@ WITH wanted AS MATERIALIZED (
     SELECT {dimensions}, digest, (SELECT v.id FROM tollhouse_rollup_values v WHERE v.digest = d.digest) AS key_id
     FROM (SELECT {dimensions}, {digest} AS digest FROM (SELECT DISTINCT {dimensions} FROM {combinations} c) d) d
 ), made AS (
-    INSERT INTO tollhouse_rollup_values (digest, kind, {dimensions})
-    SELECT digest, %(kind)s, {dimensions} FROM wanted WHERE key_id IS NULL
+    INSERT INTO tollhouse_rollup_values (id, digest, kind, {dimensions})
+    SELECT {block} + nextval('tollhouse_rollup_ids'), digest, %(kind)s, {dimensions} FROM wanted WHERE key_id IS NULL
     RETURNING id, digest
 ), every AS MATERIALIZED (
     SELECT {dimensions}, coalesce(w.key_id, m.id) AS found_key FROM wanted w LEFT JOIN made m USING (digest)

@@ -10,7 +10,8 @@ import pytest
 from django.utils import timezone
 
 from dashboards.causes import DIMENSIONS
-from dashboards.rollups import TooMuchData
+from dashboards.filters import Filters
+from dashboards.rollups import TooMuchData, figures
 from dashboards.rollups import query as rollups
 from dashboards.spans import span
 from dashboards.spend import MOST, read
@@ -175,4 +176,4 @@ def test_where_too_much_would_have_to_be_read_it_is_left_out(transactional_db, m
     assert found.left_out == ("key", "user_ref") and [kind.name for kind in found.dimensions] == [*DIMENSIONS[:4]]
     assert found.now.calls == len(list(rows_of(spans()[2].now, ("acme",))))
     with pytest.raises(TooMuchData):
-        rollups.figures(rollups.Filters(NOW - 9 * DAY, NOW), ("tenant", "user_ref"))
+        figures(Filters(NOW - 9 * DAY, NOW), ("tenant", "user_ref"))

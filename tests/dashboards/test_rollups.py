@@ -21,6 +21,7 @@ from dashboards.rollups import Figures, TooMuchData, entities, figures, latencie
 from dashboards.rollups.check import differences
 from dashboards.rollups.erase import forget
 from dashboards.rollups.job import count, holding
+from dashboards.rollups.sets import block
 from deploy.postgres import server_url
 from gateway.models import Adjustment, Call
 from gateway.models.calls import uuid7_time
@@ -311,3 +312,15 @@ def test_a_transaction_that_this_user_may_not_look_into_is_nothing_to_tell_of(tr
         found = holding()
         assert found is None or found[2] is not None
         count()
+
+
+def test_keys_of_a_feature_are_together(transactional_db):
+    make_call(feature="f")
+    make_call(feature="ü")
+    counted()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT feature, kind, id FROM tollhouse_rollup_values WHERE feature <> ''")
+        rows = cursor.fetchall()
+    assert {feature for feature, _, _ in rows} == {"f", "ü"}
+    assert all(id in block(feature) for feature, _, id in rows)
+    assert [one.calls for one in figures(ALL.only(feature="ü"))] == [1]
