@@ -26,6 +26,7 @@ import numpy as np
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "deploy.settings")
 
 RANGES = ("24h", "7d", "30d", "90d")
+FEATURE = "/admin/tollhouse_gateway/feature/{slug}/spend/"
 CALLS = "/admin/tollhouse_gateway/call/"
 #: Of a chart whose data would be too much to read; pages say so in words.
 TOO_MUCH = 422
@@ -44,7 +45,7 @@ def main() -> None:
     asked.add_argument("--rows", type=int, default=10_000_000)
     asked.add_argument("--days", type=int, default=90)
     asked.add_argument("--rounds", type=int, default=3)
-    asked.add_argument("--only", nargs="*", default=[], help="Names of pages, such as spend or calls.")
+    asked.add_argument("--only", nargs="*", default=[], help="Names of pages, such as spend, feature or calls.")
     asked.add_argument("--over", type=float, default=150.0, help="Milliseconds.")
     given = asked.parse_args()
     django.setup()
@@ -94,7 +95,7 @@ def addresses(client: "django.test.Client", only: Sequence[str]) -> Iterator[tup
     """Names of pages with addresses of their variants; of all pages, or of some."""
     from dashboards.pages.registry import PAGES
     from dashboards.pages.spend import BY
-    from gateway.models import Call
+    from gateway.models import Call, Feature
 
     call = Call.objects.exclude(tenant="").exclude(user_ref="").exclude(session_id="").order_by("-id")[500]
     wheres: list[dict[str, str]] = [
@@ -113,6 +114,11 @@ def addresses(client: "django.test.Client", only: Sequence[str]) -> Iterator[tup
                     yield page.name, address
                     for chart in charts(client, address):
                         yield f"{page.name}, charts", chart
+    for slug in Feature.objects.values_list("slug", flat=True) if not only or "feature" in only else ():
+        address = FEATURE.format(slug=slug)
+        chosen = client.get(address).content.decode().split('name="period"')[1].split("</select>")[0]
+        for span in re.findall(r'value="([^"]+)"', chosen):
+            yield "spend of one feature", f"{address}?{urlencode({'period': span})}"
     values = {
         "feature": call.feature, "tenant": call.tenant, "session": call.session_id, "user": call.user_ref,
         "version": call.prompt_version[:8], "id": str(call.id)[:13],
