@@ -2,10 +2,12 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
+from django.utils import timezone
 from psycopg import AsyncConnection
 
 from budgets.models import Bucket, RateLimit, Window
@@ -217,3 +219,28 @@ async def test_a_window_in_which_nothing_changes_is_not_written(link, memory):  
     [grant] = await run(link, memory, hold_of(None, bids=bids))
     assert link.bursts == 1 and grant.bid == bids[0]
     assert await version() == before
+
+
+async def test_a_batch_whose_commit_nobody_heard_of_is_repeated_without_counting_twice(link, another, memory):  # noqa: F811
+    await a_budget()
+    first, unheard, second = hold_of("0.3"), hold_of("0.2"), hold_of("0.1")
+    [grant, _] = await run(link, memory, first, unheard)
+    forgotten = twin(memory)
+    batch = settle_of(first, grant, "0.05"), settle_of(hold_of("0"), None, "0"), second
+    await run(link, memory, *batch)
+    assert link.bursts == 1
+    for _ in range(2):
+        another.reset()
+        await Transaction(another, forgotten, repeat=True).run(batch)
+        assert await figures() == (0.05, pytest.approx(0.3))
+        assert (await Call.objects.acount(), await Hold.objects.acount()) == (2, 2)
+
+
+async def test_where_the_databases_clock_went_back_nothing_goes_ahead(link, memory):  # noqa: F811
+    """The window that was open at the moment that is remembered may not have begun."""
+    await a_budget()
+    await run(link, memory, hold_of("0.1"))
+    memory.now = later = timezone.now() + timedelta(minutes=1)
+    [answer] = await run(link, memory, hold_of("0.1"))
+    assert isinstance(answer, Grant) and link.bursts > 1 and memory.now < later
+    assert sum([float(window.held) async for window in Window.objects.all()]) == pytest.approx(0.2)
