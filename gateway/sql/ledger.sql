@@ -52,7 +52,7 @@ FROM tollhouse_rate_limit WHERE active
 WITH given (windows, revision, since, until) AS (
     VALUES (%s::bigint, %s::bigint, %s::timestamptz, %s::timestamptz)
 ), windows AS MATERIALIZED (
-    SELECT w.id, seen.new_spent, seen.new_held
+    SELECT w.id, new_spent, new_held, (seen.spent, seen.held) IS DISTINCT FROM (new_spent, new_held) AS moved
     FROM unnest(%s::bigint[], %s::timestamptz[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::int[],
                 %s::numeric[], %s::numeric[])
         AS seen (id, ends_at, rate, spent, held, carried, alerted, new_spent, new_held)
@@ -67,7 +67,7 @@ WITH given (windows, revision, since, until) AS (
     FROM given
 ), changed AS (
     UPDATE tollhouse_window AS w SET spent = new_spent, held = new_held
-    FROM windows WHERE w.id = windows.id AND (SELECT ok FROM go)
+    FROM windows WHERE w.id = windows.id AND moved AND (SELECT ok FROM go)
 ), held AS (
     INSERT INTO tollhouse_hold (call_id, owner, expires_at, windows, amounts, draft)
     SELECT call_id, owner, now() + lifetime_s * interval '1 second', windows, amounts, draft
@@ -78,15 +78,17 @@ WITH given (windows, revision, since, until) AS (
 SELECT ok, now() FROM go
 
 -- name: ahead_taking
--- The holds that are settled, if they are as they were granted.
+-- The holds that are settled, if they are as they were granted, in the order of `take_holds`. One that has taken from buckets
+-- meanwhile is not for here.
 holds AS MATERIALIZED (
     SELECT h.call_id
     FROM json_to_recordset(%s) AS seen (call_id uuid, windows bigint[], amounts numeric[], provider text, model text)
     JOIN tollhouse_hold h USING (call_id)
     WHERE (h.windows, h.amounts, h.draft->>'provider', h.draft->>'model_served')
             IS NOT DISTINCT FROM (seen.windows, seen.amounts, seen.provider, seen.model)
+        AND h.buckets IS NULL
         AND (SELECT count(*) FROM windows) = (SELECT g.windows FROM given g)
-    FOR UPDATE OF h
+    ORDER BY h.call_id FOR UPDATE OF h
 ),
 
 -- name: ahead_taken
