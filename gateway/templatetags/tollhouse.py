@@ -27,9 +27,15 @@ def usd(value: Decimal | None) -> str:
     """An amount of US dollars, exact, without trailing zeros but with cents; `no price` for None."""
     if value is None:
         return "no price"
-    text = f"{value.normalize():f}"
+    text = f"{value.normalize():,f}"
     whole, _, decimals = text.partition(".")
     return f"${whole}.{decimals.ljust(2, '0')}"
+
+
+@register.filter
+def count(number: int) -> str:
+    """A number of things, its thousands told apart."""
+    return f"{number:,}"
 
 
 @register.filter
