@@ -13,8 +13,8 @@
   ];
   /* Milliseconds after which no answer is waited for; the database has given up long before. */
   const PATIENCE = 30_000;
-  /* Characters of a name in legends, in a wide and in a narrow chart: two names stand side by side. */
-  const NAME = [28, 16];
+  /* Characters of a name in legends, in a wide and in a narrow chart. */
+  const NAME = [28, 22];
   /* What fits on A4 beside the margins of a card. */
   const PRINTED_WIDTH = 660;
   const drawn = new Map();
@@ -28,12 +28,16 @@
     return made;
   };
 
-  /* A name as legends show it: cut in its middle, as names of one kind often begin and end alike, and without what
-     Plotly would take for markup. */
-  function legendName(text, box) {
-    const signs = [...text], most = NAME[box.clientWidth < 500 ? 1 : 0], end = Math.floor(most / 3);
-    const short = signs.length > most ? [...signs.slice(0, most - end - 1), "…", ...signs.slice(-end)].join("") : text;
-    return short.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  /* Names as legends show them: cut in the middle, as names of one kind often begin and end alike, but where two would look
+     the same; and without what Plotly would take for markup. */
+  function legendNames(names, box) {
+    const most = NAME[box.clientWidth < 500 ? 1 : 0], end = Math.floor(most / 3);
+    const short = names.map((name) => {
+      const signs = [...name];
+      return signs.length > most ? [...signs.slice(0, most - end - 1), "…", ...signs.slice(-end)].join("") : name;
+    });
+    const shown = names.map((name, at) => (short.indexOf(short[at]) === short.lastIndexOf(short[at]) ? short[at] : name));
+    return shown.map((name) => name.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;"));
   }
 
   function callsUrl(series, span) {
@@ -58,10 +62,11 @@
   }
 
   function traces(data, box) {
+    const names = legendNames(data.series.map((series) => series.name), box);
     return data.series.map((series, index) => {
       const own = series.tone ? colour(`--th-tone-${series.tone}`) : colour(`--th-c${index % COLOURS}`);
       const trace = {
-        name: legendName(series.name, box), x: data.times, y: series.values.map((value) => value && value * scale(data)), customdata: series.shown,
+        name: names[index], x: data.times, y: series.values.map((value) => value && value * scale(data)), customdata: series.shown,
         hovertemplate: "%{customdata}", marker: { color: own },
       };
       if (data.kind === "bars") return { ...trace, type: "bar" };
