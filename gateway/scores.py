@@ -110,7 +110,7 @@ def checked(call_id: Any, kind: Any, value: Any, name: Any, *, source: str, auth
         raise InvalidRequest(f"`value` of {kind} must be {told[kind]}, not {_quoted(value)}.", param="value")
     if kind == "eval":
         source, author = "eval", ""
-    return Say(call_id=_id(call_id), kind=kind, name=name, value=number, source=source, author=author)
+    return Say(call_id=call_key(call_id), kind=kind, name=name, value=number, source=source, author=author)
 
 
 def _number(kind: str, value: Any) -> float | None:
@@ -122,7 +122,7 @@ def _number(kind: str, value: Any) -> float | None:
     return float(value)
 
 
-def _id(call_id: Any) -> UUID:
+def call_key(call_id: Any) -> UUID:
     """The id of a call, a UUIDv7. Raises NotFound for anything else, of which there is no call."""
     try:
         found = call_id if isinstance(call_id, UUID) else UUID(str(call_id))

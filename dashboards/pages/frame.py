@@ -27,6 +27,8 @@ LABELS = {
     "model": "Model", "prompt_version": "Prompt version", "outcome": "Outcome", "error_class": "Error class",
     "label": "Label",
 }  # fmt: skip
+#: Features that the bar suggests; any other can be typed.
+MOST_FEATURES = 2000
 #: What stands in the bar; the other dimensions are under “More filters”.
 FIRST = ("feature", "tenant", "model", "outcome")
 
@@ -170,7 +172,8 @@ def frame(reading: Reading, more: tuple[str, ...] = ()) -> dict[str, Any]:
         "presets": {**PRESETS, "custom": "From and to"},
         "first": [(name, LABELS[name]) for name in FIRST if name in open_to],
         "others": [(name, LABELS[name]) for name in open_to if name not in FIRST],
-        "options": {"feature": list(Feature.objects.values_list("slug", flat=True)[:500]), "outcome": OUTCOMES},
+        "features": list(Feature.objects.values_list("slug", flat=True)[:MOST_FEATURES]),
+        "outcomes": OUTCOMES,
         "chips": [
             (name, LABELS[name], value or NONE, f"?{'&'.join(filter(None, [asked.without(name, value), urlencode(kept)]))}")
             for name, values in asked.filters.where.items() for value in values

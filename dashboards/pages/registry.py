@@ -30,7 +30,7 @@ def urls(site: AdminSite) -> list[URLPattern]:
         return save(request, _page(name)) if request.method == "POST" else HttpResponseNotAllowed(["POST"])
 
     def delete_view(request: HttpRequest, name: str, pk: int) -> HttpResponse:
-        return delete(request, _page(name), pk) if request.method == "POST" else HttpResponseNotAllowed(["POST"])
+        return delete(request, _page(name), pk, site) if request.method == "POST" else HttpResponseNotAllowed(["POST"])
 
     return [
         path("dashboards/<slug:name>/views/", site.admin_view(save_view), name="dashboard_save"),

@@ -1,14 +1,16 @@
 """Views that readers save: a page with its filters under a name, for themselves or for all who may see the page."""
 
 from django.contrib import messages
+from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.http import urlencode
 
 from dashboards.filters import parse
-from dashboards.models import SavedView
+from dashboards.models import Digest, SavedView
 from dashboards.pages.frame import Page
 from gateway.access import User, tenants_of
 
@@ -54,8 +56,10 @@ def save(request: HttpRequest, page: Page) -> HttpResponse:
     return HttpResponseRedirect(where)
 
 
-def delete(request: HttpRequest, page: Page, pk: int) -> HttpResponse:
-    """Deletes a view of the reader's own; who may do everything may delete a shared one."""
+def delete(request: HttpRequest, page: Page, pk: int, site: AdminSite) -> HttpResponse:
+    """Deletes a view of the reader's own; who may do everything may delete a shared one. Of one that digests send it is asked for
+    once more, with what becomes of them.
+    """
     _check(request, page)
     found = SavedView.objects.filter(pk=pk, page=page.name)
     if not request.user.is_superuser:
@@ -63,9 +67,25 @@ def delete(request: HttpRequest, page: Page, pk: int) -> HttpResponse:
     view = found.filter(Q(owner=request.user.pk) | Q(shared=True)).first()
     if view is None:
         raise Http404("There is no such view of yours.")
+    sent = Digest.objects.filter(views=view).values("pk")
+    digests = Digest.objects.filter(pk__in=sent).annotate(left=Count("views") - 1).order_by("name")
+    if digests and "confirmed" not in request.POST:
+        told = [digest for digest in digests if _told(request.user, digest)]
+        context = {
+            **site.each_context(request), "title": "Delete a view", "view": view, "page": page, "digests": told,
+            "others": len(digests) - len(told),
+        }  # fmt: skip
+        return TemplateResponse(request, "tollhouse/dashboards/view_delete.html", context)
     view.delete()
     messages.success(request, f"The view “{view.name}” was deleted.")
     return HttpResponseRedirect(reverse("admin:dashboard", args=[page.name]))
+
+
+def _told(user: User, digest: Digest) -> bool:
+    """Whether a user is told what a digest is called: its owner, and who sees all of them."""
+    return digest.owner_id == user.pk or (
+        tenants_of(user) is None and user.has_perm("tollhouse_dashboards.view_digest")
+    )
 
 
 def _check(request: HttpRequest, page: Page) -> None:

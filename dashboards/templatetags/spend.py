@@ -5,9 +5,11 @@ from decimal import Decimal
 from django import template
 
 from dashboards import cause_words
+from gateway.templatetags.tollhouse import count
 
 register = template.Library()
 register.filter("short_usd", cause_words.short_usd)
+register.filter("count", count)
 
 
 @register.filter
@@ -21,9 +23,3 @@ def signed_percent(share: Decimal) -> str:
     """A share as a whole percentage, which may be negative or more than 100."""
     found = round(100 * share)
     return f"{'−' if found < 0 else ''}{abs(found):,}%"
-
-
-@register.filter
-def count(number: int) -> str:
-    """A number of things, its thousands told apart."""
-    return f"{number:,}"

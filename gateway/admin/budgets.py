@@ -24,7 +24,7 @@ from gateway.admin.fields import NameField
 from gateway.admin.portable import PortableAdmin
 from gateway.ledger.alerts import raise_page
 from gateway.models import Feature, Key, Provider, Route
-from gateway.templatetags.tollhouse import amount, meter, share
+from gateway.templatetags.tollhouse import amount, meter, rounded, share
 
 
 class UsedColumn:
@@ -35,8 +35,8 @@ class UsedColumn:
         spent, held = (share(value, window.limit) for value in (window.spent, window.held))
         return format_html(
             '<span class="th-used">{}<span class="th-number">{} spent{} of {}</span></span>', meter(spent, held),
-            amount(window.spent, window.budget.metric),
-            f", {amount(window.held, window.budget.metric)} held" if window.held else "",
+            rounded(window.spent, window.budget.metric),
+            f", {rounded(window.held, window.budget.metric)} held" if window.held else "",
             amount(window.limit, window.budget.metric),
         )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """The list of calls as its address asks for it: `?q=QUERY&since=…&until=…`, and the page to go on from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.http import urlencode
 
 from gateway.access import visible, visible_calls
+from gateway.explorer.fields import Kind
 from gateway.explorer.query import Problem, Query, moment, parse, quote
 from gateway.explorer.search import Page, Range, search
 from gateway.explorer.search import TooMuch as TooMuch
@@ -71,6 +72,18 @@ class Filters:
             before=_id(given.get("before", "")),
             after=_id(given.get("after", "")),
         )
+
+    @classmethod
+    def asked(cls, request: HttpRequest) -> "Filters":
+        """Those of a request's address, as far as its user may ask: what a score says is told to those who may view scores."""
+        found = cls.of(request.GET.dict())
+        term = found.query.asking(Kind.SCORE)
+        if term is None or request.user.has_perm("tollhouse_gateway.view_score"):
+            return found
+        problem = Problem(
+            "It takes the permission to view scores to look for them. Leave this out.", term.start, term.end
+        )
+        return replace(found, problem=problem)
 
     @property
     def custom(self) -> bool:

@@ -91,7 +91,7 @@ class CallAdmin(ReadOnlyAdmin[Call]):
             return self._jump(wanted)
         if address := renamed(given):
             return HttpResponseRedirect(address)
-        filters = Filters.of(given)
+        filters = Filters.asked(request)
         if (id := _whole_id(filters.text)) and readable(request).filter(id=id).exists():
             return HttpResponseRedirect(reverse("admin:tollhouse_gateway_call_change", args=[id]))
         try:

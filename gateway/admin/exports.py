@@ -66,7 +66,7 @@ def export(page: admin.ModelAdmin[Call], request: HttpRequest) -> HttpResponse:
     """Asks for columns and format, then sends the calls of the address's query as a file, or has a worker make one."""
     if not may_export(request.user):
         raise PermissionDenied
-    filters = Filters.of(request.GET.dict())
+    filters = Filters.asked(request)
     calls = reverse("admin:tollhouse_gateway_call_changelist")
     if filters.problem:
         return HttpResponseRedirect(f"{calls}{filters.link()}")

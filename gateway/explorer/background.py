@@ -26,6 +26,7 @@ from gateway.access import User, tenants_of, visible_calls
 from gateway.conf import settings
 from gateway.explorer.conditions import conditions
 from gateway.explorer.export import BLOCK, Parquet, copy_rows
+from gateway.explorer.fields import Kind
 from gateway.explorer.query import parse
 from gateway.explorer.search import Range
 from gateway.models import Call, Export, ExportPart
@@ -182,7 +183,10 @@ def _calls(export: Export) -> QuerySet[Call]:
         raise Refused(f"The tenants that {user} may see were changed since. Ask for it again.")
     if export.format == Export.Format.PARQUET and find_spec("pyarrow") is None:
         raise Refused("Parquet needs pyarrow: install tollhouse[parquet] where the worker runs.")
-    return visible_calls(user).filter(conditions(parse(export.query, now=export.asked_at)))
+    query, within = parse(export.query, now=export.asked_at), Range(export.since, export.until)
+    if query.asking(Kind.SCORE) and not user.has_perm("tollhouse_gateway.view_score"):
+        raise Refused(f"{user} may not view scores any more. Ask for it again without them.")
+    return visible_calls(user).filter(conditions(query, within.low, within.high))
 
 
 def _slice(calls: QuerySet[Call], columns: Sequence[str], *, guarded: bool) -> tuple[int, bytes, UUID | None]:

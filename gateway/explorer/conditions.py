@@ -6,14 +6,15 @@ from operator import or_
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Func, Q, TextField, Value
+from django.db.models import Exists, F, Func, OuterRef, Q, QuerySet, TextField, Value
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.lookups import GreaterThan, GreaterThanOrEqual, LessThan, LessThanOrEqual
 
 from gateway.explorer.fields import WORDS_IN, Field, Kind
-from gateway.explorer.query import Query, Term, Text
+from gateway.explorer.query import Query, Said, Term, Text
+from gateway.models import Score
 
-LOOKUPS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte", ":": "exact"}
+LOOKUPS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte", ":": "exact", "=": "exact"}
 
 
 class Like(Func):
@@ -25,11 +26,16 @@ class Like(Func):
     conditional = True
 
 
-def conditions(query: Query) -> Q:
-    """What a call must fulfil, apart from the time."""
+def conditions(query: Query, low: UUID | None = None, high: UUID | None = None) -> Q:
+    """What a call must fulfil, apart from the time. Of calls whose ids are from `low` to below `high` the scores are looked for
+    by their index there, however many others there are; without them among all.
+    """
     found = Q()
     for term in query.terms:
-        condition = reduce(or_, (_condition(term, value) for value in term.values))
+        if term.field and term.field.kind is Kind.SCORE:
+            condition = reduce(or_, (Q(id__in=_scored(value, low, high)) for value in term.values))
+        else:
+            condition = reduce(or_, (_condition(term, value) for value in term.values))
         found &= _not(condition, term) if term.negated else condition
     return found
 
@@ -70,6 +76,20 @@ def _condition(term: Term, value: Any) -> Q:
             return Q(prompt_version__startswith=value.text.rstrip("*"))
         case _:
             return _of_column(field.columns[0], value)
+
+
+def _scored(said: Any, low: UUID | None, high: UUID | None) -> QuerySet[Score, UUID]:
+    """The calls of which some source says this now; what it said before does not count."""
+    assert isinstance(said, Said)
+    here = Score.objects.filter(kind=said.kind).order_by()
+    if low is not None and high is not None:
+        here = here.filter(call_id__gte=low, call_id__lt=high)
+    found = here.filter(name=said.name) if said.name else here
+    if said.sign:
+        same = {name: OuterRef(name) for name in ("call_id", "name", "source", "author")}
+        replaced = Exists(here.filter(number__gt=OuterRef("number"), **same))
+        found = found.filter(~replaced, **{f"value__{LOOKUPS[said.sign]}": float(said.value)})
+    return found.values_list("call_id", flat=True)
 
 
 def _of_column(column: str, value: Text) -> Q:

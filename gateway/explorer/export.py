@@ -28,7 +28,9 @@ def copy(query: Query, within: Range, columns: Sequence[str] = COLUMNS, *, guard
 
     With `guarded`, a text that a spreadsheet would take for a formula has a `'` in front. Columns are names of `COLUMNS`.
     """
-    fitting = Call.objects.filter(conditions(query), id__gte=within.low, id__lt=within.high).order_by("id")
+    fitting = Call.objects.filter(
+        conditions(query, within.low, within.high), id__gte=within.low, id__lt=within.high
+    ).order_by("id")
     return copy_rows(fitting, columns, guarded=guarded)
 
 

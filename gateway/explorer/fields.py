@@ -16,6 +16,7 @@ class Kind(Enum):
     FLAG = "flag"
     PAIR = "pair"
     TYPES = "types"
+    SCORE = "score"
     MOMENT = "moment"
 
 
@@ -73,6 +74,10 @@ FIELDS = {
         Field("finish", Kind.TEXT, ("finish_reason",), "finish:length", "the finish reason"),
         Field("policy", Kind.TEXT, ("policy",), "policy:default", "the redaction policy"),
         Field("entity", Kind.TYPES, ("entities",), "entity:PERSON", "a type of personal data that was found"),
+        Field(
+            "score", Kind.SCORE, (), "score:feedback<0",
+            "what was said of it: feedback, edit, eval or an eval's name, and how much; score:edit alone: has one",
+        ),
         Field("streamed", Kind.FLAG, ("streamed",), "streamed:yes", "yes or no"),
         Field("cached", Kind.FLAG, ("cache_hit",), "cached:yes", "answered from the cache; yes or no"),
         Field("operation", Kind.TEXT, ("operation",), "operation:embeddings", "chat or embeddings"),

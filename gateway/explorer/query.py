@@ -18,17 +18,34 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
 from gateway.explorer.fields import ALIASES, FIELDS, MEASURED, Field, Kind
+from gateway.scores import LEAST
 
 MOST_CHARACTERS, MOST_TERMS, MOST_VALUES = 2000, 40, 50
 Sign = Literal[":", ">", ">=", "<", "<="]
-#: What a value may be: a number, its bounds, a text, a flag, a moment; None for `none`, the absence of a figure.
-Value = Decimal | tuple[Decimal | None, Decimal | None] | str | bool | datetime | None
+ScoreSign = Literal["", "=", ">", ">=", "<", "<="]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a score is to say: of which kind, an eval of which name (empty: any), and how its value compares (empty: anyhow)."""
+
+    kind: str
+    name: str = ""
+    sign: ScoreSign = ""
+    value: Decimal = Decimal(0)
+
+
+#: What a value may be: a number, its bounds, a text, a flag, a moment, a score; None for `none`, the absence of a figure.
+Value = Decimal | tuple[Decimal | None, Decimal | None] | str | bool | datetime | Said | None
 
 HEAD = re.compile(r"(?P<minus>-?)(?P<name>[A-Za-z_]+)(?P<sign>:|>=|<=|>|<)")
 PLAIN = re.compile(r'[^\s",]+')
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
 FLAGS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+SCORE = re.compile(
+    r"(?P<of>[a-z0-9][a-z0-9_.:/-]{0,99}?)(?:(?P<sign>>=|<=|>|<|=)(?P<value>-?(?:\d(?:\.\d{1,9})?|\.\d{1,9})))?"
+)
 AGO = re.compile(r"(\d{1,5})(m|h|d|w)")
 AGES = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
@@ -74,6 +91,10 @@ class Query:
     terms: tuple[Term, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
+
+    def asking(self, kind: Kind) -> Term | None:
+        """The first condition on a field of this kind."""
+        return next((term for term in self.terms if term.field and term.field.kind is kind), None)
 
     def exact(self) -> dict[str, str]:
         """The columns that the query wants to have one certain text."""
@@ -228,6 +249,13 @@ def _read(field: Field, written: Text, now: datetime) -> Value | Text:
             if re.fullmatch(r"[0-9a-f]{1,32}", digits) and (field.name == "id" or len(digits) == 32):
                 return digits
             found, wanted = False, f"{field.name} wants the id of a call, e.g. {UUID(int=0)}"
+        case Kind.SCORE:
+            if (said := _said(text.lower())) is not None:
+                return said
+            found, wanted = (
+                False,
+                f"{field.name} wants {', '.join(LEAST)} or the name of an eval, and how much: {field.example}",
+            )
         case Kind.PROMPT:
             return Text(text.rpartition("@")[2], written.quoted, written.start, written.end)
         case _:
@@ -235,6 +263,15 @@ def _read(field: Field, written: Text, now: datetime) -> Value | Text:
     if found is False:
         raise Problem(f"{wanted}; “{text[:60]}” is none.", written.start, written.end)
     return found
+
+
+def _said(text: str) -> Said | None:
+    found = SCORE.fullmatch(text)
+    if found is None:
+        return None
+    kind, name = (found["of"], "") if found["of"] in LEAST else ("eval", found["of"])
+    sign: ScoreSign = found["sign"] or ""  # type: ignore[assignment]  # the expression has just these
+    return Said(kind, name, sign, Decimal(found["value"] or 0))
 
 
 _UNITS = {

@@ -5,6 +5,7 @@ read quickly. It ends when the page is full, when the range is over, or when its
 came, and the next search goes on from there. Slices are ranges of the key, so that only their partitions are read.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import perf_counter
@@ -26,6 +27,10 @@ BUDGET_S, SLICE_S = 0.09, 0.03
 #: A slice that takes longer is given up and tried again in parts; the smallest is allowed more.
 SLICE_TIMEOUT_MS, LAST_TIMEOUT_MS = 90, 5000
 FIRST, LEAST = timedelta(hours=2), timedelta(minutes=1)
+
+
+#: The calls that are looked for, of ids from the first to below the second.
+Fitting = Callable[[UUID, UUID], QuerySet[Call]]
 
 
 class TooMuch(Exception):
@@ -82,8 +87,11 @@ def search(
     elif before is not None:
         high = min(high, before)
     allowed = Call.objects.all() if among is None else among
-    fitting = allowed.filter(conditions(query))
-    whole = not fitting.query.where
+    whole = not allowed.query.where and not query.terms
+
+    def fitting(start: UUID, end: UUID) -> QuerySet[Call]:
+        return allowed.filter(conditions(query, start, end))
+
     walk = _Walk(fitting, low, high, upwards=upwards, whole=whole)
     ends_at = perf_counter() + (BUDGET_S if budget_s is None else budget_s)
     found: list[Call] = []
@@ -110,9 +118,12 @@ BELOW = 80
 
 
 class _Walk:
-    """The way through a range of ids in slices; `edge` is where it has come to."""
+    """The way through a range of ids in slices; `edge` is where it has come to.
 
-    def __init__(self, fitting: QuerySet[Call], low: UUID, high: UUID, *, upwards: bool, whole: bool) -> None:
+    `fitting` are the calls to find in a slice, from its first id to below its last.
+    """
+
+    def __init__(self, fitting: Fitting, low: UUID, high: UUID, *, upwards: bool, whole: bool) -> None:
         self.fitting, self.low, self.high, self.upwards = fitting, low, high, upwards
         self.edge = low if upwards else high
         self.width = (high.int - low.int) if whole else _width(FIRST)
@@ -143,7 +154,7 @@ class _Walk:
 
     def _read(self, start: UUID, end: UUID, most: int, timeout_ms: int) -> list[Call] | None:
         """The slice's calls in the walk's order; None where the time was over before."""
-        rows = self.fitting.filter(id__gte=start, id__lt=end).order_by("id" if self.upwards else "-id")
+        rows = self.fitting(start, end).filter(id__gte=start, id__lt=end).order_by("id" if self.upwards else "-id")
         try:
             with transaction.atomic(), database.cursor() as cursor:
                 cursor.execute("SET LOCAL statement_timeout = %s", [timeout_ms])

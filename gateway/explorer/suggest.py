@@ -7,6 +7,7 @@ from django.db.models import Model
 from gateway.access import User, visible
 from gateway.explorer.fields import ALIASES
 from gateway.models import Feature, Key, PromptVersion, Provider, Route, Target
+from gateway.scores import LEAST
 from gateway.types import OUTCOMES
 from redaction.models import RedactionPolicy
 from redaction.policies import KNOWN_ENTITIES
@@ -29,6 +30,7 @@ WORDS: dict[str, Iterable[str]] = {
     "entity": KNOWN_ENTITIES,
     "operation": ("chat", "embeddings"),
     "source": ("agent", "eval", "http", "playground", "rag", "sdk"),
+    "score": LEAST,
     "streamed": ("yes", "no"),
     "cached": ("yes", "no"),
 }

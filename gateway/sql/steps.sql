@@ -10,3 +10,9 @@ FROM jsonb_to_recordset(%s::jsonb) AS made(
     id uuid, parent uuid, kind text, name text, latency_ms float, outcome text, error_class text, counts jsonb, tenant text,
     user_ref text, session_id text, trace_id text, span_id text)
 ON CONFLICT DO NOTHING
+
+-- name: of_call
+-- Whose call it is, and how many steps it has, as far as they are counted: by the index on the parent.
+SELECT c.feature, c.tenant, c.user_ref, c.session_id, c.trace_id,
+       (SELECT count(*) FROM (SELECT FROM tollhouse_step s WHERE s.parent = c.id LIMIT %(most)s) AS counted)
+FROM tollhouse_call c WHERE c.id = %(call_id)s

@@ -28,6 +28,9 @@ KINDS = ("retrieval", "tool", "step")
 #: What a row can hold of counts: so many, and none larger.
 MOST_COUNTS, MOST_COUNT = 8, 2**31 - 1
 COUNT = re.compile(r"[a-z][a-z0-9_]{0,39}")
+#: How a step ends, and what an error's class looks like.
+OUTCOMES = ("ok", "error", "cancelled")
+ERROR_CLASS = re.compile(r"[A-Za-z_][\w.]{0,59}")
 #: Of names, which may come from a model's tool calls: other signs are replaced.
 UNNAMEABLE = re.compile(r"[^\w.:/-]+")
 LONGEST_NAME = 100
@@ -67,6 +70,10 @@ class Step:
     @property
     def id(self) -> UUID | None:
         return self._begun.id if self._begun else None
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        return self._counts
 
     def count(self, **counts: int) -> None:
         """Adds small numbers, e.g. `documents=5`, or sets those that are there anew. Raises InvalidRequest for what is none."""

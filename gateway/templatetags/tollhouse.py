@@ -20,6 +20,7 @@ from redaction.vault import PLACEHOLDER
 register = template.Library()
 MASK = re.compile(rf"{PLACEHOLDER.pattern}|&lt;[A-Z][A-Z_]+&gt;")
 CODE = re.compile(r"`([^`]+)`")
+HELP = re.compile(r'<div class="(?:help|description)\b.*?</div>', re.DOTALL)
 
 
 @register.filter
@@ -27,9 +28,15 @@ def usd(value: Decimal | None) -> str:
     """An amount of US dollars, exact, without trailing zeros but with cents; `no price` for None."""
     if value is None:
         return "no price"
-    text = f"{value.normalize():f}"
+    text = f"{value.normalize():,f}"
     whole, _, decimals = text.partition(".")
     return f"${whole}.{decimals.ljust(2, '0')}"
+
+
+@register.filter
+def count(number: int) -> str:
+    """A number of things, its thousands told apart."""
+    return f"{number:,}"
 
 
 @register.filter
@@ -50,6 +57,15 @@ def rounded(value: Decimal, metric: str) -> str:
 def ticked(text: str) -> SafeString:
     """A sentence of ours whose `names` are set as code."""
     return mark_safe(CODE.sub(r"<code>\1</code>", conditional_escape(text)))  # noqa: S308 (escaped)
+
+
+@register.filter
+def help_ticked(form: str) -> SafeString:
+    """A form as Django made it, whose help texts have their `names` set as code, as in `ticked`.
+
+    They are ours; what somebody wrote is nowhere among them, and a text of theirs that looks like one is escaped.
+    """
+    return mark_safe(HELP.sub(lambda text: CODE.sub(r"<code>\1</code>", text[0]), form))  # noqa: S308 (it is a template's)
 
 
 @register.filter

@@ -3,6 +3,7 @@
 import json
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -79,7 +80,10 @@ def test_from_the_filter_bar_to_the_calls_and_back(busy):
     page = busy.page
     busy.open("/admin/dashboards/spend/", "dashboard-spend-week")
     page.select_option("select[name=range]", "24h")
-    page.select_option("select[name=feature]", "support.reply")
+    assert page.locator("#th-features option").evaluate_all("all => all.map(one => one.value)") == [
+        "search.answer", "support.reply",
+    ]  # fmt: skip
+    page.fill("input[name=feature]", "support.reply")
     page.focus("form.th-bar button")
     page.keyboard.press("Enter")
     page.wait_for_url("**range=24h&feature=support.reply")
@@ -132,7 +136,8 @@ def on_paper(busy):
     page = busy.page
     page.emulate_media(color_scheme="dark")
     busy.open("/admin/dashboards/reliability/?range=24h&feature=support.reply", "dashboard-reliability-paper")
-    page.evaluate("window.print = () => dispatchEvent(new Event('beforeprint'))")
+    # In braces: a function that an expression comes to is called by Playwright, and the page would be printed at once.
+    page.evaluate("() => { window.print = () => dispatchEvent(new Event('beforeprint')) }")
     page.get_by_role("button", name="Print").click()
     page.wait_for_selector("html[data-theme=light]")
     page.emulate_media(media="print")
@@ -153,19 +158,59 @@ def on_paper(busy):
 
 
 def a_chart_that_cannot_be_had_says_so(busy):
-    page = busy.page
-    page.route(
-        "**/data/over-time/**",
-        lambda route: route.fulfill(status=422, content_type="application/json", body='{"problem": "Too much data."}'),
-    )
+    """What went wrong, and what can be done; nothing on the page moves, whatever comes."""
+    page, where, waiting = busy.page, "**/data/over-time/**", []
+    high = "document.querySelector('figure').getBoundingClientRect().height"
+    page.route(where, lambda route: waiting.append(route), times=1)
     page.goto(f"{busy.url}/admin/dashboards/spend/?range=24h")
-    page.wait_for_selector("text=Too much data.")
-    page.unroute("**/data/over-time/**")
-    page.route("**/data/over-time/**", lambda route: route.abort())
-    page.reload()
-    page.wait_for_selector("text=The server cannot be reached.")
-    busy.problems.clear()  # the browser tells of both, too
-    page.unroute("**/data/over-time/**")
-    page.click("text=Try again")
+    page.wait_for_selector("figure[aria-busy=true] .th-state.waits >> text=Loading…")
+    before = page.evaluate(high)
+    waiting[0].continue_()
+    page.wait_for_selector("figure[aria-busy=false].is-drawn .main-svg")
+    assert page.evaluate(high) == before >= 300
+    as_json = {"content_type": "application/json"}
+    for words, answer in (
+        ("Choose a shorter range.", {"status": 422, "body": '{"problem": "Choose a shorter range."}', **as_json}),
+        ("could not make this chart (error 500)", {"status": 500, "body": "<h1>no"}),
+        ("You may not see this chart", {"status": 403, "body": "<h1>no"}),
+        ("is no chart", {"body": '{"series', **as_json}),
+        ("The server cannot be reached", None),
+    ):
+        page.route(where, partial(answered, answer), times=1)
+        page.reload()
+        page.wait_for_selector(f"figure[aria-busy=false] .th-state:has-text('{words}') >> button:text-is('Try again')")
+        assert page.evaluate(high) == before, words
+    busy.problems.clear()  # the browser tells of them, too
+    page.focus("button:text-is('Try again')")
+    page.keyboard.press("Enter")
     page.wait_for_selector("figure.is-drawn .main-svg")
+    assert page.evaluate("document.activeElement.textContent") == "As a table", "who pressed the button is still there"
     busy.look("dashboard-spend-again")
+    names_are_no_markup(busy, where)
+    page.route(where, lambda route: (page.context.clear_cookies(), route.continue_()))
+    page.reload()
+    page.wait_for_selector("figure[aria-busy=false] .th-state:has-text('You are logged out.')")
+    page.click("figure a:text-is('Log in')")
+    page.wait_for_url("**/admin/login/?next=/admin/dashboards/spend/*")
+
+
+def answered(answer, route):
+    if answer is None:
+        route.abort()
+    else:
+        route.fulfill(**answer)
+
+
+def names_are_no_markup(busy, where):
+    """Those of tenants are written by anybody: what Plotly takes for markup is text, and long ones are cut."""
+    page, name = busy.page, '<a href="//x.example"><b>&amp;'
+    series = [{"name": given, "values": [1], "shown": ["1"], "url": ""} for given in (name, "x" * 200)]
+    times = {"times": ["2026-01-01T00:00:00"], "spans": [["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]]}
+    page.route(where, lambda route: route.fulfill(json={"kind": "bars", "unit": "count", "series": series, **times}))
+    page.reload()
+    page.wait_for_selector("figure.is-drawn .legendtext")
+    assert page.locator(".legendtext").all_text_contents() == ['<a href="//x.examp…><b>&amp;', f"{'x' * 18}…{'x' * 9}"]
+    assert page.locator("figure thead th").nth(1).text_content() == name
+    assert not page.locator("figure svg a").count()
+    busy.look("dashboard-spend-names")
+    page.unroute(where)

@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
+from uuid_utils.compat import uuid7
 
 import gateway
 from gateway import errors, keys, privacy, testing
@@ -15,7 +17,7 @@ from gateway.ledger.database import connection_parameters
 from gateway.ledger.partitions import first_id
 from gateway.models import Call, Step
 from gateway.retention import remove
-from gateway.steps import writer
+from gateway.steps import tell, writer
 from gateway.telemetry import trouble
 from tests.rows import make_call
 
@@ -218,3 +220,39 @@ def test_a_stub_takes_steps_and_writes_none(db):
         ("tool", "lookup", "ok", {"rows": 2})
     ]
     assert llm.calls[0].row["parent"] == step.id == llm.steps[0].row["id"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"kind": "thought"}, "`kind` must be one of retrieval, tool, step"), ({"name": ""}, "`name` must say"), ({"name": 7}, "`name` must say"),
+        ({"latency_ms": None}, "`latency_ms` must be a number of milliseconds"), ({"latency_ms": -1}, "`latency_ms` must"),
+        ({"latency_ms": True}, "`latency_ms` must"), ({"ended_ms_ago": 1e9}, "`ended_ms_ago` must"), ({"outcome": "fine"}, "`outcome` must be"),
+        ({"error_class": "TimeoutError"}, "of a step that is not ok"), ({"outcome": "error", "error_class": "it failed"}, "never its message"),
+        ({"counts": [1]}, "`counts` must be"), ({"counts": {"n": 0.5}}, "counts whole numbers"), ({"counts": {f"n{n}": 1 for n in range(9)}}, "at most 8"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_a_step_told_over_http_is_refused_and_says_what_can(changes, words):
+    with pytest.raises(errors.InvalidRequest) as found:
+        tell.checked(uuid7(), {"kind": "tool", "name": "look_up", "latency_ms": 5, **changes})
+    assert words in found.value.message
+
+
+@pytest.mark.django_db
+def test_a_call_has_so_many_steps_at_most():
+    with pytest.raises(errors.NotFound):
+        tell.checked("x", {"kind": "tool", "name": "look_up", "latency_ms": 5})
+    call, other = make_call(), make_call()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO tollhouse_step (id, parent, began_at, kind, name, latency_ms, outcome, error_class, counts, tenant, user_ref,"
+            " session_id, trace_id, span_id) SELECT uuidv7(), %s, now(), 'tool', 'n', 1, 'ok', '', '{}', '', '', '', '', ''"
+            " FROM generate_series(2, %s)",
+            [call.id, tell.MOST],
+        )
+    of = {one: tell.checked(one.id, {"kind": "tool", "name": "look_up", "latency_ms": 5}) for one in (call, other)}
+    tell.tell(of[call], lambda feature, tenant: True)
+    with pytest.raises(errors.InvalidRequest, match="at most 1,000 steps"):
+        tell.tell(of[call], lambda feature, tenant: True)
+    tell.tell(of[other], lambda feature, tenant: True)
+    assert Step.objects.filter(parent=call.id).count() == tell.MOST

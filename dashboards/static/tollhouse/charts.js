@@ -1,7 +1,8 @@
 "use strict";
 /* Draws the charts of the dashboards. Each <figure data-chart="address"> gets its data as JSON from that address:
    {kind, unit, times, spans, series: [{name, values, shown, url, tone}], note, empty}. Every point leads to the calls
-   behind it, by a click in the chart and by a link in the table below it, which says the same for those who read. */
+   behind it, by a click in the chart and by a link in the table below it, which says the same for those who read.
+   Whatever comes of asking, a chart keeps its height, so that nothing on the page moves when it does. */
 (() => {
   const COLOURS = 9;
   /* Hours have their day below them, at the first of them; days and months have no year, which the filter bar says. */
@@ -10,6 +11,10 @@
     { dtickrange: [null, 23 * HOUR], value: "%H:%M\n%b %-d" }, { dtickrange: [23 * HOUR, 27 * 24 * HOUR], value: "%b %-d" },
     { dtickrange: [27 * 24 * HOUR, null], value: "%b %Y" },
   ];
+  /* Milliseconds after which no answer is waited for; the database has given up long before. */
+  const PATIENCE = 30_000;
+  /* Characters of a name in legends, in a wide and in a narrow chart. */
+  const NAME = [28, 22];
   /* What fits on A4 beside the margins of a card. */
   const PRINTED_WIDTH = 660;
   const drawn = new Map();
@@ -22,6 +27,18 @@
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
     return made;
   };
+
+  /* Names as legends show them: cut in the middle, as names of one kind often begin and end alike, but where two would look
+     the same; and without what Plotly would take for markup. */
+  function legendNames(names, box) {
+    const most = NAME[box.clientWidth < 500 ? 1 : 0], end = Math.floor(most / 3);
+    const short = names.map((name) => {
+      const signs = [...name];
+      return signs.length > most ? [...signs.slice(0, most - end - 1), "…", ...signs.slice(-end)].join("") : name;
+    });
+    const shown = names.map((name, at) => (short.indexOf(short[at]) === short.lastIndexOf(short[at]) ? short[at] : name));
+    return shown.map((name) => name.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;"));
+  }
 
   function callsUrl(series, span) {
     if (!series.url || !span) return "";
@@ -44,11 +61,12 @@
     return { tickformat, ticksuffix, ...(data.unit === "count" && top < 5 ? { dtick: 1 } : {}) };
   }
 
-  function traces(data) {
+  function traces(data, box) {
+    const names = legendNames(data.series.map((series) => series.name), box);
     return data.series.map((series, index) => {
       const own = series.tone ? colour(`--th-tone-${series.tone}`) : colour(`--th-c${index % COLOURS}`);
       const trace = {
-        name: series.name, x: data.times, y: series.values.map((value) => value && value * scale(data)), customdata: series.shown,
+        name: names[index], x: data.times, y: series.values.map((value) => value && value * scale(data)), customdata: series.shown,
         hovertemplate: "%{customdata}", marker: { color: own },
       };
       if (data.kind === "bars") return { ...trace, type: "bar" };
@@ -64,10 +82,10 @@
     const base = { gridcolor: line, linecolor: line, zerolinecolor: line, tickfont: { color: quiet, size: 11 }, automargin: true };
     return {
       barmode: "relative", bargap: 0.18, hovermode: "x unified", dragmode: false, showlegend: data.series.length > 1,
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", height: box.classList.contains("low") ? 220 : 300,
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", height: box.clientHeight,
       ...(printing ? { width: PRINTED_WIDTH } : {}), margin: { l: 8, r: 8, t: 8, b: 8 }, font: { family: getComputedStyle(document.body).fontFamily, color: colour("--body-fg"), size: 12 },
-      legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, font: { size: 11 } },
-      hoverlabel: { bgcolor: colour("--th-card"), bordercolor: colour("--border-color"), font: { color: colour("--body-fg"), size: 12 } },
+      legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", xref: "container", x: 0, font: { size: 11 } },
+      hoverlabel: { namelength: -1, bgcolor: colour("--th-card"), bordercolor: colour("--border-color"), font: { color: colour("--body-fg"), size: 12 } },
       xaxis: { ...base, type: "date", showgrid: false, fixedrange: true, tickangle: 0, nticks: box.clientWidth < 500 ? 3 : 10, tickformatstops: TIMES },
       yaxis: { ...base, ...axis(data), tickprefix: data.prefix || "", rangemode: "tozero", fixedrange: true, nticks: 5 },
     };
@@ -75,7 +93,7 @@
 
   async function draw(figure) {
     const data = drawn.get(figure), box = figure.querySelector(".th-canvas");
-    await Plotly.react(box, traces(data), layout(data, box), { displayModeBar: false, responsive: true });
+    await Plotly.react(box, traces(data, box), layout(data, box), { displayModeBar: false, responsive: true });
     if (!box.dataset.leads) {
       box.dataset.leads = "yes";
       box.on("plotly_click", (event) => {
@@ -109,40 +127,83 @@
     place.replaceChildren(made);
   }
 
-  function say(figure, text, again) {
+  /* Says something in the place of the chart, with what can be done about it; nothing where the text is empty. */
+  function say(figure, text, { again = false, login = false, waits = false } = {}) {
     const state = figure.querySelector(".th-state");
     state.replaceChildren(element("span", text));
     state.hidden = !text;
+    state.classList.toggle("waits", waits);
+    if (login) state.append(element("a", "Log in", { href: location.href, class: "th-button plain" }));
     if (again) {
       const button = element("button", "Try again", { type: "button", class: "th-button plain" });
-      button.addEventListener("click", () => load(figure));
+      button.addEventListener("click", () => retry(figure));
       state.append(button);
     }
     figure.classList.toggle("is-drawn", !text);
   }
 
+  /* The JSON of an answer; null where it is none. */
+  async function json(answer) {
+    try {
+      return await answer.json();
+    } catch (error) {
+      if (error instanceof SyntaxError) return null;
+      throw error;
+    }
+  }
+
+  /* What came of asking for the data: {data}, or {problem} with what can be done about it. */
+  async function ask(figure) {
+    try {
+      const answer = await fetch(figure.dataset.chart, {
+        headers: { Accept: "application/json" }, credentials: "same-origin", signal: AbortSignal.timeout(PATIENCE),
+      });
+      if (answer.redirected || answer.status === 401) return { problem: "You are logged out. Log in, and this page comes back.", login: true };
+      if (answer.status === 403) return { problem: "You may not see this chart, or no longer may. Whoever manages users can let you; then try again.", again: true };
+      if (answer.status === 404) return { problem: "What this chart shows is no longer there. Reload the page.", again: true };
+      const data = await json(answer);
+      if (!answer.ok) {
+        return { problem: data?.problem || `The server could not make this chart (error ${answer.status}); its log says why. Try again in a moment.`, again: true };
+      }
+      if (!Array.isArray(data?.series)) return { problem: "What the server sent is no chart; a proxy on the way may have changed it. Try again.", again: true };
+      return { data };
+    } catch (error) {
+      if (error.name === "TimeoutError") return { problem: "The server took too long. Choose a shorter time or fewer filters, or try again.", again: true };
+      if (error instanceof TypeError) return { problem: "The server cannot be reached. Check your connection, and try again.", again: true };
+      throw error;
+    }
+  }
+
   async function load(figure) {
-    say(figure, "Loading…");
+    say(figure, "Loading…", { waits: true });
+    figure.classList.remove("has-data");
     figure.setAttribute("aria-busy", "true");
     try {
-      const answer = await fetch(figure.dataset.chart, { headers: { Accept: "application/json" }, credentials: "same-origin" });
-      const data = answer.headers.get("Content-Type")?.startsWith("application/json") ? await answer.json() : null;
-      if (answer.redirected || answer.status === 401) return say(figure, "You are logged out: reload the page to log in.");
-      if (answer.status === 403) return say(figure, "You may not see this chart.");
-      if (!answer.ok || !data) return say(figure, data?.problem || `The server could not make this chart (${answer.status}).`, answer.status >= 500);
+      const { data, problem, ...can } = await ask(figure);
+      if (problem) return say(figure, problem, can);
       if (!data.series.length) return say(figure, data.empty);
       say(figure, "");
       drawn.set(figure, data);
       figure.querySelector(".th-note").textContent = data.note || "";
       table(figure, data);
-      figure.querySelector("details").hidden = false;
+      figure.classList.add("has-data");
       await draw(figure);
     } catch (error) {
-      if (!(error instanceof TypeError)) throw error;
-      say(figure, "The server cannot be reached.", true);
+      const told = figure.classList.contains("has-data") ? "; its figures are in the table below." : ".";
+      say(figure, `Your browser could not draw this chart${told}`, { again: true });
+      throw error;
     } finally {
       figure.setAttribute("aria-busy", "false");
     }
+  }
+
+  /* Tries once more; who pressed the button, which is gone then, stays at this chart. */
+  async function retry(figure) {
+    const state = figure.querySelector(".th-state");
+    state.tabIndex = -1;
+    state.focus();
+    await load(figure);
+    (figure.querySelector(".th-state:not([hidden]) button") || figure.querySelector("summary")).focus();
   }
 
   function redraw() {
@@ -161,7 +222,10 @@
       if (isIntersecting) once(target);
     }
   }, { rootMargin: "400px" });
-  document.querySelectorAll("figure[data-chart]").forEach((figure) => seen.observe(figure));
+  for (const figure of document.querySelectorAll("figure[data-chart]")) {
+    say(figure, "Loading…", { waits: true });
+    seen.observe(figure);
+  }
   new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 

@@ -35,8 +35,13 @@ async function goOn() {
   const status = document.getElementById("th-searched");
   const next = document.querySelector("#th-pages a[rel=next]");
   if (stopped || !status?.hasAttribute("data-open") || !next || links().length >= FULL) return false;
-  const answer = await fetch(next.href);
-  if (!answer.ok || stopped) return false;
+  const answer = await fetch(next.href).catch(() => null);
+  if (stopped) return false;
+  if (!answer?.ok || answer.redirected) {
+    // What was found stands, and the link to go on with does too.
+    status.append(answer?.redirected ? " You are logged out: reload the page to log in." : " The server could not go on; try “Go on”.");
+    return false;
+  }
   const found = new DOMParser().parseFromString(await answer.text(), "text/html");
   document.querySelector(".th-calls tbody").append(...found.querySelectorAll(".th-calls tbody tr"));
   const later = found.getElementById("th-searched");

@@ -56,6 +56,24 @@ def test_who_makes_one_owns_it(client, person, admin_user):
     assert found.next_at.astimezone(found.zone).hour == 9
 
 
+def test_deleting_a_view_tells_first_which_digests_send_it(client, person, admin_user, digest):
+    client.force_login(bob := person("bob", *RIGHTS))
+    mine, other = view(bob), view(bob, "Other")
+    digest(name="Alone", owner=bob, views=[mine], overview=False)
+    digest(name="With more", owner=bob, views=[mine, other], overview=False)
+    digest(name="<b>Theirs", owner=admin_user, views=[mine])
+    address = f"/admin/dashboards/spend/views/{mine.pk}/delete/"
+    text = " ".join(client.post(address).content.decode().split())
+    assert SavedView.objects.count() == 2 and "Delete the view “Mine”?" in text and "&lt;b&gt;Theirs" in text
+    assert text.count("nothing is left of it") == 1 and text.index("Alone</a> <span") < text.index("With more</a></li>")
+    TenantLimit.objects.create(user=bob, tenants=["acme"])
+    text = client.post(address).content.decode()
+    assert "Theirs" not in text and "1 of other people" in text
+    assert client.post(address, {"confirmed": "1"}).status_code == 302
+    assert list(SavedView.objects.all()) == [other] and Digest.objects.count() == 3
+    assert client.post(f"/admin/dashboards/spend/views/{other.pk}/delete/").status_code == 200
+
+
 def test_nobody_but_its_owner_decides_where_it_goes(client, person, digest, admin_client):
     found = digest(owner=person("bob", *RIGHTS))
     client.force_login(person("eve", *RIGHTS))

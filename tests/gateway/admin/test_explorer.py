@@ -243,6 +243,9 @@ def test_whoever_may_says_good_or_bad_of_a_call_and_sees_what_others_said(staff)
     assert "25% changed" in text(looking.get(page)) and "Good</button>" not in text(looking.get(page))
     assert looking.post(address, {"value": "up"}).status_code == 403
     assert "25% changed" not in text(staff("view_call").get(page))
+    for permissions, found in ((["view_call", "view_score"], True), (["view_call"], False)):
+        listed = text(staff(*permissions).get(LIST, {"q": "score:edit>0.2"}))
+        assert (page in listed, "takes the permission to view scores" in listed) == (found, not found)
 
 
 def test_steps_stand_in_the_waterfalls_of_a_call_and_of_a_session_for_those_who_may_see_them(staff):

@@ -333,6 +333,14 @@ def test_a_switch_of_something_unknown_is_a_mistake(admin_client):
     ]  # fmt: skip
 
 
+def test_an_empty_list_says_so_and_what_to_do(admin_client):
+    address = "/admin/tollhouse_budgets/budget/"
+    text = admin_client.get(address).content.decode()
+    assert "<h2>No budget yet</h2>" in text and f'<a href="{address}add/">Add budget</a>' in text
+    text = admin_client.get(f"{address}?q=nothing").content.decode()
+    assert "<h2>No budget fits</h2>" in text and '<a href="?">Clear search and filters</a>' in text
+
+
 def test_a_budget_is_made_and_moved(admin_client):
     rows(1)
     form = {"feature": "f0", "tenant": "acme", "metric": "usd", "limit": "25", "period": "day", "timezone": "UTC", "soft_percent": "70",

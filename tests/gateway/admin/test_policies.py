@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from gateway.catalog import load
-from gateway.models import AuditEntry
+from gateway.models import AuditEntry, Feature
 from redaction.models import RedactionList, RedactionPolicy
 from tests.world import World
 
@@ -153,3 +153,12 @@ def test_trying_out_needs_its_permission_and_a_token(admin_client, policy, clien
     assert strict.get(page(policy, "try")).status_code == 200
     assert trial(strict, policy, MAIL).status_code == 403
     assert admin_client.get(reverse("admin:tollhouse_redaction_redactionpolicy_try", args=[0])).status_code == 404
+
+
+def test_names_in_help_texts_are_code_and_what_somebody_wrote_is_as_it_was(admin_client, policy):
+    text = admin_client.get(page(policy)).content.decode()
+    assert "they <code>pass</code>, or <code>refuse</code> calls that have any." in text and "`pass`" not in text
+    feature = World("http://127.0.0.1:9/v1").feature("support.reply")
+    Feature.objects.filter(pk=feature.pk).update(description='Say `no`. <div class="help">`x`</div>')
+    text = admin_client.get(reverse("admin:tollhouse_gateway_feature_change", args=[feature.pk])).content.decode()
+    assert 'value="Say `no`. &lt;div class=&quot;help&quot;&gt;`x`&lt;/div&gt;"' in text

@@ -5,9 +5,12 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
+from django.db import connection
 from django.db.models import Func, TextField, Value
 from django.utils import timezone
 
+import gateway
+from gateway.explorer.conditions import conditions
 from gateway.explorer.query import exactly, parse
 from gateway.explorer.search import PAGE, Range, _Walk, search
 from gateway.models import Call
@@ -75,6 +78,42 @@ def test_signs_that_mean_something_to_the_database_mean_themselves(text, which, 
     assert found(text, calls) == which
 
 
+@pytest.mark.parametrize(
+    ("text", "which"),
+    [
+        ("score:feedback<0", "f"), ("score:feedback>0", "b"), ("score:feedback=-1", "f"), ("score:feedback", "fb"), ("score:edit", "f"),
+        ("score:edit>=.25", "f"), ("score:edit>0.25", ""), ("-score:edit", "b"), ("score:eval", "b"), ("score:grounded<1", "b"),
+        ("score:Grounded=0", "b"), ("score:polite", ""), ("score:feedback<0,grounded<1", "fb"), ("score:feedback feature:other", "b"),
+    ],
+)  # fmt: skip
+def test_calls_are_found_by_what_is_said_of_them_now(text, which, calls):
+    full, bare = calls
+    gateway.score(full.id, "feedback", True, user="1")
+    gateway.score(full.id, "feedback", False, user="1")
+    gateway.score(full.id, "edit", 0.25)
+    gateway.score(bare.id, "feedback", True, user="2")
+    gateway.score(bare.id, "eval", False, name="grounded")
+    assert found(text, calls) == which
+
+
+def test_scores_of_a_slice_are_read_by_the_index_of_their_calls():
+    """However many other calls have some, no plan reads them all."""
+    many_calls(4000)
+    now = timezone.now()
+    query, hour = parse("score:feedback<0", now=now), Range(now - timedelta(hours=9), now - timedelta(hours=8))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO tollhouse_score (id, call_id, called_at, kind, name, value, source, author, number, feature, prompt_version,"
+            " tenant, user_ref, cohort, key, provider, model, outcome, labels) SELECT uuidv7(), id, now(), 'feedback', '', -1, 'app', '',"
+            " 1, 'f', '', '', '', '', '', '', '', 'ok', '{}' FROM tollhouse_call"
+        )
+        cursor.execute("ANALYZE tollhouse_score")
+    fitting = Call.objects.filter(conditions(query, hour.low, hour.high), id__gte=hour.low, id__lt=hour.high)
+    plan = fitting.explain()
+    assert "tollhouse_score_once" in plan and "Seq Scan on tollhouse_score" not in plan, plan
+    assert 100 < fitting.count() < 250
+
+
 def test_ids_are_found_by_their_beginning(calls):
     full, bare = calls
     assert found(f"id:{full.id}", calls) == "f"
@@ -120,7 +159,7 @@ def test_a_slice_that_takes_too_long_is_read_in_parts():
     now = timezone.now()
     within = Range(now - timedelta(days=1), now)
     slow = Call.objects.annotate(slept=Func(Value(0.005), function="pg_sleep", output_field=TextField()))
-    walk = _Walk(slow, within.low, within.high, upwards=False, whole=True)
+    walk = _Walk(lambda start, end: slow, within.low, within.high, upwards=False, whole=True)
     seen = []
     while not walk.over:
         seen += walk.step(PAGE)

@@ -1,11 +1,14 @@
 """Scores over HTTP: whose calls a key may score, and what it is told."""
 
+from datetime import timedelta
+
 import httpx
 import pytest
+from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from gateway import keys
-from gateway.models import Score
+from gateway.models import Call, Score, Step
 from tests.rows import make_call
 
 
@@ -19,10 +22,10 @@ def post(world, server):
 
     with httpx.Client(base_url=server.url, timeout=30) as client:
 
-        def send(call, body, key="any", **headers):
+        def send(call, body, key="any", to="scores", **headers):
             headers = {"authorization": f"Bearer {made.get(key, key)}", **headers}
             content = {"content": body} if isinstance(body, bytes) else {"json": body}
-            answer = client.post(f"/v1/calls/{call}/scores", headers=headers, **content)
+            answer = client.post(f"/v1/calls/{call}/{to}", headers=headers, **content)
             return answer.status_code, answer.json()
 
         send.client = client
@@ -65,3 +68,28 @@ def test_a_key_scores_calls_of_its_features_and_of_its_tenant_alone(post):
     assert post.client.get(f"/v1/calls/{acme}/scores").status_code == 400
     assert post.client.post(f"/v1/calls/{acme}").status_code == 404
     assert Score.objects.count() == 4
+    steps_are_told_alike(post, acme, umbrella)
+
+
+def steps_are_told_alike(post, acme, umbrella):
+    """A key adds steps to calls of its features and its tenant; what they say of whom is what their call says."""
+    step = {"kind": "tool", "name": "look up?", "latency_ms": 1500, "ended_ms_ago": 250.5, "counts": {"orders": 2}}
+    status, told = post(acme, step, "acme", "steps")
+    row = Step.objects.get()
+    assert (status, told) == (
+        201, {"id": str(row.id), "object": "step", "call_id": str(acme), "kind": "tool", "name": "look_up_"},
+    )  # fmt: skip
+    call = Call.objects.get(id=acme)
+    assert (row.parent, row.tenant, row.user_ref, row.session_id) == (acme, "acme", call.user_ref, call.session_id)
+    assert (row.latency_ms, row.outcome, row.counts, row.trace_id) == (1500.0, "ok", {"orders": 2}, call.trace_id)
+    assert row.began_at == row.started_at < call.started_at, "it ended before this call was made, so it began then"
+    failed = post(acme, {**step, "outcome": "error", "error_class": "TimeoutError", "counts": {}}, to="steps")
+    assert failed[0] == 201 and Step.objects.latest("id").error_class == "TimeoutError"
+    old = make_call(at=timezone.now() - timedelta(hours=25)).id
+    for call, key, status in (
+        (umbrella, "acme", 404), (acme, "other", 404), (uuid7(), "any", 404), ("x", "any", 404), (old, "any", 400), (acme, "th_no", 401),
+    ):  # fmt: skip
+        assert post(call, step, key, "steps")[0] == status
+    assert post(acme, {**step, "result": "Ann owes 5"}, to="steps")[1]["error"]["message"].endswith("and no content.")
+    assert post.client.get(f"/v1/calls/{acme}/steps").status_code == 400
+    assert Step.objects.count() == 2
