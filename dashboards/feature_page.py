@@ -19,7 +19,7 @@ from dashboards.cause_words import NAMES, how, reasons, short_usd, shown, times
 from dashboards.causes import DIMENSIONS, Cause, Compared, Dimension
 from dashboards.filters import parse
 from dashboards.overview import LiveWindow, live_windows
-from dashboards.rollups import TooMuchData
+from dashboards.rollups import TooMuchData, one_snapshot
 from dashboards.spans import Span
 from dashboards.spans import span as make_span
 from dashboards.spend import FeatureSpend, Totals, read
@@ -86,9 +86,10 @@ def page(admin: PageAdmin[Feature], request: HttpRequest, slug: str) -> HttpResp
     alerts = _alerts(request, slug)
     too_much = ""
     try:
-        spend: FeatureSpend | None = read(
-            slug, span, DIMENSIONS if sees_calls else WITHOUT_CALLS, tenants_of(request.user)
-        )
+        with one_snapshot():
+            spend: FeatureSpend | None = read(
+                slug, span, DIMENSIONS if sees_calls else WITHOUT_CALLS, tenants_of(request.user)
+            )
     except TooMuchData as error:
         spend, too_much = None, str(error)
     if feature is None and spend is not None and not spend.now.calls and not spend.before.calls:

@@ -1,7 +1,7 @@
 """Stretches of time that spend is compared over, each beside an earlier one, and which part of each rollups can tell of.
 
-Rollups are cut at full hours and, where single hours are not kept any more, at midnight, by the clock of the reporting time
-zone. What lies beside such cuts, a part of an hour as a rule, is read call by call, so that both stretches are of one length.
+Rollups are cut at full hours by the clock of the reporting time zone. What lies beside such cuts, a part of an hour, is read call
+by call, so that both stretches are of one length.
 """
 
 from collections.abc import Iterator
@@ -63,8 +63,8 @@ def span(
         step = "hour" if length <= LONGEST_BY_HOUR and earlier >= kept else "day"
     return Span(
         key=key, label=label, before_label=before_label, step=step,
-        now=_stretch(since, until, step, kept),
-        before=_stretch(earlier, min(earlier + length, since), step, kept),
+        now=_stretch(since, until, step),
+        before=_stretch(earlier, min(earlier + length, since), step),
     )  # fmt: skip
 
 
@@ -76,8 +76,10 @@ def _earlier(since: datetime, apart: timedelta) -> datetime:
     return timezone.make_aware(timezone.localtime(since).replace(tzinfo=None) - days).astimezone(UTC)
 
 
-def _stretch(since: datetime, until: datetime, step: Step | None, kept: datetime) -> Stretch:
-    first, last = (_cut(since, kept, up=True), _cut(until, kept)) if step else (until, since)
+def _stretch(since: datetime, until: datetime, step: Step | None) -> Stretch:
+    first, last = (_hour(since), _hour(until)) if step else (until, since)
+    if first < since:
+        first += HOUR
     starts = tuple(_starts(since, until, step))
     return Stretch(since, until, starts, (first, last) if first < last else None)
 
@@ -94,15 +96,6 @@ def _after(at: datetime, step: Step | None) -> datetime:
     if step is None:
         return at + MINUTES
     return _hour(at) + HOUR if step == "hour" else _midnight(_midnight(at) + 1.5 * DAY)
-
-
-def _cut(at: datetime, kept: datetime, *, up: bool = False) -> datetime:
-    """Where rollups can be cut, last before the moment, or with `up` first after it, unless it is that moment; since `kept` there
-    are single hours.
-    """
-    step: Step = "hour" if at >= kept else "day"
-    begins = _hour(at) if step == "hour" else _midnight(at)
-    return _after(at, step) if up and begins < at else begins
 
 
 def _hour(at: datetime) -> datetime:

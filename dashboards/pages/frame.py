@@ -15,7 +15,7 @@ from django.utils.http import urlencode
 
 from dashboards.filters import DIMENSIONS, NONE, PRESETS, Asked, Filters, iso, parse
 from dashboards.pages.charts import Chart
-from dashboards.rollups import TooMuchData
+from dashboards.rollups import TooMuchData, one_snapshot
 from gateway.access import tenants_of
 from gateway.models import Feature
 from gateway.types import OUTCOMES
@@ -125,7 +125,8 @@ class Page:
         if isinstance(reading, HttpResponse):
             return reading
         try:
-            shown = self.context(reading)
+            with one_snapshot():
+                shown = self.context(reading)
         except TooMuchData as error:
             shown = {"too_much": str(error)}
         context = {
@@ -142,7 +143,8 @@ class Page:
         if make is None:
             raise Http404(f"{self.title} has no chart {chart}.")
         try:
-            found = JsonResponse(make(reading).as_json())
+            with one_snapshot():
+                found = JsonResponse(make(reading).as_json())
         except TooMuchData as error:
             found = JsonResponse({"problem": str(error)}, status=422)
         found["Cache-Control"] = "private, no-store"

@@ -16,7 +16,7 @@ from dashboards.pages.most import beside
 from dashboards.pages.reliability import waited
 from dashboards.pages.spend import Row, Tile, rows
 from dashboards.pages.sums import change, percent, read, total
-from dashboards.rollups import TooMuchData
+from dashboards.rollups import TooMuchData, one_snapshot
 from gateway.access import visible
 from gateway.templatetags.tollhouse import ms
 
@@ -31,7 +31,8 @@ def headline(reading: Reading) -> dict[str, Any]:
         return {}
     shown = frame(reading)
     try:
-        return {**shown, **_figures(reading)}
+        with one_snapshot():
+            return {**shown, **_figures(reading)}
     except TooMuchData as error:
         return {**shown, "too_much": str(error)}
 

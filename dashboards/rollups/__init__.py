@@ -5,7 +5,7 @@ Pages read `figures`, `amounts`, `dearest`, `latencies` and `entities`; the work
 """
 
 from dashboards.rollups.found import Figures, Found, Quantiles
-from dashboards.rollups.query import TooMuchData
+from dashboards.rollups.query import TooMuchData, one_snapshot
 from dashboards.rollups.read import Latencies, amounts, dearest, entities, figures, latencies
 
 __all__ = [
@@ -15,9 +15,9 @@ __all__ = [
     "Quantiles",
     "TooMuchData",
     "amounts",
-    "covered",
     "dearest",
     "entities",
     "figures",
     "latencies",
+    "one_snapshot",
 ]

@@ -1,6 +1,8 @@
 """One question to the rollups: which stretches of weeks, days and hours answer it, and which calls besides."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Literal, NamedTuple
@@ -22,6 +24,8 @@ TIMEOUT_MS = 5000
 #: Sums of more keys than this are found sooner by reading through all of them.
 MOST_KEYS = 5000
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+#: To compile such queries would take longer than to run them.
+SETTINGS = f"SET LOCAL statement_timeout = {TIMEOUT_MS}; SET LOCAL jit = off; SET LOCAL work_mem = '32MB'"
 #: How often a reader begins anew when the rollups moved on before its statement began.
 ATTEMPTS = 5
 
@@ -59,6 +63,43 @@ class Basis:
         shift = timedelta(seconds=self.shift_s)
         past = at.astimezone(UTC) - shift
         return past.replace(minute=0, second=0, microsecond=0) + shift
+
+
+@dataclass(slots=True)
+class Shared:
+    """What questions of one snapshot need to ask but once: what the rollups have counted, and what they have not."""
+
+    basis: Basis
+    not_counted: tuple[Any, ...]
+
+
+_shared: ContextVar[Shared | None] = ContextVar("shared", default=None)
+
+
+@contextmanager
+def one_snapshot() -> Iterator[None]:
+    """All questions inside are answered as of one moment, so that figures beside each other agree; it also takes less time. In a
+    transaction that goes on already, each is answered as of its own.
+    """
+    if connection.in_atomic_block:
+        yield
+        return
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; {SETTINGS}")
+        basis = Basis.read()
+        token = _shared.set(Shared(basis, _since(basis)))
+        try:
+            yield
+        finally:
+            _shared.reset(token)
+
+
+def _since(basis: Basis) -> tuple[Any, ...]:
+    """The first call that is not counted, and the first and the last one that was corrected since."""
+    with connection.cursor() as cursor:
+        [found] = _fetch(cursor, SQL["since"], {"after": basis.watermark})
+    return found
 
 
 class Stretch(NamedTuple):
@@ -143,13 +184,12 @@ class Query:
 
         Raises TooMuchData.
         """
+        shared = _shared.get()
         with transaction.atomic(), connection.cursor() as cursor:
-            # To compile such a query would take longer than to run it.
-            cursor.execute(
-                f"SET LOCAL statement_timeout = {TIMEOUT_MS}; SET LOCAL jit = off; SET LOCAL work_mem = '32MB'"
-            )
+            if shared is None:
+                cursor.execute(SETTINGS)
             for _ in range(ATTEMPTS):
-                basis = Basis.read()
+                basis = shared.basis if shared else Basis.read()
                 given = self._given(basis)
                 parts = " UNION ALL ".join(f"({one})" for one in self._parts(part, basis, given))
                 rows = _fetch(cursor, SQL["read"].format(parts=wrapped.format(parts=parts)), given)
@@ -209,13 +249,12 @@ class Query:
         # Of nothing at all, too, something has to be asked.
         if (made := self._not_counted(basis, given)) or not stretches:
             yield of_calls(made or changes.of_range())
-        # Without a condition, sums of a key are added up before its values are looked up: numbers compare faster than texts.
-        query = part.query if not self.filters.where else "rolled"
         if sums:
-            if "keys" in given:
-                # All of them fulfil the conditions. The planner would think that few do, and compare each with each.
-                shape["conditions"] = "k.id = ANY(%(keys)s)"
-            yield SQL[query].format(
+            # Keys that were named fulfil the conditions. The planner would think that few do, and compare each with each.
+            shape["conditions"] = (
+                f"{'true' if 'keys' in given else shape['conditions']} {narrowed.replace('r.key_id', 'k.id')}"
+            )
+            yield SQL[part.query].format(
                 at=self._at("r.at"), values=_named(rolled, names), totals=part.totals, stretches=summed, **shape
             )
 
@@ -237,8 +276,8 @@ class Query:
 
     def _not_counted(self, basis: Basis, given: dict[str, Any]) -> str:
         """The query of what the rollups have not counted, in as few partitions as it may be in; empty where there is nothing."""
-        with connection.cursor() as cursor:
-            [(made, oldest, newest)] = _fetch(cursor, SQL["since"], {"after": basis.watermark})
+        shared = _shared.get()
+        made, oldest, newest = shared.not_counted if shared else _since(basis)
         new = old = ""
         if made and made < given["last"]:
             given["made"] = max(made, given["first"])

@@ -184,10 +184,11 @@ GROUP BY {places}
 SELECT k.id FROM tollhouse_rollup_values k WHERE k.kind = %(kind)s AND {conditions} LIMIT %(most_keys)s
 
 -- name: rolled_by_key
--- The same where all keys are asked for: summed up by key first, as numbers compare faster than texts.
+-- The same summed up by key first, as numbers compare faster than texts.
 SELECT r.at{values}, {totals}
 FROM (SELECT {at} AS at, r.key_id, {totals} FROM ({stretches}) r GROUP BY 1, 2) r
     JOIN tollhouse_rollup_values k ON k.id = r.key_id AND k.kind = %(kind)s
+WHERE {conditions}
 GROUP BY {places}
 
 -- name: amounts
