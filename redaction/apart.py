@@ -29,6 +29,7 @@ from django.conf import settings
 from redaction import engine
 from redaction.policies import NER_ENTITIES, Policy
 from redaction.spans import Span
+from redaction.yielding import give_way
 
 logger = logging.getLogger("tollhouse.redaction")
 
@@ -36,8 +37,6 @@ logger = logging.getLogger("tollhouse.redaction")
 SHORT = 400
 #: How long a child may take to load what it needs, and to say that its time is over, in seconds.
 START_S, GRACE_S = 60.0, 1.0
-#: How much a child gives way to other processes (`nice`): about a tenth of a core stays its own where all are busy.
-NICENESS = 10
 LENGTH = struct.Struct(">Q")
 
 _lock = threading.Lock()
@@ -123,8 +122,9 @@ class Child:
         environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}
         try:
             self._process = subprocess.Popen(  # noqa: S603  (this interpreter, and nothing that anybody gave)
-                [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-            )
+                [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment,
+                start_new_session=True,
+            )  # fmt: skip
         except OSError as error:
             raise Gone(f"could not be started: {error.strerror}") from None
         assert self._process.stdin and self._process.stdout
@@ -178,10 +178,7 @@ def serve(model: str) -> None:
     """A child's life: texts come by standard input until it is closed, findings go by standard output."""
     # An interrupt at a terminal is the parent's to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICENESS)
-    if sys.platform == "linux":
-        # When its next text comes, it takes no core from what is running.
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    give_way()
     settings.configure(TOLLHOUSE={"REDACTION_MODEL": model})
     policy: Policy | None = None
     while True:

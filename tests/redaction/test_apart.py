@@ -1,8 +1,10 @@
 """Analysis in a process of its own: the same findings, an end at its time, and another one where it ends itself."""
 
 import os
+import re
 import sys
 import threading
+from pathlib import Path
 from time import perf_counter
 
 import psutil
@@ -12,6 +14,7 @@ from redaction import apart, engine
 from redaction.messages import RedactionFailed, redact_body
 from redaction.policies import DEFAULT, Policy
 from redaction.vault import Vault
+from redaction.yielding import NICENESS, SLICE_NS
 
 TEXT = (
     "Anna Schmidt of 12 High Street, London, writes from anna.schmidt@example.com; her card is 4111 1111 1111 1111. "
@@ -40,9 +43,15 @@ def test_a_child_finds_what_is_found_here_whatever_the_text_and_the_policy(setti
         for policy in (DEFAULT, PATTERNS, DEFAULT):
             assert apart.spans(text, policy) == engine.spans(text, policy) != []
     [child] = children()
-    assert child.nice() >= apart.NICENESS
+    assert child.nice() >= NICENESS
     if sys.platform == "linux":
         assert os.sched_getscheduler(child.pid) == os.SCHED_BATCH
+        assert os.getsid(child.pid) == child.pid
+        # As far as this kernel knows of them, and tells.
+        session, asked = Path(f"/proc/{child.pid}/autogroup"), Path(f"/proc/{child.pid}/sched")
+        assert not session.exists() or session.read_text().endswith(f"nice {NICENESS}\n")
+        if tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 12) and asked.exists():
+            assert re.findall(r"se\.slice\s*:\s*(\d+)", asked.read_text()) in ([], [str(SLICE_NS)])
 
 
 def test_what_takes_no_time_is_analysed_here():
