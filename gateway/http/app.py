@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from gateway import engine
-from gateway.http import chat, embeddings, health, messages, metrics, models, responses, scores, steps
+from gateway.http import afterwards, chat, embeddings, health, messages, metrics, models, responses
 from gateway.http.errors import answer_error
 from gateway.http.request import Request
 
@@ -57,10 +57,10 @@ def data_plane(django: App, *, start: Callable[[], None] = _nothing, stop: Calla
 
 async def answer(request: Request) -> None:
     """Answers a request to the data plane, whatever happens."""
-    handler = ROUTES.get((request.method, request.path)) or scores.handler(request) or steps.handler(request)
+    handler = ROUTES.get((request.method, request.path)) or afterwards.handler(request)
     try:
         if handler is None:
-            known = request.path in PATHS or scores.is_path(request.path) or steps.is_path(request.path)
+            known = request.path in PATHS or afterwards.is_path(request.path)
             await request.refuse_route(known=known)
         else:
             await handler(request)
