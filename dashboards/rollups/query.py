@@ -70,7 +70,12 @@ class Shared:
     """What questions of one snapshot need to ask but once: what the rollups have counted, and what they have not."""
 
     basis: Basis
-    not_counted: tuple[Any, ...]
+    _not_counted: tuple[Any, ...] | None = None
+
+    def not_counted(self) -> tuple[Any, ...]:
+        if self._not_counted is None:
+            self._not_counted = _since(self.basis)
+        return self._not_counted
 
 
 _shared: ContextVar[Shared | None] = ContextVar("shared", default=None)
@@ -87,8 +92,7 @@ def one_snapshot() -> Iterator[None]:
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; {SETTINGS}")
-        basis = Basis.read()
-        token = _shared.set(Shared(basis, _since(basis)))
+        token = _shared.set(Shared(Basis.read()))
         try:
             yield
         finally:
@@ -277,7 +281,7 @@ class Query:
     def _not_counted(self, basis: Basis, given: dict[str, Any]) -> str:
         """The query of what the rollups have not counted, in as few partitions as it may be in; empty where there is nothing."""
         shared = _shared.get()
-        made, oldest, newest = shared.not_counted if shared else _since(basis)
+        made, oldest, newest = shared.not_counted() if shared else _since(basis)
         new = old = ""
         if made and made < given["last"]:
             given["made"] = max(made, given["first"])

@@ -45,7 +45,7 @@ async def told(request: Request) -> None:
     what, note, fields = ("score", _score, SCORE) if match[2] == "scores" else ("step", _step, STEP)
     if unknown := [name for name in body if name not in fields]:
         raise InvalidRequest(
-            f"A {what} has {', '.join(fields)}; it takes no {unknown[0][:40]!r}, and no content.", param=unknown[0]
+            f"A {what} has {', '.join(fields)}; it takes no {unknown[0][:40]!r}, and no text.", param=unknown[0]
         )
 
     def noted() -> Answer:

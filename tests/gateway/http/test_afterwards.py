@@ -90,6 +90,6 @@ def steps_are_told_alike(post, acme, umbrella):
         (umbrella, "acme", 404), (acme, "other", 404), (uuid7(), "any", 404), ("x", "any", 404), (old, "any", 400), (acme, "th_no", 401),
     ):  # fmt: skip
         assert post(call, step, key, "steps")[0] == status
-    assert post(acme, {**step, "result": "Ann owes 5"}, to="steps")[1]["error"]["message"].endswith("and no content.")
+    assert post(acme, {**step, "result": "Ann owes 5"}, to="steps")[1]["error"]["message"].endswith("and no text.")
     assert post.client.get(f"/v1/calls/{acme}/steps").status_code == 400
     assert Step.objects.count() == 2
