@@ -85,14 +85,9 @@ class Transaction(Decision):
         told with the figures of this moment, is for `_go_carefully`; False, with nothing done.
         """
         memory, rules, then = self.memory, self.memory.rules, self.memory.now
-        grants = {op.call_id: op.grant for op in settles if op.grant}
-        special = (
-            any(h.moves or (rules.limits and rules.limits.of(h.scope)) for h in holds)
-            or any(s.swept for s in settles)
-            or any(grant.buckets or len(grant.amounts) != len(grant.windows) for grant in grants.values())
-        )
-        if self.repeat or special or then is None or rules.revision is None:
+        if self.repeat or then is None or rules.revision is None or _special(holds, settles, rules):
             return False
+        grants = {op.call_id: op.grant for op in settles if op.grant}
         candidates = self._candidates(holds, then)
         places = {place.key: place for listed in candidates for c in listed for place in c.places}
         known = {key: memory.windows.get(key, 0) for key in places}
@@ -309,3 +304,13 @@ class Transaction(Decision):
         gathered = {name: self._writes[name] for name in names if self._writes[name]}
         self._writes |= {name: [] for name in gathered}
         return [(name, json_rows(rows)) for name, rows in gathered.items()]
+
+
+def _special(holds: list[Hold], settles: list[Settle], rules: Rules) -> bool:
+    """Whether something of it is moved, swept, held to a rate limit, or was granted elsewhere than in the ledger."""
+    grants = [op.grant for op in settles if op.grant]
+    return (
+        any(op.moves or (rules.limits and rules.limits.of(op.scope)) for op in holds)
+        or any(op.swept for op in settles)
+        or any(grant.buckets or len(grant.amounts) != len(grant.windows) for grant in grants)
+    )

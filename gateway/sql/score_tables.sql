@@ -39,8 +39,6 @@ CREATE TRIGGER tollhouse_sum_removed_scores AFTER DELETE ON tollhouse_score
     REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION tollhouse_sum_scores_v1();
 CREATE TRIGGER tollhouse_sum_no_scores AFTER TRUNCATE ON tollhouse_score
     FOR EACH STATEMENT EXECUTE FUNCTION tollhouse_sum_scores_v1();
--- Also where triggers rest: sums of scores that are not there would stay for ever.
-ALTER TABLE tollhouse_score ENABLE ALWAYS TRIGGER tollhouse_sum_no_scores;
 SET LOCAL tollhouse.sees_expired = 'on';
 INSERT INTO tollhouse_score_sum (feature, at, prompt_version, kind, name, sources, above, below, total, loose)
 SELECT feature, date_bin('15 minutes', called_at, '2000-01-01 00:00+00'), prompt_version, kind, name,
