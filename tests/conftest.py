@@ -44,9 +44,11 @@ def django_db_setup(django_db_setup, django_db_blocker):
     with django_db_blocker.unblock():
         known = connection.get_connection_params()
     superuser = {name: known[name] for name in ("host", "port", "dbname") if known.get(name)}
-    with psycopg.connect(**superuser, user="postgres") as admin:
-        # Workers of one run do it at the same time, to one row of the server's catalog.
-        admin.execute("SELECT pg_advisory_xact_lock(hashtext('tests: flush'))")
+    everyone = {**superuser, "dbname": "postgres"}
+    with psycopg.connect(**everyone, user="postgres") as turn, psycopg.connect(**superuser, user="postgres") as admin:
+        # Workers of one run do it at the same time, to one row of the server's catalog. A lock is of a database, so it is taken
+        # in one that is there for all of them.
+        turn.execute("SELECT pg_advisory_xact_lock(hashtext('tests: flush'))")
         admin.execute(f"GRANT SET ON PARAMETER session_replication_role TO {ROLE}")
         allow_server(admin)
     with psycopg.connect(**superuser, user="postgres", autocommit=True) as admin:
