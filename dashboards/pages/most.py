@@ -35,14 +35,14 @@ def beside(filters: Filters, before: Filters, by: str, currency: Currency, most:
     if by not in MANY:
         return _of_few(_by(filters, by, currency), _by(before, by, currency), most)
     values, others = dearest(filters, by, most)
-    gone = most - len(values)
-    if gone:
+    room = most - len(values)
+    if room:
         # There are no more now, so that the next are those that were there before.
         there, count = dearest(before, by, most)
-        values += [value for value in there if value not in values][:gone]
+        values += [value for value in there if value not in values][:room]
     then = _by(_narrowed(before, by, values), by, currency)
     return Beside(
-        dearest=values, others=count - len(then) if gone else others - len(values),
+        dearest=values, others=count - len(then) if room else others - len(values),
         now=_by(_narrowed(filters, by, values), by, currency), before=then,
         whole=total(read(filters, (), currency).values()), whole_before=total(read(before, (), currency).values()),
     )  # fmt: skip
