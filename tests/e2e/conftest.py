@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.test import Client
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Locator, sync_playwright
 
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -51,7 +51,7 @@ class Visitor:
         self.open("/admin/login/", "login")
         self.page.fill("#id_username", name)
         self.page.fill("#id_password", password)
-        self.page.click("input[type=submit]")
+        self.go("input[type=submit]")
 
     def let_in(self, user) -> None:
         """As the form would, without its two pages."""
@@ -70,8 +70,15 @@ class Visitor:
         assert answer.ok, f"{link}: {answer.status}"
         self.look(name)
 
+    def go(self, what: str | Locator) -> None:
+        """Clicks on what leads to another page (a link, a button of a form) and waits until that one is there.
+
+        A click alone may return before the browser has left the old page, which a test would then read again.
+        """
+        with self.page.expect_navigation():
+            (self.page.locator(what).first if isinstance(what, str) else what).click()
+
     def look(self, name: str) -> None:
-        # A click that leads to another page may return when that one has only begun.
         self.page.wait_for_load_state()
         self.keep(name)
         assert self.problems == []

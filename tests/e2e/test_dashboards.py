@@ -87,14 +87,14 @@ def test_from_the_filter_bar_to_the_calls_and_back(busy):
     page.focus("form.th-bar button")
     page.keyboard.press("Enter")
     page.wait_for_url("**range=24h&feature=support.reply")
-    page.click(".th-switch >> text=Tenant")
+    busy.go(".th-switch >> text=Tenant")
     page.wait_for_url("**by=tenant")
     drawn(busy, "dashboard-spend-filtered")
     assert {"t0", "t1", "t2", "t3"} <= set(page.locator("#values tbody a").all_inner_texts())
     page.click("text=As a table")
     lines = page.locator(".th-data tbody tr").all()
     assert len(lines) == 24
-    page.locator(".th-data tbody a").first.click()
+    busy.go(page.locator(".th-data tbody a").first)
     page.wait_for_url("**/call/?q=feature%3Asupport.reply+tenant%3A*&since=*&until=*")
     asked = {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
     span = (datetime.fromisoformat(asked[name]) for name in ("since", "until"))
@@ -119,9 +119,9 @@ def test_from_the_filter_bar_to_the_calls_and_back(busy):
     accessible(busy, "spend with views")
     busy.open("/admin/dashboards/spend/")
     page.click("summary:text-is('Views')")
-    page.click("text=Support by tenant")
+    busy.go("text=Support by tenant")
     page.wait_for_url("**range=24h&feature=support.reply&by=tenant")
-    page.get_by_label("Leave out the filter Feature support.reply").click()
+    busy.go(page.get_by_label("Leave out the filter Feature support.reply"))
     assert "feature=" not in page.url and "by=tenant" in page.url
     busy.open("/admin/dashboards/spend/?range=lately&since=x&tenant=nobody", "dashboard-spend-bad")
     assert "There is no range “lately”" in page.inner_text("[role=alert]")
@@ -190,7 +190,7 @@ def a_chart_that_cannot_be_had_says_so(busy):
     page.route(where, lambda route: (page.context.clear_cookies(), route.continue_()))
     page.reload()
     page.wait_for_selector("figure[aria-busy=false] .th-state:has-text('You are logged out.')")
-    page.click("figure a:text-is('Log in')")
+    busy.go("figure a:text-is('Log in')")
     page.wait_for_url("**/admin/login/?next=/admin/dashboards/spend/*")
 
 

@@ -52,7 +52,7 @@ def one_call(at, version, number):
 def test_from_an_alert_to_its_reason_and_the_switch(visitor, alarmed):
     visitor.open("/admin/", "overview-alarmed")
     page = visitor.page
-    page.locator("section", has_text="Latest alerts").get_by_label("Spend of support.reply").click()
+    visitor.go(page.locator("section", has_text="Latest alerts").get_by_label("Spend of support.reply"))
     page.wait_for_url(f"**{PAGE}")
     page.select_option("select[name=period]", "1h")
     page.focus("text=Show")
@@ -64,33 +64,33 @@ def test_from_an_alert_to_its_reason_and_the_switch(visitor, alarmed):
     assert page.locator(".th-chart g").count() == 12
     page.click("text=As a table")
     visitor.look("feature-spend-table")
-    page.click("#by-tenant >> text=acme")
+    visitor.go("#by-tenant >> text=acme")
     assert page.locator(".th-calls tbody tr").count() > 30
     page.go_back()
-    page.click("text=Switch off")
+    visitor.go("text=Switch off")
     assert (page.input_value("#id_scope"), page.input_value("#id_value")) == ("feature", "support.reply")
     page.fill("#id_reason", "acme's import runs wild")
-    page.click("input[name=_save]")
+    visitor.go("input[name=_save]")
     assert Switch.objects.get(lifted_at=None).value == "support.reply"
     visitor.open(f"{PAGE}?period=1h", "feature-spend-off")
     assert "acme's import runs wild" in page.inner_text("#switches")
     switched = Alert.objects.get(kind="switch")
     assert switched.summary in page.inner_text("#alerts")
-    page.get_by_label("Lift feature support.reply").click()
+    visitor.go(page.get_by_label("Lift feature support.reply"))
     page.fill("#id_reason", "The import is stopped")
-    page.click("button:text-is('Lift')")
+    visitor.go("button:text-is('Lift')")
     visitor.open(f"{PAGE}?period=1h", "feature-spend-on-again")
     switched.refresh_from_db()
     assert switched.resolved_at and switched.summary not in page.inner_text("#alerts")
-    page.click("#alerts >> text=70% of the day's budget")
-    page.click("text=Spend of support.reply")
+    visitor.go("#alerts >> text=70% of the day's budget")
+    visitor.go("text=Spend of support.reply")
     page.wait_for_url(f"**{PAGE}")
 
 
 def test_periods_and_the_budget_s_window(visitor, alarmed):
     visitor.open(f"{PAGE}?period=7d", "feature-spend-week")
     assert "nothing to compare with" in visitor.page.inner_text("#why")
-    visitor.page.get_by_label("Spend of support.reply").click()
+    visitor.go(visitor.page.get_by_label("Spend of support.reply"))
     visitor.page.wait_for_url("**period=window-*")
     visitor.look("feature-spend-window")
     # Twenty hours, most of which begin within an hour of the clock.

@@ -21,7 +21,7 @@ def test_files_of_calls_and_of_budgets(visitor, tmp_path):
     calls = [make_call(tenant="acme", cost_usd=Decimal(n)) for n in range(3)]
     visitor.open("/admin/tollhouse_gateway/call/?q=tenant:acme&since=7d", "calls-to-export")
     page = visitor.page
-    page.click(".th-head >> text=Export")
+    visitor.go(".th-head >> text=Export")
     visitor.look("call-export")
     page.click("[data-choose=none]")
     assert page.inner_text(".th-choose [role=status]").startswith("0 of")
@@ -30,7 +30,7 @@ def test_files_of_calls_and_of_budgets(visitor, tmp_path):
     assert downloaded(visitor, "button:text-is('Export')", tmp_path / "now.csv")[0] == "tenant,cost_usd"
     page.check("input[value=later-csv]")
     page.click("[data-choose=all]")
-    page.click("button:text-is('Export')")
+    visitor.go("button:text-is('Export')")
     page.wait_for_selector("[data-progress]")
     visitor.look("export-waiting")
     Export.objects.update(state="running", share=0.4, rows=1200)
@@ -49,7 +49,7 @@ def test_files_of_calls_and_of_budgets(visitor, tmp_path):
     Budget.objects.create(feature="support.reply", limit=25)
     Budget.objects.create(limit=100, period="month")
     visitor.open("/admin/tollhouse_budgets/budget/", "budgets-with-files")
-    page.click(".object-tools >> text=Export")
+    visitor.go(".object-tools >> text=Export")
     visitor.look("budgets-export")
     lines = downloaded(visitor, "button:text-is('Export')", tmp_path / "budgets.csv")
     rows = list(csv.DictReader(lines))
@@ -62,18 +62,18 @@ def test_files_of_calls_and_of_budgets(visitor, tmp_path):
             writer.writeheader()
             writer.writerows(rows)
         page.set_input_files("input[type=file]", tmp_path / name)
-        page.click("text=Look at the differences")
+        visitor.go("text=Look at the differences")
 
     visitor.open("/admin/tollhouse_budgets/budget/import/", "budgets-import")
     choose("wrong.csv", changed, wrong)
     assert "Nothing was imported" in page.inner_text("[role=alert]")
     visitor.look("budgets-import-problems")
-    page.click("text=Choose a file")
+    visitor.go("text=Choose a file")
     choose("good.csv", changed, new, rows[1])
     assert "1 new, 1 changed, 1 as it is" in page.inner_text(".th-about")
     visitor.look("budgets-import-preview")
     page.fill("input[name=reason]", "the new quarter")
-    page.click("text=Import 2 rows")
+    visitor.go("text=Import 2 rows")
     page.wait_for_selector(".messagelist")
     visitor.look("budgets-imported")
     assert sorted(Budget.objects.values_list("limit", flat=True)) == [5, 25, 40]

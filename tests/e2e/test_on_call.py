@@ -163,11 +163,11 @@ def test_from_slack_to_the_reason_the_switch_and_the_end_of_the_alert(on_call, c
     assert "support.reply@" in page.inner_text(".th-facts"), "all calls had one prompt version, which the page names"
 
     # Off.
-    page.click("text=Switch off")
+    on_call.go("text=Switch off")
     assert threshold.summary in page.inner_text("#content")
     page.fill("#id_reason", REASON)
     on_call.look("on-call-switch")
-    page.click("input[name=_save]")
+    on_call.go("input[name=_save]")
     page.wait_for_url("**/switch/")
     refused = call("acme", DEAR)
     assert refused.status_code == 503 and REASON in refused.json()["error"]["message"]
@@ -179,7 +179,7 @@ def test_from_slack_to_the_reason_the_switch_and_the_end_of_the_alert(on_call, c
     assert REASON in page.inner_text("#switches")
     on_call.follow(button(message, "Lift"), "on-call-lift")
     page.fill("#id_reason", "The import is stopped")
-    page.click("button:text-is('Lift')")
+    on_call.go("button:text-is('Lift')")
     page.wait_for_url("**/switch/")
     assert call("globex").status_code == 200
     message = slack.next(2)

@@ -71,10 +71,10 @@ def test_a_deployment_moves_and_rolls_back_by_keyboard(visitor, versions):
     page.wait_for_selector("text=The new one wins")
     assert Variant.objects.get().version == new
     page.fill("#id_reason", "It is rude")
-    page.click("button[name=roll_back]")
+    visitor.go("button[name=roll_back]")
     page.wait_for_selector("text=It is rude")
     assert Variant.objects.count() == 2
-    page.locator("text=Put back").last.click()
+    visitor.go(page.locator("text=Put back").last)
     assert (page.input_value(f"#id_weight_{old.pk}"), page.input_value(f"#id_weight_{new.pk}")) == ("100", "0")
     visitor.look("deployment-put-back")
     visitor.open("/admin/tollhouse_gateway/deployment/", "deployments")
@@ -85,7 +85,7 @@ def test_a_draft_is_rendered_and_run(visitor, versions):
     visitor.open(f"/admin/tollhouse_gateway/promptversion/playground/?version={new.pk}", "playground")
     page = visitor.page
     page.fill("#id_variables", '{"tiket": "x"}')
-    page.click("button[name=render]")
+    visitor.go("button[name=render]")
     page.wait_for_selector(".errorlist")
     visitor.look("playground-misfit")
     assert "needs ticket; given were tiket" in page.inner_text("#draft")
@@ -96,9 +96,8 @@ def test_a_draft_is_rendered_and_run(visitor, versions):
     visitor.look("playground-run")
     assert "<img src=x onerror=alert(1)> Where is my order?" in page.inner_text("#result")
     assert Call.objects.filter(source="playground").get().outcome == "ok"
-    page.click("text=Playground")
     page.fill("#id_content", page.input_value("#id_content").replace("three", "four"))
-    page.click("button[name=save]")
+    visitor.go("button[name=save]")
     page.wait_for_selector("text=it is not live yet")
     visitor.look("version-saved")
 
@@ -109,11 +108,13 @@ def test_the_pages_work_without_scripts(visitor, versions, browser):
     page = context.new_page()
     page.goto(f"{visitor.url}{page_of(Deployment.objects.get())}")
     page.fill("#id_reason", "Without scripts")
-    page.locator("tr", has_text=new.short).locator("button[name=alone]").click()
+    with page.expect_navigation():
+        page.locator("tr", has_text=new.short).locator("button[name=alone]").click()
     assert Variant.objects.get().version == new
     page.goto(f"{visitor.url}/admin/tollhouse_gateway/promptversion/playground/?version={new.pk}")
     page.fill("#id_variables", '{"ticket": "plain"}')
-    page.click("button[name=render]")
+    with page.expect_navigation():
+        page.click("button[name=render]")
     assert "plain" in page.inner_text("#result")
     context.close()
 

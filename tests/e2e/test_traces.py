@@ -54,11 +54,11 @@ def test_a_trace_shows_what_was_done_around_a_call_and_takes_what_is_said_of_it(
     lefts = [bar.bounding_box()["x"] for bar in page.locator(".th-steps rect:not(.track)").all()]
     assert lefts[0] < lefts[1] < lefts[2] < lefts[4] < lefts[5] < lefts[6]
     assert "25% changed" in page.inner_text("#scores") and "failed" in page.inner_text("#scores")
-    page.click("text=Good")
+    visitor.go("text=Good")
     page.wait_for_selector("text=Noted.")
     visitor.look("trace-scored")
     assert Score.objects.get(source="staff:admin").value == 1 and "admin" in page.inner_text("#scores")
-    page.click("dl a:text-is('s-1')")
+    visitor.go("dl a:text-is('s-1')")
     page.wait_for_selector("h1:text-is('Session s-1')")
     visitor.look("trace-session")
     assert page.locator(".th-steps .th-line").count() == 7

@@ -43,6 +43,11 @@ class Window:
         self.page.on("console", lambda message: self.problems.append(message.text) if message.type == "error" else None)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
 
+    def go(self, selector):
+        """Clicks on what leads to another page and waits until that one is there; a click alone may return before."""
+        with self.page.expect_navigation():
+            self.page.click(selector)
+
     def look(self, name):
         """The page must not complain, nor be wider than the window."""
         if SCREENSHOTS:
@@ -66,28 +71,28 @@ def test_an_agent_answers_a_ticket_with_a_draft(window, llm, ticket):
     window.look("login")
     page.fill("#id_username", "priya")
     page.fill("#id_password", "correct horse")
-    page.click("main button")
+    window.go("main button")
     window.look("list")
-    page.click("text=The front wheel is missing")
+    window.go("text=The front wheel is missing")
     window.look("ticket")
 
     page.fill("#id_text", "Dear Margaret,")
     llm.reply("She waits for a front wheel and leaves on Saturday. The label names a second box. Next: find it.")
-    page.click("text=Summarise")
+    window.go("text=Summarise")
     window.look("summary")
     llm.reply(json.dumps(SORTED))
-    page.click("text=Suggest")
+    window.go("text=Suggest")
     assert page.input_value("#id_category") == "delivery"
     window.look("suggested")
     llm.reply(DRAFT, usage={"prompt_tokens": 420, "completion_tokens": 110})
-    page.click("text=Draft a reply")
+    window.go("text=Draft a reply")
     assert page.input_value("#id_text") == f"Dear Margaret,\n\n{DRAFT}"
     window.look("draft")
     llm.fail(errors.BudgetExceeded)
-    page.click("text=Draft a reply")
+    window.go("text=Draft a reply")
     assert page.input_value("#id_text") == f"Dear Margaret,\n\n{DRAFT}"
     window.look("refused")
-    page.click("text=Send reply")
+    window.go("text=Send reply")
     assert page.locator(".note.success").inner_text() == "Your reply to Margaret Ellis was sent."
     window.look("sent")
     assert ticket.messages.last().text.endswith("Kind regards")
