@@ -19,7 +19,7 @@ from psycopg.rows import TupleRow
 from gateway import secrets
 from gateway.conf import settings
 from gateway.errors import NotFound, PromptError
-from gateway.ledger.database import connection_parameters
+from gateway.ledger.database import connect, connection_parameters
 from gateway.models import Feature, Key, Provider, Revision, Route, Variant
 from gateway.models.catalog import allows
 from gateway.prices.book import PriceBook
@@ -289,11 +289,11 @@ async def watch(swap: Callable[[Catalog], None], catalog: Catalog, onlooker: Onl
     poll_s = settings().CATALOG_POLL_S
     while True:
         try:
-            async with await AsyncConnection.connect(**connection_parameters(), autocommit=True) as listening:
+            async with await connect(connection_parameters()) as listening:
                 await listening.execute("LISTEN tollhouse_revision")
                 while True:
                     rows = await listening.execute("SELECT name, value FROM tollhouse_revision")
-                    revisions = dict(await rows.fetchall())
+                    revisions: dict[str, int] = dict(await rows.fetchall())
                     await onlooker.look(listening, revisions.get("rules"))
                     if revisions != catalog.revisions:
                         catalog = await asyncio.to_thread(load, catalog)

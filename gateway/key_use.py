@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection
+
+from gateway.ledger.database import connect
 
 logger = logging.getLogger("tollhouse.keys")
 
@@ -27,8 +28,8 @@ class KeyUses:
     `connect` are psycopg's connection parameters; they are used only when there is something to write.
     """
 
-    def __init__(self, connect: dict[str, Any]) -> None:
-        self._connect_to = connect
+    def __init__(self, parameters: dict[str, Any]) -> None:
+        self._connect_to = parameters
         self._noted: dict[str, datetime] = {}
         self._writing = asyncio.create_task(self._write_periodically(), name="tollhouse-key-use")
 
@@ -54,7 +55,7 @@ class KeyUses:
         try:
             async with (
                 asyncio.timeout(TIMEOUT_S),
-                await AsyncConnection.connect(**self._connect_to, autocommit=True) as connection,
+                await connect(self._connect_to) as connection,
             ):
                 await connection.execute(WRITE, [list(noted), list(noted.values())])
         except (psycopg.Error, OSError) as error:

@@ -18,6 +18,7 @@ from psycopg import AsyncConnection
 
 from gateway import keys
 from gateway.identify import Identified
+from gateway.ledger.database import connect
 from gateway.secrets import CannotDecrypt, decrypt, encrypt
 from gateway.sql import queries
 from redaction.messages import RedactedBody
@@ -79,8 +80,8 @@ def session_of(call: Identified) -> Session | None:
 class SessionMaps:
     """The table `tollhouse_session_map`, over one connection, opened at first use."""
 
-    def __init__(self, connect: Mapping[str, Any]) -> None:
-        self._connect_to = dict(connect)
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        self._connect_to = dict(parameters)
         self._connection: AsyncConnection[Any] | None = None
         self._turn = asyncio.Lock()
 
@@ -143,7 +144,7 @@ class SessionMaps:
         async with self._turn:
             try:
                 if self._connection is None or self._connection.closed:
-                    self._connection = await AsyncConnection.connect(**self._connect_to, autocommit=True)
+                    self._connection = await connect(self._connect_to)
                 cursor = await self._connection.execute(SQL[query], values)
                 return await cursor.fetchone()
             except BaseException as error:

@@ -13,6 +13,7 @@ from psycopg import AsyncConnection
 from gateway.clock import clock
 from gateway.errors import ProviderError
 from gateway.health import Moved
+from gateway.ledger.database import connect
 from gateway.sql import queries
 
 logger = logging.getLogger("tollhouse.breakers")
@@ -53,8 +54,8 @@ class Trips:
     ledger's owner in this process.
     """
 
-    def __init__(self, connect: dict[str, Any], process: UUID | None) -> None:
-        self._connect_to = connect
+    def __init__(self, parameters: dict[str, Any], process: UUID | None) -> None:
+        self._connect_to = parameters
         self._process = process
         #: By target, the trips that have not ended; by id, those that have to be written.
         self._open: dict[str, Trip] = {}
@@ -105,7 +106,7 @@ class Trips:
             if noted:
                 async with (
                     asyncio.timeout(TIMEOUT_S),
-                    await AsyncConnection.connect(**self._connect_to, autocommit=True) as connection,
+                    await connect(self._connect_to) as connection,
                 ):
                     for trip in noted.values():
                         await self._write_trip(connection, trip)

@@ -8,6 +8,8 @@ import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from psycopg import AsyncConnection
 
+from gateway.ledger.database import connect
+
 #: How long a call waits for the cache before it goes on without; seconds.
 TIMEOUT_S = 0.5
 GET = "SELECT value FROM tollhouse_cached_reply WHERE key = %s AND expires_at > now()"
@@ -37,8 +39,8 @@ class Store(Protocol):
 class PostgresStore:
     """The table `tollhouse_cached_reply`, over one connection, opened at first use. The worker deletes what has expired."""
 
-    def __init__(self, connect: dict[str, Any]) -> None:
-        self._connect_to = connect
+    def __init__(self, parameters: dict[str, Any]) -> None:
+        self._connect_to = parameters
         self._connection: AsyncConnection[Any] | None = None
         self._turn = asyncio.Lock()
 
@@ -57,7 +59,7 @@ class PostgresStore:
         try:
             async with asyncio.timeout(TIMEOUT_S), self._turn:
                 if self._connection is None or self._connection.closed:
-                    self._connection = await AsyncConnection.connect(**self._connect_to, autocommit=True)
+                    self._connection = await connect(self._connect_to)
                 cursor = await self._connection.execute(query, parameters)
                 return await cursor.fetchone() if cursor.description else None
         except (psycopg.Error, OSError, TimeoutError) as error:
@@ -97,10 +99,10 @@ class RedisStore:
         await self._client.aclose()
 
 
-def store(url: str, connect: dict[str, Any]) -> Store:
-    """The store that the setting CACHE_URL names: empty for the database (`connect`: psycopg's parameters), or redis://…"""
+def store(url: str, parameters: dict[str, Any]) -> Store:
+    """The store that the setting CACHE_URL names: empty for the database (`parameters`: psycopg's), or redis://…"""
     if not url:
-        return PostgresStore(connect)
+        return PostgresStore(parameters)
     if url.startswith(("redis://", "rediss://", "unix://")):
         return RedisStore(url)
     raise ImproperlyConfigured(f"TOLLHOUSE['CACHE_URL'] must be empty or begin with redis://, not {url[:20]!r}.")

@@ -1,8 +1,13 @@
-"""How the ledger reaches the database: Django's default one, over connections of its own."""
+"""How the gate reaches the database: Django's default one, over connections of its own."""
 
+import asyncio
+import traceback
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import connections
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
 
 #: Django's own additions to psycopg's parameters.
 NOT_PSYCOPG = frozenset({"cursor_factory", "context", "prepare_threshold", "server_side_binding"})
@@ -19,3 +24,16 @@ def connection_parameters() -> dict[str, Any]:
         "keepalives_count": 3,
         "application_name": "tollhouse",
     }
+
+
+async def connect(parameters: Mapping[str, Any], **options: Any) -> AsyncConnection[TupleRow]:
+    """A new connection in autocommit mode, with `options` as psycopg's `connect` has them. Raises psycopg.Error.
+
+    A session that is under way when its opener is cancelled ends with that. psycopg leaves it to whoever forgets the traceback,
+    in whose frames it stands, and a task that was cancelled may be known for long.
+    """
+    try:
+        return await AsyncConnection.connect(**parameters, **options, autocommit=True)
+    except asyncio.CancelledError as error:
+        traceback.clear_frames(error.__traceback__)
+        raise

@@ -15,6 +15,8 @@ from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 
+from gateway.ledger.database import connect
+
 Rows = list[tuple[Any, ...]]
 #: An escaped NUL, behind any number of escaped backslashes.
 NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
@@ -37,7 +39,7 @@ class Link:
     async def open(cls, parameters: dict[str, Any], statements: dict[str, str]) -> Self:
         """A new connection on which the statements are prepared. Raises psycopg.Error."""
         # Statements that psycopg prepared by itself it would drop at some time, and ours with them (`DEALLOCATE ALL`).
-        link = cls(await AsyncConnection.connect(**parameters, autocommit=True, prepare_threshold=None))
+        link = cls(await connect(parameters, prepare_threshold=None))
         pgconn = link.connection.pgconn
         try:
             pgconn.enter_pipeline_mode()
