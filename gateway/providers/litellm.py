@@ -13,6 +13,7 @@ import orjson
 
 from gateway.clock import clock
 from gateway.errors import ProviderError, ProviderTimeout
+from gateway.providers.anthropic.request import ASIDE
 from gateway.providers.base import CHAT_FIELDS, Provider, Request
 from gateway.providers.sse import DONE, encode
 from gateway.providers.wire import TRANSIENT, patience_asked_s
@@ -31,7 +32,7 @@ class LiteLLM(Provider):
     OPTIONS = {"vendor": str, "parameters": dict}
 
     def refusal(self, operation: Operation, body: Mapping[str, Json]) -> str:
-        unknown = sorted(name for name in body.keys() - CHAT_FIELDS if body[name] is not None)
+        unknown = sorted(name for name in body.keys() - CHAT_FIELDS - ASIDE if body[name] is not None)
         if operation != "chat":
             return "embeddings do not go through litellm"
         return f"{', '.join(unknown)} cannot be passed through litellm; leave it out" if unknown else ""
