@@ -1,13 +1,13 @@
 """From a chat completion to Anthropic's Messages: what a client gets, whole or streamed."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 from uuid import UUID
 
 import orjson
 
 from gateway import json
 from gateway.entry import Entry
+from gateway.http.chat import Place, place_of
 from gateway.prices.usage import count
 from gateway.providers.shape import text_of
 from gateway.types import Json
@@ -91,7 +91,7 @@ class Events:
         self._entry = entry
         self._began = False
         self._blocks = 0
-        self._open: tuple[str, Any] | None = None
+        self._open: Place | None = None
         self._called = False
         self._choice: Mapping[str, Json] = {}
         self._usage: Mapping[str, Json] = {}
@@ -141,7 +141,7 @@ class Events:
             self._called = True
             function = call.get("function") or {}
             empty = {"type": "tool_use", "id": call.get("id"), "name": function.get("name"), "input": {}}
-            yield from self._into(("tool", call.get("index")), empty)
+            yield from self._into(place_of(call, "tool", self._open), empty)
             if arguments := function.get("arguments"):
                 yield self._change({"type": "input_json_delta", "partial_json": arguments})
 
@@ -156,7 +156,7 @@ class Events:
             yield self._change({"type": "signature_delta", "signature": block["signature"]})
             yield from self._close()
 
-    def _into(self, place: tuple[str, Any], empty: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
+    def _into(self, place: Place, empty: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
         if self._open != place:
             yield from self._close()
             self._open = place

@@ -129,7 +129,7 @@ def _assistant(blocks: list[dict[str, Json]]) -> Message:
                     thinking.append(block)
             case _:
                 texts.append(_part(block))
-    message: Message = {"role": "assistant", "content": texts or None}
+    message: Message = {"role": "assistant", "content": plainly(texts) if texts else None}
     if calls:
         message["tool_calls"] = calls
     if thinking:

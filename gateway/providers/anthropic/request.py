@@ -15,7 +15,9 @@ OWN_FIELDS = frozenset({"thinking", "top_k"})
 #: What clients of /v1/messages ask for besides, in words of ours where theirs would mean something else elsewhere.
 ASIDE = frozenset({"cache_control", "thinking_off"})
 #: Hints to one vendor's infrastructure: a reply is as good without them.
-HINTS = frozenset({"seed", "stream_options", "prediction", "store", "prompt_cache_key", "verbosity", "service_tier"})
+HINTS = frozenset({
+    "seed", "stream_options", "prediction", "store", "prompt_cache_key", "prompt_cache_retention", "verbosity", "service_tier",
+})  # fmt: skip
 #: Values at which a field changes nothing, so that clients that spell defaults out are understood.
 NEUTRAL: dict[str, tuple[Json, ...]] = {
     "n": (1,), "presence_penalty": (0,), "frequency_penalty": (0,), "logprobs": (False,), "logit_bias": ({},),

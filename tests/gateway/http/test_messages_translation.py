@@ -198,3 +198,9 @@ def test_a_stop_sequence_that_vllm_tells_of_is_passed_on():
     choice = {"index": 0, "message": {"content": "x"}, "finish_reason": "stop", "stop_reason": "END"}
     made = message({"choices": [choice]}, uuid4())
     assert (made["stop_reason"], made["stop_sequence"]) == ("stop_sequence", "END")
+
+
+def test_what_the_assistant_said_is_plain_text_where_it_was():
+    """Not every compatible server takes lists."""
+    said = {"role": "assistant", "content": [{"type": "text", "text": "I look."}]}
+    assert chat_body({"max_tokens": 5, "messages": [*HI, said]})["messages"][1]["content"] == "I look."
