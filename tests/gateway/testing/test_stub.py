@@ -108,6 +108,15 @@ def test_fallback_follows_a_failed_attempt(llm):  # noqa: F811
     assert llm.calls[0].row["fallback_from"] == "openai/gpt-4o-mini" and llm.calls[0].row["model_served"] == "gpt-4o"
 
 
+def test_however_often_it_fails_the_next_reply_is_the_one_that_the_test_says(llm):  # noqa: F811
+    llm.fail(503)
+    for _ in range(12):
+        with pytest.raises(errors.ProviderError, match="status 503"):
+            suggest_reply("x")
+    llm.reply("well again")
+    assert suggest_reply("x") == "well again"
+
+
 @pytest.mark.django_db
 def test_streams_tools_and_usage():
     with stub(features=["f"], rates={"input": "1000", "output": "0"}) as llm:  # noqa: F811
@@ -184,6 +193,12 @@ def test_media_pass_where_nothing_is_redacted(tmp_path):
     with stub(catalog=catalog) as llm:  # noqa: F811
         llm.reply("A cat.")
         assert gateway.complete("support.reply", messages=[{"role": "user", "content": image}]).text == "A cat."
+
+
+@pytest.mark.django_db
+async def test_in_a_coroutine_it_says_how_it_is_entered():
+    with pytest.raises(RuntimeError, match="async with"), stub(features=["f"]):
+        pass
 
 
 @pytest.mark.django_db(transaction=True)
