@@ -12,6 +12,7 @@ from gateway.errors import InvalidRequest
 from gateway.heard import Heard
 from gateway.http.messages.reply import Events, message
 from gateway.http.messages.request import chat_body
+from gateway.providers import KINDS
 from gateway.providers.anthropic.reply import Chunks, completion
 from gateway.providers.anthropic.request import messages_request
 from gateway.providers.base import Request
@@ -61,6 +62,13 @@ def test_nothing_that_only_anthropic_knows_reaches_openai():
     sent = orjson.dumps(_body(request))
     for word in (b"cache_control", b"thinking", b"is_error"):
         assert word not in sent
+
+
+def test_through_litellm_hints_are_left_out_and_thinking_is_refused():
+    hints = {"max_tokens": 5, "messages": HI, "cache_control": CACHE, "thinking": {"type": "disabled"}}
+    refusal = KINDS["litellm"].refusal
+    assert refusal("chat", chat_body(hints)) == ""
+    assert "thinking cannot be passed" in refusal("chat", chat_body({**hints, "thinking": ASKED["thinking"]}))
 
 
 @pytest.mark.parametrize(
