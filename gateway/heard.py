@@ -28,6 +28,7 @@ class Heard:
         self.service_tier = ""
         self._messages: dict[int, Message] = {}
         self._reasons: dict[int, str] = {}
+        self._stopped_at: dict[int, str] = {}
 
     def add(self, piece: Piece) -> None:
         """Takes a piece in, whole or chunk."""
@@ -52,6 +53,8 @@ class Heard:
         index = index if isinstance(index, int) else 0
         if reason := choice.get("finish_reason"):
             self.finish_reason = self._reasons[index] = str(reason)[:40]
+            if isinstance(sequence := choice.get("stop_sequence"), str):
+                self._stopped_at[index] = sequence
         if isinstance(message := choice.get("message"), dict):
             self._messages[index] = message
         elif isinstance(delta := choice.get("delta"), dict):
@@ -66,6 +69,11 @@ class Heard:
     def finish_reasons(self) -> list[str]:
         """Why each choice ended, in the order of `messages`; empty for one that has not."""
         return [self._reasons.get(index, "") for index in sorted(self._messages)]
+
+    @property
+    def stopped_at(self) -> list[str | None]:
+        """At which stop sequence each choice ended, where that was said, in the order of `messages`."""
+        return [self._stopped_at.get(index) for index in sorted(self._messages)]
 
     @property
     def tool_calls(self) -> int:

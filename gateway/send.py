@@ -52,9 +52,12 @@ async def send(
             left = ends_at - perf_counter()
             again = error.transient and retries < route.retries and not isinstance(error, LeftAlone)
             account = error.status in ACCOUNT_STATUS or error.transient
-            options = _options(sent.held, target, again=again, account=account)
             wait = _wait(error, retries) if again else 0.0
-            if passed_on or not options or wait >= left:
+            if wait >= left:
+                # Another target may be there at once.
+                again, wait = False, 0.0
+            options = _options(sent.held, target, again=again, account=account)
+            if passed_on or not options or left <= 0:
                 raise
             sent.reached = False
             if error.billable:

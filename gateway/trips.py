@@ -15,6 +15,7 @@ from gateway.errors import ProviderError
 from gateway.health import Moved
 from gateway.ledger.database import connect
 from gateway.sql import queries
+from gateway.telemetry import meters
 
 logger = logging.getLogger("tollhouse.breakers")
 
@@ -40,6 +41,8 @@ class Trip:
     closed: float | None = None
     error_class: str = ""
     http_status: int | None = None
+    #: Whether it is among those of the meters.
+    counted: bool = False
 
     @property
     def target(self) -> str:
@@ -129,6 +132,9 @@ class Trips:
             "http_status": trip.http_status,
         }  # fmt: skip
         await connection.execute(TRIPS["trip"], values)
+        if not trip.counted:
+            trip.counted = True
+            meters.count("tollhouse.breaker.trips", 1, {"tollhouse.target": trip.target})
         await connection.execute(
             ALERTS["breaker_open" if trip.closed is None else "breaker_closed"], {"target": trip.target}
         )

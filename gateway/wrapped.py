@@ -2,7 +2,8 @@
 
 import asyncio
 import queue
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from typing import Any, cast
@@ -16,6 +17,10 @@ from gateway.types import Caller
 
 #: Where requests seem to go; nothing is ever resolved or connected to.
 ADDRESS = "http://tollhouse.invalid"
+#: What the client for Azure puts into paths; the body names the model, too.
+DEPLOYMENT = re.compile(r"^/v1/deployments/[^/]+")
+#: Why a client gives up.
+SILENT = "The gate did not answer in the client's time."
 
 
 def wrap[Client](client: Client, *, feature: str) -> Client:
@@ -24,7 +29,7 @@ def wrap[Client](client: Client, *, feature: str) -> Client:
     Everything that the SDK can do works as before, as far as the data plane has it: chat completions, responses,
     messages, embeddings, streams, parsing into types. `model` must be one of the feature's route, or the feature itself.
     Calls are made for whom `gateway.context` says. There is no HTTP server in between, and no key: neither the client's
-    key nor its base URL is used. The gate retries by itself, so the client does not.
+    key nor its base URL is used. The gate retries by itself, so the client does not; it waits as long as its `timeout` says.
 
     Raises TypeError for something that is no such client.
     """
@@ -39,8 +44,14 @@ def wrap[Client](client: Client, *, feature: str) -> Client:
         if isinstance(http, module.AsyncClient)
         else module.Client(transport=sync(feature))
     )
-    version = "/v1" if str(getattr(client, "base_url", "")).rstrip("/").endswith("/v1") else ""
-    options = {"http_client": made, "base_url": ADDRESS + version, "api_key": "none", "max_retries": 0}
+    # The paths of Anthropic's client begin with the version, those of OpenAI's do not.
+    anthropic = any(cls.__module__.partition(".")[0] == "anthropic" for cls in type(client).__mro__)
+    options = {
+        "http_client": made,
+        "base_url": ADDRESS if anthropic else f"{ADDRESS}/v1",
+        "api_key": "none",
+        "max_retries": 0,
+    }
     return cast(Client, client.with_options(**options))
 
 
@@ -51,7 +62,7 @@ class _Passage(Request):
         self, running: engine.Engine, request: Any, body: bytes, feature: str, whose: Caller, put: Callable[[Any], Any]
     ) -> None:
         headers = [(name.lower(), value) for name, value in request.headers.raw]
-        scope = {"method": request.method, "path": request.url.path, "headers": headers}
+        scope = {"method": request.method, "path": DEPLOYMENT.sub("/v1", request.url.path), "headers": headers}
         super().__init__(scope, self._ask, self._answer)
         self.whose = whose
         self.identity = KeyInfo(
@@ -88,30 +99,36 @@ def _begun(start: Mapping[str, Any] | None, http: Any) -> dict[str, Any]:
     return {"status_code": start["status"], "headers": start["headers"]}
 
 
+def _patience_s(request: Any) -> float | None:
+    """How long the client waits for the next part of an answer, by its `timeout`; None: for ever."""
+    patience: float | None = (request.extensions.get("timeout") or {}).get("read")
+    return patience
+
+
 @cache
 def _transports(library: str) -> tuple[type, type]:
     """The transports for a client of that library: httpx, or its successor httpx2, which is the same in all we use."""
     http = import_module(library)
 
     class Body(http.SyncByteStream):  # type: ignore[name-defined,misc]
-        def __init__(self, passage: _Passage, answers: "queue.SimpleQueue[Any]") -> None:
+        def __init__(self, passage: _Passage, answer: Callable[[], Any]) -> None:
             self._passage = passage
-            self._answers = answers
+            self._answer = answer
 
         def __iter__(self) -> Iterator[bytes]:
-            while (message := self._answers.get()) is not None:
+            while (message := self._answer()) is not None:
                 yield message["body"]
 
         def close(self) -> None:
             self._passage.leave()
 
     class AsyncBody(http.AsyncByteStream):  # type: ignore[name-defined,misc]
-        def __init__(self, passage: _Passage, answers: "asyncio.Queue[Any]") -> None:
+        def __init__(self, passage: _Passage, answer: Callable[[], Awaitable[Any]]) -> None:
             self._passage = passage
-            self._answers = answers
+            self._answer = answer
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            while (message := await self._answers.get()) is not None:
+            while (message := await self._answer()) is not None:
                 yield message["body"]
 
         async def aclose(self) -> None:
@@ -124,15 +141,23 @@ def _transports(library: str) -> tuple[type, type]:
         def handle_request(self, request: Any) -> Any:
             engine.refuse_own_loop()
             answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+            patience_s = _patience_s(request)
+
+            def answer() -> Any:
+                try:
+                    return answers.get(timeout=patience_s)
+                except queue.Empty:
+                    raise http.ReadTimeout(SILENT) from None
+
             passage = _Passage(engine.start(), request, request.read(), self._feature, caller(), answers.put)
             passage.begin()
             try:
-                start = answers.get()
+                start = answer()
             except BaseException:
                 # As in `replies.blocking`: a time limit of a task queue may interrupt whoever waits.
                 passage.leave()
                 raise
-            return http.Response(**_begun(start, http), stream=Body(passage, answers))
+            return http.Response(**_begun(start, http), stream=Body(passage, answer))
 
     class AsyncTransport(http.AsyncBaseTransport):  # type: ignore[name-defined,misc]
         def __init__(self, feature: str) -> None:
@@ -140,6 +165,15 @@ def _transports(library: str) -> tuple[type, type]:
 
         async def handle_async_request(self, request: Any) -> Any:
             answers: asyncio.Queue[Any] = asyncio.Queue()
+            patience_s = _patience_s(request)
+
+            async def answer() -> Any:
+                try:
+                    async with asyncio.timeout(patience_s):
+                        return await answers.get()
+                except TimeoutError:
+                    raise http.ReadTimeout(SILENT) from None
+
             loop = asyncio.get_running_loop()
             running = engine.start() if engine.running() else await asyncio.to_thread(engine.start)
             passage = _Passage(
@@ -148,10 +182,10 @@ def _transports(library: str) -> tuple[type, type]:
             )  # fmt: skip
             passage.begin()
             try:
-                start = await answers.get()
-            except asyncio.CancelledError:
+                start = await answer()
+            except BaseException:
                 passage.leave()
                 raise
-            return http.Response(**_begun(start, http), stream=AsyncBody(passage, answers))
+            return http.Response(**_begun(start, http), stream=AsyncBody(passage, answer))
 
     return Transport, AsyncTransport

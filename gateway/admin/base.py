@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
 from django.db import models, transaction
 from django.forms import BaseModelFormSet, ModelForm, ValidationError
 from django.http import HttpRequest, HttpResponse
@@ -49,6 +51,12 @@ class PageAdmin[M: models.Model](admin.ModelAdmin[M]):
         tools = self.list_tools(request)
         context = {"title": title, "about": self.about, "list_tools": tools, **(extra_context or {})}
         return super().changelist_view(request, context)
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        # No row holds it and the database takes no question with it: as Django does with lookups that cannot be.
+        if any("\0" in value for values in request.GET.lists() for value in values[1]):
+            raise IncorrectLookupParameters
+        return super().get_changelist_instance(request)
 
     def changeform_view(
         self,

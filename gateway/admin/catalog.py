@@ -109,7 +109,7 @@ class RouteForm(forms.ModelForm[Route]):
         help_texts = {
             "timeout_s": "For the whole call, all attempts together.",
             "connect_timeout_s": "Until a connection stands.",
-            "first_token_timeout_s": "Until the first byte of a reply.",
+            "first_token_timeout_s": "Until the first byte of a streamed reply.",
         }
 
 

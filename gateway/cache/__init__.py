@@ -31,6 +31,8 @@ logger = logging.getLogger("tollhouse.cache")
 MOST_BYTES = 1_000_000
 #: Parts of a request that say nothing about the reply.
 APART = frozenset({"stream", "stream_options", "model"})
+#: Asks for replies with parts that are not kept.
+MORE = ("logprobs", "audio")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,7 +69,7 @@ class Cache:
 
     async def find(self, call: Identified, address: str, body: Mapping[str, Json]) -> Lookup | None:
         """The call's place, with the reply if there is one; None where the feature does not cache such calls."""
-        if not call.feature.cache_ttl_s or call.ask.operation != "chat":
+        if not call.feature.cache_ttl_s or call.ask.operation != "chat" or any(body.get(name) for name in MORE):
             return None
         found = Lookup(key=_key(call, address, body), ttl_s=call.feature.cache_ttl_s)
         try:

@@ -18,8 +18,16 @@ def whole(heard: Heard) -> dict[str, Json] | None:
     if not heard.complete or not heard.messages or any(reason not in COMPLETE for reason in heard.finish_reasons):
         return None
     choices = [
-        {"index": index, "message": message, "finish_reason": reason, "logprobs": None}
-        for index, (message, reason) in enumerate(zip(heard.messages, heard.finish_reasons, strict=True))
+        {
+            "index": index,
+            "message": message,
+            "finish_reason": reason,
+            "logprobs": None,
+            **({"stop_sequence": at} if at else {}),
+        }
+        for index, (message, reason, at) in enumerate(
+            zip(heard.messages, heard.finish_reasons, heard.stopped_at, strict=True)
+        )
     ]
     return {
         "id": heard.id,
@@ -42,8 +50,8 @@ def pieces(reply: Mapping[str, Json], *, stream: bool) -> Iterator[Piece]:
         calls = [{"index": index, **call} for index, call in enumerate(message.get("tool_calls") or ())]
         delta = {**message, **({"tool_calls": calls} if calls else {})}
         yield _piece({**base, "choices": [{"index": choice["index"], "delta": delta, "finish_reason": None}]})
-        end = {"index": choice["index"], "delta": {}, "finish_reason": choice["finish_reason"]}
-        yield _piece({**base, "choices": [end]})
+        end = {name: value for name, value in choice.items() if name != "message"}
+        yield _piece({**base, "choices": [{**end, "delta": {}}]})
     yield _piece({**base, "choices": [], "usage": NOTHING})
     yield Piece(DONE, [], final=True)
 

@@ -14,6 +14,9 @@ from gateway.http.rates import rate_headers
 from gateway.http.request import Request
 from gateway.types import Ask, Json, Operation, Piece
 
+#: What is open in a stream: its kind, and which one of them.
+Place = tuple[str, Json]
+
 
 async def completions(request: Request) -> None:
     """Answers a chat completion in the OpenAI shape; `variables` in the body renders the feature's live prompt."""
@@ -104,6 +107,17 @@ def plainly(parts: list[dict[str, Json]]) -> str | list[dict[str, Json]]:
     """A message's content; a single plain text as such, since not every compatible server takes lists."""
     plain = len(parts) == 1 and parts[0].keys() == {"type", "text"} and isinstance(parts[0]["text"], str)
     return str(parts[0]["text"]) if plain else parts
+
+
+def place_of(call: Mapping[str, Json], kind: str, open: Place | None) -> Place:
+    """Which call of a stream a piece belongs to: by its index; where a provider does not number them, by its id, and
+    without that to the one that is `open`.
+    """
+    if (number := call.get("index")) is not None:
+        return kind, number
+    if id := call.get("id"):
+        return kind, id
+    return open if open and open[0] == kind else (kind, None)
 
 
 def _translated(piece: Piece, translator: Translator) -> bytes:

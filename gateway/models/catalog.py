@@ -91,7 +91,9 @@ class Route(models.Model):
     )
     connect_timeout_s = models.FloatField(default=5, validators=[MinValueValidator(0.001)], help_text="Seconds.")
     first_token_timeout_s = models.FloatField(
-        default=30, validators=[MinValueValidator(0.001)], help_text="Until the first byte of a reply; seconds."
+        default=30,
+        validators=[MinValueValidator(0.001)],
+        help_text="Until the first byte of a streamed reply; seconds.",
     )
     retries = models.PositiveSmallIntegerField(
         default=1, help_text="Further attempts at a target after a transient error, before the next target is tried."

@@ -19,6 +19,7 @@ CHAT_FIELDS = frozenset({
     "max_completion_tokens", "stop", "n", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs",
     "top_logprobs", "response_format", "reasoning_effort", "verbosity", "user", "safety_identifier", "metadata",
     "stream_options", "service_tier", "prediction", "store", "prompt_cache_key",
+    "prompt_cache_retention",
 })  # fmt: skip
 
 

@@ -11,10 +11,12 @@ from typing import Any
 import aiohttp
 import orjson
 
+from gateway.clock import clock
 from gateway.errors import ProviderError, ProviderTimeout
+from gateway.providers.anthropic.request import ASIDE
 from gateway.providers.base import CHAT_FIELDS, Provider, Request
 from gateway.providers.sse import DONE, encode
-from gateway.providers.wire import TRANSIENT
+from gateway.providers.wire import TRANSIENT, patience_asked_s
 from gateway.types import Json, Operation, Piece
 
 
@@ -30,7 +32,7 @@ class LiteLLM(Provider):
     OPTIONS = {"vendor": str, "parameters": dict}
 
     def refusal(self, operation: Operation, body: Mapping[str, Json]) -> str:
-        unknown = sorted(name for name in body.keys() - CHAT_FIELDS if body[name] is not None)
+        unknown = sorted(name for name in body.keys() - CHAT_FIELDS - ASIDE if body[name] is not None)
         if operation != "chat":
             return "embeddings do not go through litellm"
         return f"{', '.join(unknown)} cannot be passed through litellm; leave it out" if unknown else ""
@@ -103,6 +105,12 @@ async def _close(chunks: Any) -> None:
             await closing
 
 
+def _headers(error: Exception) -> Mapping[str, str]:
+    """The headers of the answer that litellm made an error of, from wherever it has left them."""
+    answer = getattr(error, "response", None)
+    return getattr(error, "litellm_response_headers", None) or getattr(answer, "headers", None) or {}
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     """Turns litellm's errors, which are many, into ours by their status."""
@@ -124,5 +132,6 @@ def _translated() -> Iterator[None]:
         raise ProviderError(
             f"The provider answered: {text}", transient=not answered or status in TRANSIENT,
             status=status if answered else None, billable=not answered,
+            retry_after_s=patience_asked_s(_headers(error), clock.now()),
             body={"error": {"message": text, "type": "provider_error", "param": None, "code": None}},
         ) from error  # fmt: skip

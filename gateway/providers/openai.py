@@ -12,15 +12,15 @@ from gateway.providers.sse import DONE
 from gateway.providers.wire import events, posted, whole
 from gateway.types import Json, Piece
 
-EXTENSIONS = frozenset({"cache_control", "thinking_blocks", "is_error"})
+EXTENSIONS = frozenset({"cache_control", "thinking_blocks", "is_error", "thinking_off"})
 PATHS = {"chat": "/chat/completions", "embeddings": "/embeddings"}
 
 
 class OpenAI(Provider):
     """Any OpenAI-compatible server. Unknown request fields reach it; its reply passes unchanged.
 
-    What Anthropic's clients put inside of messages and tools (`cache_control`, `thinking_blocks`, `is_error`) is left
-    out, as OpenAI refuses it; the option `extensions` passes it to servers that know it.
+    What only Anthropic's clients ask for (`cache_control`, `thinking_blocks`, `is_error`, `thinking_off`) is left out, as
+    OpenAI refuses it; the option `extensions` passes it to servers that know it.
     """
 
     OPTIONS: ClassVar[Mapping[str, type]] = {"extensions": bool}
@@ -78,6 +78,7 @@ class Azure(OpenAI):
 def _body(request: Request) -> Mapping[str, Json]:
     body = {**request.body, "model": request.model}
     if not request.options.get("extensions"):
+        body = _without(body)
         for name in ("messages", "tools"):
             if isinstance(items := body.get(name), list):
                 body[name] = [_without(item) for item in items]
@@ -88,12 +89,13 @@ def _body(request: Request) -> Mapping[str, Json]:
 
 
 def _without(item: Json) -> Json:
-    """A message or tool without what only Anthropic knows."""
+    """A body, message, call or tool without what only Anthropic knows."""
     if not isinstance(item, dict):
         return item
-    content = item.get("content")
     if not EXTENSIONS.isdisjoint(item):
         item = {name: value for name, value in item.items() if name not in EXTENSIONS}
-    if isinstance(content, list) and any(isinstance(part, dict) and "cache_control" in part for part in content):
-        item = {**item, "content": [_without(part) for part in content]}
+    for name in ("content", "tool_calls"):
+        inside = item.get(name)
+        if isinstance(inside, list) and any(isinstance(part, dict) and "cache_control" in part for part in inside):
+            item = {**item, name: [_without(part) for part in inside]}
     return item

@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import closing
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import aiohttp
 import orjson
 
 from gateway import json
+from gateway.clock import clock
 from gateway.errors import ProviderError, ProviderTimeout
 from gateway.providers.base import Request
 from gateway.providers.sse import Events
@@ -167,7 +170,7 @@ def _refused(response: aiohttp.ClientResponse, raw: bytes) -> ProviderError:
         transient=response.status in TRANSIENT and not quota,
         status=response.status if failed else 502,
         body=_openai_error(body, "provider_error"),
-        retry_after_s=_seconds(response.headers.get("retry-after")),
+        retry_after_s=patience_asked_s(response.headers, clock.now()),
         billable=False,
     )
 
@@ -189,9 +192,30 @@ def _message(error: Json, status: int | None = None) -> str:
     )
 
 
-def _seconds(header: str | None) -> float | None:
+def patience_asked_s(headers: Mapping[str, str], now: datetime) -> float | None:
+    """How long a provider asks to be left alone, in seconds; None where it says nothing that can be read.
+
+    `retry-after-ms`, which OpenAI and Azure send and which says it more exactly, else `retry-after`: seconds, or a date
+    (RFC 9110, section 10.2.3).
+    """
+    after = headers.get("retry-after")
+    asked = (_seconds(headers.get("retry-after-ms"), 1000), _seconds(after), _seconds_until(after, now))
+    return next((seconds for seconds in asked if seconds is not None), None)
+
+
+def _seconds(header: str | None, per_second: int = 1) -> float | None:
     try:
-        seconds = float(header) if header else -1.0
+        seconds = float(header) / per_second if header else -1.0
     except ValueError:
         return None
     return min(seconds, LONGEST_S) if seconds >= 0 else None
+
+
+def _seconds_until(header: str | None, now: datetime) -> float | None:
+    try:
+        moment = parsedate_to_datetime(header or "")
+    except (ValueError, OverflowError):
+        return None
+    # Of the three forms of HTTP's dates, the one of C's asctime names no zone.
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return min(max(0.0, (moment - now).total_seconds()), LONGEST_S)

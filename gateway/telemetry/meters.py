@@ -44,6 +44,15 @@ def tell(call: Finished) -> None:
             store.store.add(name, amount, said)
 
 
+def count(name: str, amount: float, said: Mapping[str, str]) -> None:
+    """Adds what happened outside of calls to a counter, in the meters that are read."""
+    said = bounded(said)
+    if exported():
+        add(name, amount, said)
+    if settings().METRICS_TOKEN:
+        store.store.add(name, amount, said)
+
+
 def add(name: str, amount: float, said: Mapping[str, str]) -> None:
     """Adds to the counter, or records in the histogram, of that name."""
     instrument = _instrument(name)

@@ -93,6 +93,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("tollhouse.settle.duration", "histogram", "s", "How long a call's row took to be committed.",
            ("tollhouse.feature",), GATE_BUCKETS),
     Metric("tollhouse.telemetry.dropped", "counter", "{item}", "Telemetry that no collector took.", ("tollhouse.signal",)),
+    Metric("tollhouse.breaker.trips", "counter", "{trip}", "Times that a process began to leave a target alone.",
+           ("tollhouse.target",)),
     Metric("tollhouse.ledger.queue", "gauge", "{operation}", "Holds and settlements that wait for the database.",
            ("tollhouse.process",)),
     Metric("tollhouse.ledger.away", "gauge", "s", "For how long the ledger's database has not answered.",

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
 
 from gateway import engine, scores
 from gateway.clock import clock
@@ -148,9 +149,11 @@ class Stub:
         return self
 
     def __enter__(self) -> Self:
-        catalog = read_catalog(
-            self._catalog, self._features, self._rates, Answers(self._script, self._embed), redaction=self._redaction
-        )
+        answers = Answers(self._script, self._embed)
+        try:
+            catalog = read_catalog(self._catalog, self._features, self._rates, answers, redaction=self._redaction)
+        except SynchronousOnlyOperation:
+            raise RuntimeError("In a coroutine, enter it with `async with stub(…)`: it reads the catalog.") from None
         self._standing_in.enter_context(engine.standing_in(lambda: gate_of(catalog, self._script, self._end)))
         self._standing_in.enter_context(scores.standing_in(self._score))
         self._standing_in.enter_context(steps.standing_in(lambda row: self.steps.append(StubbedStep(row))))

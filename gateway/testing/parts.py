@@ -1,6 +1,7 @@
 """What stands in a stubbed gate where provider and ledger would."""
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from gateway.catalog import Catalog
 from gateway.conf import settings
 from gateway.errors import GatewayError, ProviderError
 from gateway.gate import Gate
+from gateway.health import Breaker, Health
 from gateway.ledger import Grant, Hold, Refusal, Settle
 from gateway.providers import Provider, Request
 from gateway.providers.sse import DONE, encode
@@ -126,6 +128,13 @@ class _Ledger:
         """There is nothing to be written."""
 
 
+class _Health(Health):
+    """Leaves no target alone: however often a test's replies fail, the next one is given."""
+
+    def breaker(self, name: str) -> Breaker:
+        return Breaker(sys.maxsize, 0.0)
+
+
 class _Observed:
     """Versions that callers bring have an address, which is not recorded."""
 
@@ -141,7 +150,9 @@ async def gate_of(
 ) -> Gate:
     """A gate with that catalog, that answers as the script says and tells `end` of each call."""
     executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tollhouse-stub")
-    return Gate(catalog, settings(), executor, ledger=_Ledger(script, end), observed=_Observed(), watched=False)
+    gate = Gate(catalog, settings(), executor, ledger=_Ledger(script, end), observed=_Observed(), watched=False)
+    gate.health = _Health(settings(), lambda *_: None)
+    return gate
 
 
 def _tool_calls(answer: Answer) -> dict[str, Json]:

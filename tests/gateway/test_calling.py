@@ -248,6 +248,31 @@ async def test_an_asynchronous_client(wrapped, provider):
     assert await Call.objects.filter(outcome="cancelled").acount() == 1
 
 
+def test_a_client_of_another_address_is_wrapped_all_the_same(wrapped):
+    elsewhere = openai.OpenAI(
+        api_key="sk-not-used", base_url="https://generativelanguage.googleapis.com/v1beta/openai/"
+    )
+    azure = openai.AzureOpenAI(api_key="no", azure_endpoint="https://x.openai.azure.com", api_version="2024-10-21")
+    for client in (elsewhere, azure, wrapped):
+        client = gateway.wrap(client, feature="f")
+        reply = client.chat.completions.create(model="echo", messages=MESSAGES)
+        assert reply.choices[0].message.content == "hello there"
+        assert client.responses.create(model="echo", input="hello there").output_text == "hello there"
+        assert client.embeddings.create(model="embedder", input=["a"]).data[0].embedding == [0.5, -0.25, 1.0]
+
+
+async def test_a_client_that_waits_no_longer_than_it_says_cancels_the_call(wrapped, provider):
+    with pytest.raises(openai.APITimeoutError):
+        await sync_to_async(wrapped.with_options(timeout=0.5).chat.completions.create)(model="hang", messages=MESSAGES)
+    client = gateway.wrap(openai.AsyncOpenAI(api_key="sk-not-used", timeout=0.5), feature="f")
+    with pytest.raises(openai.APITimeoutError):
+        await client.chat.completions.create(model="hang", messages=MESSAGES)
+    with pytest.raises(openai.APITimeoutError):
+        await client.chat.completions.create(model="hang", messages=MESSAGES, stream=True)
+    await sync_to_async(gateway.engine.stop)()
+    assert await Call.objects.filter(outcome="cancelled").acount() == 3
+
+
 def test_only_clients_of_known_sdks_are_wrapped():
     with pytest.raises(TypeError, match="packages openai and anthropic"):
         gateway.wrap(object(), feature="f")

@@ -16,8 +16,9 @@ from gateway import errors
 from gateway.catalog import ProviderInfo, TargetInfo
 from gateway.health import Moved
 from gateway.ledger.database import connection_parameters
-from gateway.models import BreakerTrip
+from gateway.models import BreakerTrip, Meter
 from gateway.providers import KINDS
+from gateway.telemetry import prometheus, store
 from gateway.trips import Trips
 from tests.world import World
 
@@ -73,6 +74,18 @@ def test_each_opening_in_each_process_is_a_trip_with_its_end():
     assert first.opened_at <= first.closed_at <= timezone.now() and second.closed_at is other.closed_at is None
     assert (second.http_status, other.http_status, other.error_class) == (503, None, "ProviderError")
     assert timedelta(seconds=25) < other.retry_at - other.opened_at < timedelta(seconds=40)
+
+
+@override_settings(TOLLHOUSE={"METRICS_TOKEN": "a secret for Prometheus alone"})
+def test_each_opening_is_counted_once_however_often_its_row_is_written():
+    store.store.write()
+    Meter.objects.all().delete()
+    steps = [moved("a", open_s=15), moved("a", open_s=30), moved("a", open_s=None)]
+    asyncio.run(write([*steps, moved("a", open_s=15)], steps, [moved("b", open_s=15)]))
+    assert BreakerTrip.objects.count() == 4
+    told = prometheus.page().splitlines()
+    assert 'tollhouse_breaker_trips_total{tollhouse_target="mock/a"} 3' in told
+    assert 'tollhouse_breaker_trips_total{tollhouse_target="mock/b"} 1' in told
 
 
 def test_an_outage_over_the_turn_of_an_hour_is_one_alert_that_lasts():

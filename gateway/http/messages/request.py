@@ -12,12 +12,17 @@ from gateway.types import Json
 Message = dict[str, Any]
 
 #: Fields that pass as they are.
-SAME = ("temperature", "top_p", "top_k", "stream", "variables")
+SAME = ("temperature", "top_p", "top_k", "stream", "variables", "cache_control")
 #: Hints to Anthropic's infrastructure: a reply is as good without them.
 HINTS = frozenset({"service_tier", "inference_geo", "speed", "diagnostics", "context_management"})
 KNOWN = frozenset(SAME) | HINTS | {
     "model", "max_tokens", "messages", "system", "stop_sequences", "tools", "tool_choice", "metadata", "thinking",
-    "output_config", "cache_control",
+    "output_config",
+}  # fmt: skip
+#: What else blocks and tools may hold that has no place in a chat completion, with the values at which it changes nothing.
+NO_PLACE: dict[str, tuple[Json, ...]] = {
+    "citations": (None, {"enabled": False}), "context": (None, ""), "transformations": (None, {}),
+    "defer_loading": (None, False), "input_examples": (None, []), "allowed_callers": (None, ["direct"]),
 }  # fmt: skip
 
 
@@ -40,8 +45,14 @@ def chat_body(body: Mapping[str, Json]) -> dict[str, Json]:
         made["stop"] = given["stop_sequences"]
     if person := _object(given, "metadata").get("user_id"):
         made["user"] = person
-    if _object(given, "thinking").get("type") not in (None, "disabled"):
-        made["thinking"] = given["thinking"]
+    match _object(given, "thinking").get("type"):
+        case None:
+            pass
+        case "disabled":
+            # For others than Anthropic it is nothing new, and not all of them would take it.
+            made["thinking_off"] = True
+        case _:
+            made["thinking"] = given["thinking"]
     made |= _tools(given) | _output(_object(given, "output_config"))
     return made
 
@@ -101,7 +112,7 @@ def _tool_result(block: Mapping[str, Json]) -> Message:
     }
     if block.get("is_error"):
         made["is_error"] = True
-    return made
+    return made | _cache_control(block)
 
 
 def _assistant(blocks: list[dict[str, Json]]) -> Message:
@@ -111,14 +122,14 @@ def _assistant(blocks: list[dict[str, Json]]) -> Message:
             case "tool_use":
                 arguments = orjson.dumps(block.get("input") or {}).decode()
                 function = {"name": block.get("name"), "arguments": arguments}
-                calls.append({"id": block.get("id"), "type": "function", "function": function})
+                calls.append({"id": block.get("id"), "type": "function", "function": function, **_cache_control(block)})
             case "thinking" | "redacted_thinking":
                 # Without a signature it was no Anthropic model's, and none would take it.
                 if block.get("signature") or block.get("data"):
                     thinking.append(block)
             case _:
                 texts.append(_part(block))
-    message: Message = {"role": "assistant", "content": texts or None}
+    message: Message = {"role": "assistant", "content": plainly(texts) if texts else None}
     if calls:
         message["tool_calls"] = calls
     if thinking:
@@ -127,6 +138,7 @@ def _assistant(blocks: list[dict[str, Json]]) -> Message:
 
 
 def _part(block: Mapping[str, Json]) -> dict[str, Json]:
+    _check_all_has_a_place(block, "messages")
     source = block.get("source")
     source = source if isinstance(source, dict) else {}
     part: dict[str, Json]
@@ -136,14 +148,24 @@ def _part(block: Mapping[str, Json]) -> dict[str, Json]:
         case "image":
             part = {"type": "image_url", "image_url": {"url": _url(source)}}
         case "document" if source.get("type") == "text":
-            part = {"type": "text", "text": source.get("data")}
+            # Its title goes before it: a text has none of its own.
+            title = f"{block['title']}\n\n" if block.get("title") else ""
+            part = {"type": "text", "text": f"{title}{source.get('data')}"}
         case "document":
             part = {"type": "file", "file": {"filename": block.get("title") or "document", "file_data": _url(source)}}
         case kind:
             raise InvalidRequest(f"Blocks of the type {kind!r} cannot be passed on.", param="messages")
-    if "cache_control" in block:
-        part["cache_control"] = block["cache_control"]
-    return part
+    return part | _cache_control(block)
+
+
+def _cache_control(block: Mapping[str, Json]) -> dict[str, Json]:
+    return {"cache_control": block["cache_control"]} if block.get("cache_control") else {}
+
+
+def _check_all_has_a_place(given: Mapping[str, Json], param: str) -> None:
+    for name, neutral in NO_PLACE.items():
+        if name in given and given[name] not in neutral:
+            raise InvalidRequest(f"`{name}` cannot be passed on; leave it out.", param=param)
 
 
 def _url(source: Mapping[str, Json]) -> str:
@@ -184,16 +206,16 @@ def _tool(tool: Json) -> dict[str, Json]:
             "Only tools that the caller runs can be passed on; tools that Anthropic runs are not among them.",
             param="tools",
         )
+    _check_all_has_a_place(tool, "tools")
     function = {"name": tool.get("name"), "parameters": tool.get("input_schema")}
     function |= {name: tool[name] for name in ("description", "strict") if tool.get(name)}
-    made = {"type": "function", "function": function}
-    if tool.get("cache_control"):
-        made["cache_control"] = tool["cache_control"]
-    return made
+    return {"type": "function", "function": function, **_cache_control(tool)}
 
 
 def _output(config: Mapping[str, Json]) -> dict[str, Json]:
     made: dict[str, Json] = {}
+    if unknown := sorted(name for name in config.keys() - {"effort", "format"} if config[name] is not None):
+        raise InvalidRequest(f"`output_config.{unknown[0]}` cannot be passed on; leave it out.", param="output_config")
     if config.get("effort"):
         made["reasoning_effort"] = config["effort"]
     if wanted := config.get("format"):

@@ -24,7 +24,7 @@ def response(call_id: UUID, given: Mapping[str, Json], model: Json, **fields: Js
     return {
         "id": f"resp_{call_id.hex}", "object": "response", "created_at": int(time()), "status": "in_progress",
         "error": None, "incomplete_details": None, "model": model, "output": [], "previous_response_id": None,
-        "store": False, "truncation": "disabled", "background": False, "usage": None, **echoed, **fields,
+        "store": False, "truncation": "disabled", "background": False, "usage": None, "service_tier": None, **echoed, **fields,
     }  # fmt: skip
 
 
@@ -34,12 +34,15 @@ def finished(completion: Mapping[str, Json], call_id: UUID, given: Mapping[str, 
     said = choice.get("message") or {}
     output: list[dict[str, Json]] = []
     if thought := said.get("reasoning_content") or said.get("reasoning"):
-        output.append(reasoning_item(call_id, thought))
+        output.append(reasoning_item(call_id, 0, thought))
     if texts := _texts(said):
-        output.append(message_item(call_id, [part(kind, text) for kind, text in texts], "completed"))
-    output += [call_item(call_id, number, call) for number, call in enumerate(said.get("tool_calls") or ())]
+        output.append(message_item(call_id, len(output), [part(kind, text) for kind, text in texts], "completed"))
+    output += [
+        call_item(call_id, number, call) for number, call in enumerate(said.get("tool_calls") or (), len(output))
+    ]
     ending = ended(choice.get("finish_reason"), completion.get("usage"))
-    return response(call_id, given, completion.get("model"), output=output, **ending)
+    tier = completion.get("service_tier")
+    return response(call_id, given, completion.get("model"), output=output, service_tier=tier, **ending)
 
 
 def _texts(said: Mapping[str, Json]) -> list[tuple[str, str]]:
@@ -71,14 +74,20 @@ def _usage(report: Mapping[str, Json]) -> dict[str, Json]:
     }  # fmt: skip
 
 
-def reasoning_item(call_id: UUID, text: str) -> dict[str, Json]:
-    """What the model thought, where it says so."""
-    return {"type": "reasoning", "id": f"rs_{call_id.hex}", "summary": [{"type": "summary_text", "text": text}]}
+def reasoning_item(call_id: UUID, number: int, text: str) -> dict[str, Json]:
+    """What the model thought, where it says so. `number` is the item's place in the output, here and below."""
+    return {
+        "type": "reasoning",
+        "id": f"rs_{call_id.hex}_{number}",
+        "summary": [{"type": "summary_text", "text": text}],
+    }
 
 
-def message_item(call_id: UUID, parts: list[dict[str, Json]], status: str) -> dict[str, Json]:
+def message_item(call_id: UUID, number: int, parts: list[dict[str, Json]], status: str) -> dict[str, Json]:
     """What the model said."""
-    return {"type": "message", "id": f"msg_{call_id.hex}", "status": status, "role": "assistant", "content": parts}
+    return {
+        "type": "message", "id": f"msg_{call_id.hex}_{number}", "status": status, "role": "assistant", "content": parts,
+    }  # fmt: skip
 
 
 def part(kind: str, text: str) -> dict[str, Json]:

@@ -12,7 +12,7 @@ Message = dict[str, Any]
 #: Fields that have the same name and meaning in a chat completion.
 SAME = (
     "temperature", "top_p", "parallel_tool_calls", "stream", "variables", "metadata", "user",
-    "safety_identifier", "service_tier", "prompt_cache_key",
+    "safety_identifier", "service_tier", "prompt_cache_key", "prompt_cache_retention",
 )  # fmt: skip
 #: Values at which a field changes nothing.
 NEUTRAL: dict[str, tuple[Json, ...]] = {
@@ -21,7 +21,7 @@ NEUTRAL: dict[str, tuple[Json, ...]] = {
 }  # fmt: skip
 KNOWN = frozenset(SAME) | NEUTRAL.keys() | {
     "model", "input", "instructions", "max_output_tokens", "tools", "tool_choice", "text", "reasoning", "include",
-    "stream_options", "prompt_cache_retention",
+    "stream_options",
 }  # fmt: skip
 #: What can be asked for beside the reply without harm where there is none of it: clients add it on their own.
 INCLUDE = frozenset({"reasoning.encrypted_content"})
@@ -84,12 +84,16 @@ def _conversation(given: Mapping[str, Json]) -> Iterator[Message]:
                 del assistant["tool_calls"]
             continue
         if assistant is not None:
-            yield assistant
+            yield _said(assistant)
         assistant = message if message["role"] == "assistant" else None
         if assistant is None:
             yield message
     if assistant is not None:
-        yield assistant
+        yield _said(assistant)
+
+
+def _said(message: Message) -> Message:
+    return {**message, "content": plainly(message["content"])} if message["content"] else message
 
 
 def _message(item: Mapping[str, Json]) -> Message | None:

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from gateway.entry import Entry
+from gateway.http.chat import Place, place_of
 from gateway.http.responses.reply import call_item, ended, message_item, part, reasoning_item, response
 from gateway.providers.shape import text_of
 from gateway.types import Json
@@ -22,12 +23,12 @@ class Events:
         self._number = 0
         self._model: Json = None
         self._output: list[Event] = []
-        self._calls = 0
         #: What is open: an item's kind with the index of its call or the kind of its part; and its text so far.
-        self._place: tuple[str, Any] | None = None
+        self._place: Place | None = None
         self._text: list[str] = []
         self._reason: Json = None
         self._usage: Json = None
+        self._tier: Json = None
 
     def add(self, chunk: Mapping[str, Json]) -> bytes:
         """What goes out for a chunk; possibly nothing."""
@@ -61,6 +62,7 @@ class Events:
     def _events(self, chunk: Mapping[str, Json]) -> Iterator[Event]:
         yield from self._begin(chunk.get("model"))
         self._usage = chunk.get("usage") or self._usage
+        self._tier = chunk.get("service_tier") or self._tier
         for choice in chunk.get("choices") or ():
             if not choice.get("index"):
                 yield from self._delta(choice.get("delta") or {})
@@ -76,7 +78,7 @@ class Events:
         yield from self._begin(None)
         yield from self._close()
         ending = ended(self._reason, self._usage)
-        whole = self._response(output=self._output, **ending)
+        whole = self._response(output=self._output, service_tier=self._tier, **ending)
         yield {"type": f"response.{ending['status']}", "response": whole}
 
     def _delta(self, delta: Mapping[str, Json]) -> Iterator[Event]:
@@ -90,7 +92,7 @@ class Events:
             yield from self._into(("message", "refusal"))
             yield self._grow("response.refusal.delta", refusal, content_index=0)
         for call in delta.get("tool_calls") or ():
-            yield from self._into(("call", call.get("index")), call)
+            yield from self._into(place_of(call, "call", self._place), call)
             if arguments := (call.get("function") or {}).get("arguments"):
                 yield self._grow("response.function_call_arguments.delta", arguments)
 
@@ -98,20 +100,19 @@ class Events:
         self._text.append(text)
         return {"type": kind, "item_id": self._item["id"], "output_index": len(self._output), "delta": text, **fields}
 
-    def _into(self, place: tuple[str, Any], call: Mapping[str, Json] | None = None) -> Iterator[Event]:
+    def _into(self, place: Place, call: Mapping[str, Json] | None = None) -> Iterator[Event]:
         """Opens an item, unless it is the one that is open."""
         if self._place == place:
             return
         yield from self._close()
-        self._place, self._text, id = place, [], self._entry.call_id
+        self._place, self._text, id, number = place, [], self._entry.call_id, len(self._output)
         if place[0] == "reasoning":
-            self._item = {**reasoning_item(id, ""), "summary": []}
+            self._item = {**reasoning_item(id, number, ""), "summary": []}
         elif place[0] == "message":
-            self._item = message_item(id, [], "in_progress")
+            self._item = message_item(id, number, [], "in_progress")
         else:
             empty = {**(call or {}), "function": {**((call or {}).get("function") or {}), "arguments": ""}}
-            self._item = call_item(id, self._calls, empty, "in_progress")
-            self._calls += 1
+            self._item = call_item(id, number, empty, "in_progress")
         at = {"output_index": len(self._output)}
         yield {"type": "response.output_item.added", **at, "item": self._item}
         at["item_id"] = self._item["id"]
@@ -128,12 +129,12 @@ class Events:
         (kind, detail), text, self._place = self._place, "".join(self._text), None
         at = {"item_id": self._item["id"], "output_index": len(self._output)}
         if kind == "reasoning":
-            done = {**reasoning_item(self._entry.call_id, text)}
+            done = reasoning_item(self._entry.call_id, len(self._output), text)
             yield {"type": "response.reasoning_summary_text.done", **at, "summary_index": 0, "text": text}
             yield {"type": "response.reasoning_summary_part.done", **at, "summary_index": 0, "part": done["summary"][0]}
         elif kind == "message":
             inside = part(detail, text)
-            done = message_item(self._entry.call_id, [inside], "completed")
+            done = message_item(self._entry.call_id, len(self._output), [inside], "completed")
             if detail == "refusal":
                 yield {"type": "response.refusal.done", **at, "content_index": 0, "refusal": text}
             else:

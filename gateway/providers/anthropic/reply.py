@@ -13,6 +13,7 @@ FINISH = {
     "end_turn": "stop", "stop_sequence": "stop", "pause_turn": "stop", "max_tokens": "length", "tool_use": "tool_calls",
     "refusal": "content_filter", "model_context_window_exceeded": "length",
 }  # fmt: skip
+NO_ENDING: Mapping[str, Json] = {"finish_reason": None}
 TIERS = {"standard": "default", "priority": "priority", "batch": "batch"}
 
 
@@ -38,7 +39,7 @@ def completion(message: Mapping[str, Json]) -> dict[str, Json]:
         answer["thinking_blocks"] = thinking
     if calls:
         answer["tool_calls"] = calls
-    choice = {"index": 0, "message": answer, "finish_reason": _finish(message.get("stop_reason")), "logprobs": None}
+    choice = {"index": 0, "message": answer, **_ending(message), "logprobs": None}
     return {
         "id": message.get("id"),
         "object": "chat.completion",
@@ -103,7 +104,7 @@ class Chunks:
             case "message_delta":
                 # Counts here are totals, and leave out what has not changed.
                 self._usage |= {name: n for name, n in _dict(event.get("usage")).items() if n is not None}
-                yield self._delta({}, _finish(_dict(event.get("delta")).get("stop_reason")))
+                yield self._delta({}, _ending(_dict(event.get("delta"))))
             case "message_stop":
                 self.finished = True
                 if report := usage(self._usage):
@@ -133,8 +134,8 @@ class Chunks:
             case "signature_delta" if index in self._thinking:
                 self._thinking[index]["signature"] = delta.get("signature")
 
-    def _delta(self, delta: dict[str, Json], finish: str | None = None) -> dict[str, Json]:
-        return {**self._base, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+    def _delta(self, delta: dict[str, Json], ending: Mapping[str, Json] = NO_ENDING) -> dict[str, Json]:
+        return {**self._base, "choices": [{"index": 0, "delta": delta, **ending}]}
 
 
 def _call(block: Mapping[str, Json], arguments: str) -> dict[str, Json]:
@@ -142,8 +143,11 @@ def _call(block: Mapping[str, Json], arguments: str) -> dict[str, Json]:
     return {"id": block.get("id"), "type": "function", "function": function}
 
 
-def _finish(reason: Json) -> str | None:
-    return FINISH.get(reason, "stop") if isinstance(reason, str) else None
+def _ending(said: Mapping[str, Json]) -> dict[str, Json]:
+    """Why a choice ended, and at which stop sequence, which OpenAI's shape has no word for."""
+    reason, sequence = said.get("stop_reason"), said.get("stop_sequence")
+    finish = FINISH.get(reason, "stop") if isinstance(reason, str) else None
+    return {"finish_reason": finish, **({"stop_sequence": sequence} if isinstance(sequence, str) else {})}
 
 
 def _index(event: Mapping[str, Json]) -> int:

@@ -12,14 +12,18 @@ Block = dict[str, Any]
 
 #: Fields that Anthropic has and OpenAI has not; they pass as they are.
 OWN_FIELDS = frozenset({"thinking", "top_k"})
+#: What clients of /v1/messages ask for besides, in words of ours where theirs would mean something else elsewhere.
+ASIDE = frozenset({"cache_control", "thinking_off"})
 #: Hints to one vendor's infrastructure: a reply is as good without them.
-HINTS = frozenset({"seed", "stream_options", "prediction", "store", "prompt_cache_key", "verbosity", "service_tier"})
+HINTS = frozenset({
+    "seed", "stream_options", "prediction", "store", "prompt_cache_key", "prompt_cache_retention", "verbosity", "service_tier",
+})  # fmt: skip
 #: Values at which a field changes nothing, so that clients that spell defaults out are understood.
 NEUTRAL: dict[str, tuple[Json, ...]] = {
     "n": (1,), "presence_penalty": (0,), "frequency_penalty": (0,), "logprobs": (False,), "logit_bias": ({},),
     "top_logprobs": (0,),
 }  # fmt: skip
-EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh"}
+EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,(.*)", re.DOTALL)
 
 
@@ -30,7 +34,7 @@ class Untranslatable(ValueError):
 def messages_request(body: Mapping[str, Json], model: str) -> dict[str, Json]:
     """The body of `POST /v1/messages` for a chat completion's body. Raises Untranslatable."""
     given = {name: value for name, value in body.items() if value is not None}
-    for name in given.keys() - CHAT_FIELDS - OWN_FIELDS:
+    for name in given.keys() - CHAT_FIELDS - OWN_FIELDS - ASIDE:
         raise Untranslatable(f"Anthropic has no parameter {name!r}; leave it out")
     for name, neutral in NEUTRAL.items():
         if name in given and given[name] not in neutral:
@@ -46,6 +50,8 @@ def messages_request(body: Mapping[str, Json], model: str) -> dict[str, Json]:
     for name in ("temperature", "top_p", *OWN_FIELDS):
         if name in given:
             request[name] = given[name]
+    if given.get("thinking_off"):
+        request["thinking"] = {"type": "disabled"}
     if "temperature" in request and _number(request["temperature"]) > 1:
         # OpenAI's scale ends at 2; Anthropic's own compatible endpoint caps it in the same way.
         request["temperature"] = 1
@@ -53,7 +59,7 @@ def messages_request(body: Mapping[str, Json], model: str) -> dict[str, Json]:
         request["stop_sequences"] = [given["stop"]] if isinstance(given["stop"], str) else given["stop"]
     if person := given.get("safety_identifier") or given.get("user"):
         request["metadata"] = {"user_id": person}
-    request |= _tools(given) | _output(given)
+    request |= _tools(given) | _output(given) | _cached(given)
     return request
 
 
@@ -122,9 +128,7 @@ def _block(part: Json, *, images: bool) -> Block | None:
             block["title"] = name
     else:
         raise Untranslatable(f"Anthropic takes no part of the type {kind!r} here")
-    if "cache_control" in part:
-        block["cache_control"] = _cache_control(part["cache_control"])
-    return block
+    return block | _cached(part)
 
 
 def _source(given: Json, name: str) -> Block:
@@ -136,6 +140,10 @@ def _source(given: Json, name: str) -> Block:
     if match := DATA_URL.fullmatch(url):
         return {"type": "base64", "media_type": match[1], "data": match[2]}
     return {"type": "url", "url": url}
+
+
+def _cached(given: Mapping[str, Json]) -> Block:
+    return {"cache_control": _cache_control(given["cache_control"])} if given.get("cache_control") is not None else {}
 
 
 def _cache_control(given: Json) -> Json:
@@ -162,7 +170,13 @@ def _assistant(message: Mapping[str, Json]) -> Iterator[Block]:
             arguments = None
         if not isinstance(arguments, dict):
             raise Untranslatable("the arguments of a tool call in `messages` must be a JSON object")
-        yield {"type": "tool_use", "id": call.get("id"), "name": function.get("name"), "input": arguments}
+        yield {
+            "type": "tool_use",
+            "id": call.get("id"),
+            "name": function.get("name"),
+            "input": arguments,
+            **_cached(call),
+        }
 
 
 def _tool_result(message: Mapping[str, Json]) -> Block:
@@ -173,7 +187,7 @@ def _tool_result(message: Mapping[str, Json]) -> Block:
     }
     if message.get("is_error"):
         block["is_error"] = True
-    return block
+    return block | _cached(message)
 
 
 def _tools(given: Mapping[str, Json]) -> dict[str, Json]:
@@ -209,9 +223,7 @@ def _tool(tool: Json) -> Block:
         made["description"] = description
     if function.get("strict"):
         made["strict"] = True
-    if "cache_control" in tool:
-        made["cache_control"] = _cache_control(tool["cache_control"])
-    return made
+    return made | _cached(tool)
 
 
 def _output(given: Mapping[str, Json]) -> dict[str, Json]:

@@ -135,6 +135,13 @@ def test_replies_that_are_not_complete_are_not_kept(cached, provider):
     assert not CachedReply.objects.exists()
 
 
+@pytest.mark.parametrize("more", [{"logprobs": True}, {"modalities": ["text", "audio"], "audio": {"voice": "alloy"}}])
+def test_a_reply_with_more_to_it_than_what_is_kept_comes_from_the_provider(cached, provider, more):
+    ask(**more)
+    ask(**more)
+    assert hits() == [False, False] and not CachedReply.objects.exists()
+
+
 def test_switches_and_budgets_of_calls_hold_for_hits_too(cached, provider):
     Budget.objects.create(feature="f", metric="calls", limit=2)
     ask()

@@ -72,7 +72,7 @@ def test_a_conversation_with_tools_is_translated_whole(client, provider):
         {"role": "user", "content": [
             {"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
         ]},
-        {"role": "assistant", "content": [{"type": "text", "text": "I look."}], "tool_calls": [
+        {"role": "assistant", "content": "I look.", "tool_calls": [
             {"id": "a", "type": "function", "function": function}, {"id": "b", "type": "function", "function": function},
         ]},
         {"role": "tool", "tool_call_id": "a", "content": "a cat"},

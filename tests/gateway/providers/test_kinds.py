@@ -118,7 +118,7 @@ def test_litellm_plain_and_streamed_and_with_a_trace(litellm, provider):
 def test_litellms_errors_become_ours(litellm, model, status, transient):
     with pytest.raises(errors.ProviderError) as caught:
         gateway.complete("f", messages=MESSAGES, model=model)
-    assert (caught.value.status, caught.value.transient) == (status, transient)
+    assert (caught.value.status, caught.value.transient, caught.value.retry_after_s) == (status, transient, 0.0)
     assert Call.objects.get().attempts == 1
 
 

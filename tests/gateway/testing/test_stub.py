@@ -108,6 +108,15 @@ def test_fallback_follows_a_failed_attempt(llm):  # noqa: F811
     assert llm.calls[0].row["fallback_from"] == "openai/gpt-4o-mini" and llm.calls[0].row["model_served"] == "gpt-4o"
 
 
+def test_however_often_it_fails_the_next_reply_is_the_one_that_the_test_says(llm):  # noqa: F811
+    llm.fail(503)
+    for _ in range(12):
+        with pytest.raises(errors.ProviderError, match="status 503"):
+            suggest_reply("x")
+    llm.reply("well again")
+    assert suggest_reply("x") == "well again"
+
+
 @pytest.mark.django_db
 def test_streams_tools_and_usage():
     with stub(features=["f"], rates={"input": "1000", "output": "0"}) as llm:  # noqa: F811
@@ -140,6 +149,56 @@ def test_redaction_when_asked_for(llm_catalog):
         llm.reply("I write to [EMAIL_ADDRESS_1].")
         assert suggest_reply("I am jane.doe@example.com") == "I write to jane.doe@example.com."
         assert "jane" not in str(llm.calls[0].messages)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("redaction", [False, True])
+def test_no_call_of_a_test_is_told_from_another_and_nothing_is_written(tmp_path, redaction):
+    """Neither cache nor sessions stand between a test's calls and its replies, nor do policies hide what was said."""
+    strict = """
+[policies.default]
+outbound = "pseudonymise"
+pseudonyms = "session"
+entities = ["EMAIL_ADDRESS", "CREDIT_CARD"]
+rules = {CREDIT_CARD = "mask"}
+parts = {system = "mask"}
+stored_parts = {replies = "none", prompts = "hash"}
+media = "refuse"
+"""
+    catalog = tmp_path / "strict.toml"
+    catalog.write_text(
+        strict + CATALOG.replace('route = "fast"', 'route = "fast"\ncache_ttl_s = 60\npolicy = "default"')
+    )
+    for said in ("one", "two"):
+        with stub(catalog=catalog, redaction=redaction) as llm:  # noqa: F811
+            llm.reply(said)
+            with gateway.context(session="s"):
+                assert suggest_reply("jane@example.com pays with 4111 1111 1111 1111") == said
+            [call] = llm.calls
+            assert call.reply[0]["content"] == said and ("jane" in call.messages[1]["content"]) is not redaction
+            assert ("4111" in call.messages[1]["content"]) is not redaction
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT (SELECT count(*) FROM tollhouse_cached_reply) + (SELECT count(*) FROM tollhouse_session_map)"
+        )
+        assert cursor.fetchone() == (0,)
+
+
+@pytest.mark.django_db
+def test_media_pass_where_nothing_is_redacted(tmp_path):
+    catalog = tmp_path / "media.toml"
+    policy = '[policies.default]\nmedia = "refuse"\n'
+    catalog.write_text(policy + CATALOG.replace('route = "fast"', 'route = "fast"\npolicy = "default"'))
+    image = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
+    with stub(catalog=catalog) as llm:  # noqa: F811
+        llm.reply("A cat.")
+        assert gateway.complete("support.reply", messages=[{"role": "user", "content": image}]).text == "A cat."
+
+
+@pytest.mark.django_db
+async def test_in_a_coroutine_it_says_how_it_is_entered():
+    with pytest.raises(RuntimeError, match="async with"), stub(features=["f"]):
+        pass
 
 
 @pytest.mark.django_db(transaction=True)
