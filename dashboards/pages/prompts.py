@@ -227,9 +227,8 @@ def _by_version(
     filters = reading.filters.only(feature=slug)
     rows: dict[str, dict[int, Figures]] = {}
     for row in figures(filters, by=("prompt_version",), step=slices.step):
-        place = slices.place(row.at) if row.at else None
-        if place is not None and row.values[0]:
-            rows.setdefault(row.values[0], {})[place] = row
+        if row.at and row.values[0]:
+            rows.setdefault(row.values[0], {})[slices.place(row.at)] = row
     series = []
     for address in sorted(rows, key=lambda key: -sum(row.calls for row in rows[key].values()))[:MOST]:
         found = rows[address]
