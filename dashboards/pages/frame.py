@@ -199,7 +199,8 @@ def frame(reading: Reading, more: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def term(name: str, values: tuple[str, ...]) -> str:
-    """A dimension's or field's values in the language of the call list's box."""
+    """A dimension's or field's values in the language of the call list's box; outcomes as they count."""
+    name = "ended" if name == "outcome" else name
     return f"{name}:{','.join(_quoted(value) for value in values)}"
 
 

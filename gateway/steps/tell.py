@@ -118,7 +118,7 @@ def _written(told: Told, may: Callable[[str, str], bool]) -> Row:
             cursor.execute(SQL["one_at_a_time"], [id.int & LOW_BITS])
             cursor.execute(SQL["told"], {"call_id": told.call_id, "ending": str(id)[-17:]})
             if there := cursor.fetchone():
-                return Row(*there, new=False)
+                return Row(there[0], there[1], there[2], new=False)
         if steps >= MOST:
             raise InvalidRequest(f"A call has at most {MOST:,} steps.", param="call_id")
         row = {

@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 from budgets.models import Budget, Window
 from dashboards.filters import parse
 from dashboards.pages.charts import MOST, OTHERS, Slices
-from gateway.models import BreakerTrip, Owner, TenantLimit
+from gateway.models import Adjustment, BreakerTrip, Owner, TenantLimit
 from tests.rows import make_call
 
 ROOT = "/admin/dashboards/"
@@ -85,7 +85,20 @@ def test_every_point_leads_to_just_the_calls_that_it_counts(admin_client):
         row for row in admin_client.get(f"{ROOT}reliability/?range=24h&outcome=timeout").context["rows"]
         if row.provider == "anthropic"
     )  # fmt: skip
-    assert (row.sums.errors, parse_qs(urlsplit(row.failed_url).query)["q"][0].split()[0]) == (1, "outcome:timeout")
+    assert (row.sums.errors, parse_qs(urlsplit(row.failed_url).query)["q"][0].split()[0]) == (1, "ended:timeout")
+
+
+@pytest.mark.django_db
+def test_a_lost_call_that_was_settled_late_is_behind_the_outcome_that_it_counts_as(admin_client):
+    late, _ = (make_call(at=ago(1), outcome="lost") for _ in range(2))
+    make_call(at=ago(1), outcome="timeout")
+    Adjustment.objects.bulk_create([
+        Adjustment(call_id=late.id, cost_usd=0, outcome="timeout", reason="late", actor="ledger")
+    ])  # fmt: skip
+    found = counted(admin_client, "reliability/data/outcomes/?range=24h")
+    assert found == {"timeout": [(2, 2)], "lost": [(1, 1)]}
+    others = admin_client.get("/admin/tollhouse_gateway/call/?since=7d&q=-ended:timeout").context["page"].calls
+    assert [call.outcome for call in others] == ["lost"] and late not in others
 
 
 @pytest.mark.django_db
