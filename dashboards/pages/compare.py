@@ -111,8 +111,10 @@ def _range(shares: Sequence[float]) -> str:
 
 
 def _student(n: int, z: float) -> float:
-    """The quantile of Student's distribution with n degrees of freedom that is `z` of a normal one: the expansion of Abramowitz and
-    Stegun, 26.7.5; within 2% from 5 on."""
+    """The quantile of Student's distribution with n degrees of freedom that is `z` of a normal one; within 2% from 5 on.
+
+    Source: Abramowitz and Stegun, 26.7.5.
+    """
     return (
         z
         + (z**3 + z) / (4 * n)

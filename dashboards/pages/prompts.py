@@ -246,7 +246,7 @@ def _by_version(
 PROMPTS = Page(
     name="prompts",
     title="Prompts",
-    about="The versions of a prompt side by side. Differences are proven when chance would show any in fewer than 5 of 100 cases.",
+    about="Versions of a prompt side by side. Differences are proven when chance would show any in fewer than 5 of 100 cases.",
     permission="tollhouse_gateway.view_promptversion",
     context=context,
     charts={"cost": per_call, "success": success},
