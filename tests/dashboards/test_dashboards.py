@@ -6,7 +6,7 @@ from decimal import Decimal
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import RequestFactory
 from django.utils import timezone
@@ -17,6 +17,7 @@ from dashboards.currency import Currency
 from dashboards.filters import parse
 from dashboards.models import SavedView
 from dashboards.pages import frame
+from dashboards.pages.headline import headline
 from dashboards.pages.registry import PAGES
 from dashboards.pages.sums import read as sums
 from gateway.ledger.partitions import first_id
@@ -312,6 +313,16 @@ def test_the_overview_begins_with_spend_beside_budgets_and_what_moved(admin_clie
     assert tiles["Spend today"].note == "25.0% of $10; expected $5 (4–6)"
     assert tiles["Calls"].now == "6" and tiles["Error rate"].now == "33.3%"
     assert [row.name for row in context["moved"]] == ["search.answer", "support.reply"]
+
+
+def test_the_first_minutes_of_a_day_are_beside_no_whole_hour():
+    admin, now = RequestFactory().get("/"), timezone.localtime().replace(hour=0, minute=5)
+    admin.user = User(is_superuser=True, is_active=True)
+    make_call(at=now - timedelta(days=1), cost_usd=Decimal(5))
+    make_call(at=now - timedelta(minutes=2), cost_usd=Decimal(1))
+    for minutes, said in ((0, ""), (60, "−80%")):
+        shown = headline(frame.Reading.of(admin, now + timedelta(minutes=minutes)))["tiles"][0]
+        assert (shown.label, shown.now, shown.change) == ("Spend today", "$1.00", said)
 
 
 def test_alerts_that_are_over_do_not_hide_open_ones(admin_client):
