@@ -3,7 +3,7 @@
 The address is the only place where this is kept, so that a view can be bookmarked and sent to somebody.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -52,6 +52,11 @@ class Filters:
     def only(self, **values: str) -> "Filters":
         """The same with just these values in their dimensions."""
         return replace(self, where={**self.where, **{name: (value,) for name, value in values.items()}})
+
+    def among(self, name: str, values: Sequence[str]) -> "Filters":
+        """The same with those of the values in a dimension that it lets through; none, where it lets none of them."""
+        kept = tuple(value for value in values if value in self.where.get(name, values))
+        return replace(self, where={**self.where, name: kept})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +158,8 @@ def _start(name: str, now: datetime) -> datetime:
     if name == "today":
         return midnight
     if name == "24h":
-        return now.replace(minute=0, second=0, microsecond=0) - DAY + HOUR
+        # By the clock: a day may have 23 or 25 hours.
+        return timezone.localtime(_down(now).astimezone(UTC) - DAY + HOUR)
     if name == "month":
         return midnight.replace(day=1)
     return midnight - (int(name.removesuffix("d")) - 1) * DAY

@@ -21,6 +21,8 @@ from gateway.telemetry import trouble
 from gateway.templatetags.tollhouse import share
 from gateway.worker_beat import silent_s
 
+MOST_ALERTS = 6
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveWindow:
@@ -33,15 +35,15 @@ class LiveWindow:
 
 
 def overview(user: User) -> dict[str, Any]:
-    """What the user may see of: windows that are open, the fullest first; switches in force; the latest alerts and calls;
-    channels that fail, and whether no route takes alerts to any.
+    """What the user may see of: windows that are open, the fullest first; switches in force; alerts, the open ones first; the
+    latest calls; channels that fail, and whether no route takes alerts to any.
 
     A part that the user may not see is left out; the others are lists, possibly empty.
     """
     parts: dict[str, tuple[str, Callable[[], Any]]] = {
         "windows": ("tollhouse_budgets.view_window", lambda: live_windows(user)),
         "switches": ("tollhouse_budgets.view_switch", lambda: list(visible(Switch.objects.in_force(), user)[:8])),
-        "alerts": ("tollhouse_budgets.view_alert", lambda: list(visible(Alert.objects.all(), user)[:6])),
+        "alerts": ("tollhouse_budgets.view_alert", lambda: _alerts(user)),
         "troubled": ("tollhouse_budgets.view_channel", lambda: list(Channel.objects.exclude(failing_since=None)[:8])),
         "unrouted": (
             "tollhouse_budgets.view_alertroute",
@@ -58,6 +60,13 @@ def overview(user: User) -> dict[str, Any]:
     if found["first_steps"]:
         found["example_feature"] = Feature.objects.values_list("slug", flat=True).first() or "FEATURE"
     return found
+
+
+def _alerts(user: User) -> list[Alert]:
+    """The open ones, the newest first, and where there is room the latest of those that are over."""
+    rows = visible(Alert.objects.all(), user)
+    found = list(rows.filter(resolved_at=None)[:MOST_ALERTS])
+    return found + list(rows.exclude(resolved_at=None)[: MOST_ALERTS - len(found)])
 
 
 def _worker_missing() -> str:

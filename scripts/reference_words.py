@@ -28,6 +28,7 @@ REQUEST_HEADERS = {
     "tracestate": "What belongs to it, passed on as it is.",
     "sentry-trace": "Sentry's trace context, continued in what the gate's process tells Sentry.",
     "baggage": "What belongs to it, for Sentry alone.",
+    "idempotency-key": "Of a [step](../steps.md#over-http) that is told: what may be told again, and is one step.",
 }
 ANSWER_HEADERS = {
     "x-tollhouse-call-id": "The call's row. On every answer to a call that has one, refusals among them.",

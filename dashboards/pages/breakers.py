@@ -1,9 +1,9 @@
 """The part of the reliability page about breakers: how they are now, and when they tripped."""
 
-from dataclasses import replace
+from datetime import UTC
 
 from django.db.models import Count
-from django.db.models.functions import TruncHour
+from django.db.models.functions import TruncMinute
 
 from dashboards.pages.charts import OTHERS, Chart, Series, Slices, spread
 from dashboards.pages.frame import Reading
@@ -46,8 +46,9 @@ def tripped(reading: Reading) -> Chart:
     slices = Slices(reading.filters)
     rows = []
     if may_see(reading):
-        of_range = trips(reading.filters.since, reading.filters.until).annotate(hour=TruncHour("opened_at"))
-        counted = of_range.values_list("hour", "provider", "model").annotate(n=Count("pk"))
+        minute = TruncMinute("opened_at", tzinfo=UTC)
+        of_range = trips(reading.filters.since, reading.filters.until).annotate(minute=minute)
+        counted = of_range.values_list("minute", "provider", "model").annotate(n=Count("pk"))
         rows = [row for row in counted if _asked(reading, row[1], row[2])]
     providers = {f"{provider}/{model}": provider for _, provider, model, _ in rows}
     found = spread(
@@ -67,7 +68,7 @@ def tripped(reading: Reading) -> Chart:
 def _failed_url(reading: Reading, provider: str | None) -> str:
     """The calls of the provider that failed. By the provider alone: a reply may name its model more exactly than the target."""
     filters = reading.filters.only(provider=provider) if provider else reading.filters
-    return reading.calls_url(replace(filters, where={**filters.where, "outcome": ERRORS}), timed=False)
+    return reading.calls_url(filters.among("outcome", ERRORS), timed=False)
 
 
 def _asked(reading: Reading, provider: str, model: str) -> bool:

@@ -1,7 +1,7 @@
 """Budgets: every window that is open now, as what is left of it over time, with its thresholds and its forecast."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
@@ -132,11 +132,11 @@ def _spans(moments: list[datetime]) -> list[tuple[datetime, datetime]]:
 
 
 def _its(reading: Reading, window: Window) -> Filters:
-    """The calls that count in a window, as far as filters can say."""
+    """The calls that count in a window, as far as filters can say: whatever else the page is filtered by."""
     named = {name: getattr(window.budget, field) for field, name in NAMES.items() if getattr(window.budget, field)}
     each = window.budget.each
     named |= {NAMES[field]: value for field, value in zip(each, split_value(each, window.value), strict=True)}
-    return reading.filters.only(**named)
+    return replace(reading.filters, where={name: (value,) for name, value in named.items()})
 
 
 BUDGETS = Page(

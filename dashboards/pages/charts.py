@@ -1,5 +1,6 @@
 """Charts as data: what the browser draws, and what the digest draws as an image. Figures come ready to be read, too."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,30 +57,36 @@ class Chart:
 
 
 class Slices:
-    """The hours or days of a range, each from its start to the next one's; the first and last may be cut."""
+    """The hours or days of a range, each from its start to the next one's; the first and last may be cut.
+
+    All moments are in UTC: of two by a local clock that goes back an hour, Python tells which is later by what the clock showed.
+    """
 
     def __init__(self, filters: Filters) -> None:
         self.step = filters.step
-        self.starts = [self._floor(filters.since)]
-        while (following := self._after(self.starts[-1])) < filters.until:
+        since, until = filters.since.astimezone(UTC), filters.until.astimezone(UTC)
+        self.starts = [self._floor(since)]
+        while (following := self._after(self.starts[-1])) < until:
             self.starts.append(following)
-        ends = [*self.starts[1:], filters.until]
-        self.spans = [(max(start, filters.since), end) for start, end in zip(self.starts, ends, strict=True)]
-        self._places = {start: place for place, start in enumerate(self.starts)}
+        ends = [*self.starts[1:], until]
+        self.spans = [(max(start, since), end) for start, end in zip(self.starts, ends, strict=True)]
 
-    def place(self, at: datetime) -> int | None:
-        """Which slice a moment is in; None where it is in none."""
-        return self._places.get(self._floor(at))
+    def place(self, at: datetime) -> int:
+        """Which slice a moment of the range is in. Where clocks go by half an hour, an hour of the rollups may begin before
+        the first slice does, and counts there."""
+        return max(0, bisect_right(self.starts, at) - 1)
 
     def _floor(self, at: datetime) -> datetime:
-        local = timezone.localtime(at).replace(minute=0, second=0, microsecond=0)
-        return local.replace(hour=0) if self.step == "day" else local
+        local = timezone.localtime(at)
+        if self.step == "day":
+            return local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0).astimezone(UTC)
+        return local.replace(minute=0, second=0, microsecond=0).astimezone(UTC)
 
     def _after(self, at: datetime) -> datetime:
         # By the calendar where it is days, as one may have 23 or 25 hours; by the clock where it is hours.
         if self.step == "hour":
-            return timezone.localtime(at.astimezone(UTC) + HOUR)
-        return timezone.make_aware(at.replace(tzinfo=None) + DAY)
+            return at + HOUR
+        return timezone.make_aware(timezone.localtime(at).replace(tzinfo=None) + DAY).astimezone(UTC)
 
 
 def spread[R](
@@ -94,12 +101,9 @@ def spread[R](
     """Rows of values by slice, summed, by name: the greatest MOST names in all, and what is left under None."""
     found: dict[str | None, list[Any]] = {}
     for row in rows:
-        moment = at(row)
-        place = slices.place(moment) if moment else None
-        if place is None:
-            continue
-        line = found.setdefault(name(row), [zero] * len(slices.spans))
-        line[place] += value(row)
+        if moment := at(row):
+            line = found.setdefault(name(row), [zero] * len(slices.spans))
+            line[slices.place(moment)] += value(row)
     ordered = sorted(found, key=lambda key: (-sum(found[key], zero), str(key)))
     if len(ordered) <= MOST + 1:
         return {key: found[key] for key in ordered}

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import exp, log, sqrt
+from statistics import NormalDist
 
 #: Of a normal distribution, for intervals that hold in 95 of 100 cases.
 Z = 1.959964
@@ -19,16 +20,21 @@ class Interval:
     high: float
 
 
-def proportion(part: int, whole: int) -> Interval | None:
+def together(comparisons: int) -> float:
+    """Of a normal distribution, for intervals of so many comparisons that all hold in 95 of 100 cases (Bonferroni)."""
+    return NormalDist().inv_cdf(1 - 0.025 / comparisons) if comparisons > 1 else Z
+
+
+def proportion(part: int, whole: int, z: float = Z) -> Interval | None:
     """A share with Wilson's interval, which holds near 0 and 1 and for few calls too; None of nothing.
 
     Source: Wilson (1927), “Probable inference, the law of succession, and statistical inference”.
     """
     if not whole:
         return None
-    share, z2 = part / whole, Z * Z
+    share, z2 = part / whole, z * z
     centre = (share + z2 / (2 * whole)) / (1 + z2 / whole)
-    half = Z * sqrt(share * (1 - share) / whole + z2 / (4 * whole * whole)) / (1 + z2 / whole)
+    half = z * sqrt(share * (1 - share) / whole + z2 / (4 * whole * whole)) / (1 + z2 / whole)
     return Interval(share, max(0.0, centre - half), min(1.0, centre + half))
 
 
@@ -40,7 +46,7 @@ def difference(one: Interval, other: Interval) -> Interval:
     return Interval(value, value - low, value + high)
 
 
-def mean(slices: Iterable[tuple[float, int]]) -> Interval | None:
+def mean(slices: Iterable[tuple[float, int]], z: float = Z) -> Interval | None:
     """The mean over all calls of slices of time, each a sum and its number of calls; None where they are too few.
 
     Calls of one hour are alike (the same users, the same texts), so that slices count as the independent things and not calls:
@@ -52,7 +58,7 @@ def mean(slices: Iterable[tuple[float, int]]) -> Interval | None:
         return None
     value = sum(total for total, _ in kept) / calls
     squares = sum((total - value * own) ** 2 for total, own in kept)
-    half = _student(number - 1) * sqrt(squares * number / (number - 1)) / calls
+    half = _student(number - 1, z) * sqrt(squares * number / (number - 1)) / calls
     return Interval(value, value - half, value + half)
 
 
@@ -104,6 +110,15 @@ def _range(shares: Sequence[float]) -> str:
     return f"{value}% ({min(ends)}–{max(ends)}%)" if min(ends) != max(ends) else f"{value}%"
 
 
-def _student(freedom: int) -> float:
-    """The 97.5% quantile of Student's distribution, by the expansion of Abramowitz and Stegun, 26.7.5; within 2% from 5 on."""
-    return Z + (Z**3 + Z) / (4 * freedom) + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * freedom * freedom)
+def _student(n: int, z: float) -> float:
+    """The quantile of Student's distribution with n degrees of freedom that is `z` of a normal one; within 2% from 5 on.
+
+    Source: Abramowitz and Stegun, 26.7.5.
+    """
+    return (
+        z
+        + (z**3 + z) / (4 * n)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * n**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * n**3)
+        + (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * n**4)
+    )

@@ -1,6 +1,6 @@
 """The frame around every dashboard: who may see it, the filter bar, what is said when there is nothing or too much to show."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ from dashboards.filters import DIMENSIONS, NONE, PRESETS, Asked, Filters, iso, p
 from dashboards.pages.charts import Chart
 from dashboards.rollups import TooMuchData, one_snapshot
 from gateway.access import tenants_of
+from gateway.explorer.query import MOST_CHARACTERS
 from gateway.models import Feature
 from gateway.types import OUTCOMES
 
@@ -92,16 +93,26 @@ class Reading:
         """Where a chart gets its data from."""
         return f"{reverse('admin:dashboard_data', args=[page, chart])}?{self.asked.query(**changes)}"
 
-    def calls_url(self, filters: Filters | None = None, *, timed: bool = True) -> str:
-        """The list of the calls that these filters (default: the reader's) let through; empty for who may not see it, or where
-        none of the values asked for is one that the reader may see."""
+    def calls_url(self, filters: Filters | None = None, *more: str, timed: bool = True) -> str:
+        """The list of the calls that these filters (default: the reader's) and `more` terms of its box let through; empty for who
+        may not see it, where none of the values asked for is one that the reader may see, or where there are too many to say."""
         found = filters or self.filters
         if not self.sees_calls or () in found.where.values():
             return ""
-        query = {"q": " ".join(_term(name, values) for name, values in found.where.items())}
-        if timed:
-            query |= {"since": iso(found.since), "until": iso(found.until)}
+        # The list shows a reader of some tenants no others anyway, and there may be more of them than its box takes.
+        said = {name: values for name, values in found.where.items() if name != "tenant" or not self._all_own(values)}
+        text = " ".join([*(term(name, values) for name, values in said.items()), *more])
+        if len(text) > MOST_CHARACTERS:
+            return ""
+        query = {"q": text} | ({"since": iso(found.since), "until": iso(found.until)} if timed else {})
         return f"{reverse('admin:tollhouse_gateway_call_changelist')}?{urlencode(query)}"
+
+    def _all_own(self, tenants: tuple[str, ...]) -> bool:
+        return self.tenants is not None and {*tenants} == {*self.tenants}
+
+    def others_url(self, name: str, shown: Iterable[str], *more: str) -> str:
+        """The list of the calls that have none of the values shown, without the time."""
+        return self.calls_url(self.filters, f"-{term(name, (*shown,))}", *more, timed=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,8 +198,9 @@ def frame(reading: Reading, more: tuple[str, ...] = ()) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _term(name: str, values: tuple[str, ...]) -> str:
-    """A dimension's values in the language of the call list's box."""
+def term(name: str, values: tuple[str, ...]) -> str:
+    """A dimension's or field's values in the language of the call list's box; outcomes as they count."""
+    name = "ended" if name == "outcome" else name
     return f"{name}:{','.join(_quoted(value) for value in values)}"
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from budgets.forecast_words import shown_limit, shown_spend
 from budgets.models import SCOPE_FIELDS, Window
 from dashboards.currency import Currency, reporting
-from dashboards.filters import parse
+from dashboards.filters import HOUR, parse
 from dashboards.pages.frame import Reading, frame
 from dashboards.pages.most import beside
 from dashboards.pages.reliability import waited
@@ -77,7 +77,9 @@ def _spent(reading: Reading, preset: str, label: str, currency: Currency) -> Til
     )
     budget = "" if where else _budget(reading, "day" if preset == "today" else preset)
     note = budget or f"before: {currency.exact(there)}"
-    return Tile(label=label, now=currency.exact(here), change=change(here, there), note=note)
+    # Its first minutes beside a whole hour would say nothing.
+    began = asked.filters.until - asked.filters.since >= HOUR
+    return Tile(label=label, now=currency.exact(here), change=change(here, there) if began else "", note=note)
 
 
 def _budget(reading: Reading, period: str) -> str:

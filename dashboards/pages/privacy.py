@@ -9,7 +9,7 @@ from django.db.models import Count, Max
 
 from dashboards.filters import Filters
 from dashboards.pages.charts import OTHERS, Chart, Series, Slices, spread
-from dashboards.pages.frame import Page, Reading
+from dashboards.pages.frame import Page, Reading, term
 from dashboards.pages.spend import Tile
 from dashboards.pages.sums import change, percent, share
 from dashboards.rollups import entities, figures
@@ -36,7 +36,7 @@ def context(reading: Reading) -> dict[str, Any]:
     all_now, all_before = sum(found.values()), sum(_found(before).values())
     by_outcome = {row.values[0]: row.calls for row in figures(filters, by=("outcome",))}
     refused, calls = by_outcome.get(REFUSED, 0), sum(by_outcome.values())
-    refused_before = sum(row.calls for row in figures(before.only(outcome=REFUSED)))
+    refused_before = sum(row.calls for row in figures(before.among("outcome", (REFUSED,))))
     readers = _readers(reading) if reading.may(AUDIT) else None
     tiles = [
         Tile(label="Entities found", now=f"{all_now:,}", change=change(all_now, all_before), note=f"before: {all_before:,}"),
@@ -82,28 +82,39 @@ def _readers(reading: Reading) -> list[Reader]:
 
 def over_time(reading: Reading) -> Chart:
     """Entities found, by hour or day and type."""
-    slices = Slices(reading.filters)
+    slices, rows = Slices(reading.filters), entities(reading.filters, step=Slices(reading.filters).step)
     found = spread(
-        slices, entities(reading.filters, step=slices.step),
-        at=lambda row: row.at, name=lambda row: row.entity, value=lambda row: row.count, zero=0,
-    )  # fmt: skip
-    return _bars(slices, found, reading.calls_url(timed=False), "No personal data was found.")
+        slices, rows, at=lambda row: row.at, name=lambda row: row.entity, value=lambda row: row.count, zero=0
+    )
+    others = sorted({row.entity for row in rows} - found.keys())
+    urls = {
+        name: reading.calls_url(None, term("entity", (name,) if name else (*others,)), timed=False) for name in found
+    }
+    return _bars(slices, found, urls, "No personal data was found.")
 
 
 def refusals(reading: Reading) -> Chart:
     """Calls that a policy refused, by hour or day and feature."""
-    slices, filters = Slices(reading.filters), reading.filters.only(outcome=REFUSED)
+    slices, filters = Slices(reading.filters), reading.filters.among("outcome", (REFUSED,))
     found = spread(
         slices, figures(filters, by=("feature",), step=slices.step),
         at=lambda row: row.at, name=lambda row: row.values[0], value=lambda row: row.calls, zero=0,
     )  # fmt: skip
-    return _bars(slices, found, reading.calls_url(filters, timed=False), "No call was refused by a policy.")
+    shown = term("feature", tuple(name for name in found if name is not None))
+    urls = {
+        name: reading.calls_url(filters, f"-{shown}", timed=False) if name is None
+        else reading.calls_url(filters.only(feature=name), timed=False)
+        for name in found
+    }  # fmt: skip
+    return _bars(slices, found, urls, "No call was refused by a policy.")
 
 
-def _bars(slices: Slices, found: Mapping[str | None, Sequence[int]], url: str, empty: str) -> Chart:
+def _bars(
+    slices: Slices, found: Mapping[str | None, Sequence[int]], urls: Mapping[str | None, str], empty: str
+) -> Chart:
     series = [
         Series(
-            name=OTHERS if name is None else name, values=counts, shown=[f"{count:,}" for count in counts], url=url,
+            name=OTHERS if name is None else name, values=counts, shown=[f"{count:,}" for count in counts], url=urls[name],
             tone="others" if name is None else "",
         )
         for name, counts in found.items()

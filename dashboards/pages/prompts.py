@@ -10,7 +10,7 @@ from dashboards.currency import Currency, reporting
 from dashboards.filters import Filters, Step
 from dashboards.pages import scores
 from dashboards.pages.charts import Chart, Series, Slices, Unit
-from dashboards.pages.compare import LEAST_CALLS, Interval, difference, mean, proportion, ratio, verdict
+from dashboards.pages.compare import LEAST_CALLS, Interval, Z, difference, mean, proportion, ratio, together, verdict
 from dashboards.pages.frame import Page, Reading
 from dashboards.pages.sums import ZERO, of_row, percent, share
 from dashboards.rollups import Figures, figures, latencies
@@ -44,13 +44,11 @@ class Tally:
         self.ok += sums.ok
         self.slices[row.at] = sums.cost, sums.calls
 
-    @property
-    def per_call(self) -> Interval | None:
-        return mean((float(cost), calls) for cost, calls in self.slices.values())
+    def per_call(self, z: float = Z) -> Interval | None:
+        return mean(((float(cost), calls) for cost, calls in self.slices.values()), z)
 
-    @property
-    def success(self) -> Interval | None:
-        return proportion(self.ok, self.judged)
+    def success(self, z: float = Z) -> Interval | None:
+        return proportion(self.ok, self.judged, z)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +75,12 @@ class Version:
 
     @property
     def success(self) -> str:
-        found = self.tally.success
+        found = self.tally.success()
         return percent(found.value) if found else "–"
 
     @property
     def success_range(self) -> str:
-        found = self.tally.success
+        found = self.tally.success()
         return f"{percent(found.low)} to {percent(found.high)}" if found else ""
 
 
@@ -132,15 +130,17 @@ def _versions(reading: Reading, slug: str, said: Mapping[str, scores.Scores]) ->
     rows = visible(PromptVersion.objects.filter(prompt__feature__slug=slug, address__in=ordered), reading.request.user)
     pages = dict(rows.values_list("address", "pk"))
     whole, cells = sum(tally.calls for tally in tallies.values()), scores.table(said, ordered)
+    # Each version is compared with the first by its cost, its success, and whatever was said of both.
+    z = together(sum(2 + len(_measured(said, ordered[0], address)) for address in ordered[1:]))
     found = []
     for address in ordered:
         tally = tallies[address]
-        per_call = tally.per_call
+        per_call = tally.per_call()
         found.append(
             Version(
                 address=address, tally=tally, latency=latency.get(address, (None, None, None)), page=pages.get(address),
                 share=percent(share(tally.calls, whole)), live=live.get(address, ""),
-                said=_said(address, tallies[ordered[0]], tally, _measured(said, ordered[0], address))
+                said=_said(address, tallies[ordered[0]], tally, _measured(said, ordered[0], address, z), z)
                 if address != ordered[0] else "",
                 cells=cells[address],
                 calls_url=reading.calls_url(filters.only(prompt_version=address)),
@@ -158,15 +158,16 @@ def _ordered(tallies: Mapping[str, Tally], live: Mapping[str, str]) -> list[str]
     return sorted(found, key=lambda address: address != first)
 
 
-def _measured(said: Mapping[str, scores.Scores], first: str, address: str) -> list[tuple[str, Interval]]:
-    return scores.measures(said.get(first, scores.NOTHING), said.get(address, scores.NOTHING))
+def _measured(said: Mapping[str, scores.Scores], first: str, address: str, z: float = Z) -> list[tuple[str, Interval]]:
+    return scores.measures(said.get(first, scores.NOTHING), said.get(address, scores.NOTHING), z)
 
 
-def _said(address: str, first: Tally, tally: Tally, measured: list[tuple[str, Interval]]) -> str:
-    one, other = first.per_call, tally.per_call
+def _said(address: str, first: Tally, tally: Tally, measured: list[tuple[str, Interval]], z: float) -> str:
+    one, other = first.per_call(z), tally.per_call(z)
     cost = ratio(one, other) if one and other else None
     enough = min(first.judged, tally.judged) >= LEAST_CALLS
-    quality = difference(first.success, tally.success) if enough and first.success and tally.success else None
+    before, after = first.success(z), tally.success(z)
+    quality = difference(before, after) if enough and before and after else None
     return verdict(address[:8], cost, quality, measured)
 
 
@@ -227,9 +228,8 @@ def _by_version(
     filters = reading.filters.only(feature=slug)
     rows: dict[str, dict[int, Figures]] = {}
     for row in figures(filters, by=("prompt_version",), step=slices.step):
-        place = slices.place(row.at) if row.at else None
-        if place is not None and row.values[0]:
-            rows.setdefault(row.values[0], {})[place] = row
+        if row.at and row.values[0]:
+            rows.setdefault(row.values[0], {})[slices.place(row.at)] = row
     series = []
     for address in sorted(rows, key=lambda key: -sum(row.calls for row in rows[key].values()))[:MOST]:
         found = rows[address]
@@ -246,7 +246,7 @@ def _by_version(
 PROMPTS = Page(
     name="prompts",
     title="Prompts",
-    about="The versions of a prompt side by side. A difference is proven when chance would show it in fewer than 5 of 100 cases.",
+    about="Versions of a prompt side by side. Differences are proven when chance would show any in fewer than 5 of 100 cases.",
     permission="tollhouse_gateway.view_promptversion",
     context=context,
     charts={"cost": per_call, "success": success},

@@ -1,7 +1,7 @@
 """Latency and reliability: how long calls take, where the time goes, what fails, by provider and model."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from dashboards.currency import Currency
@@ -118,20 +118,19 @@ def rows(reading: Reading, by_target: Mapping[tuple[str, ...], Sums], measured: 
 
 def failed(filters: Filters) -> Filters:
     """The same calls, as far as they failed."""
-    return replace(filters, where={**filters.where, "outcome": ERRORS})
+    return filters.among("outcome", ERRORS)
 
 
-def lines(reading: Reading, metric: Metric, wanted: Iterable[tuple[float, str, str]] = LINES) -> Chart:
-    """Quantiles of a time, by hour or day."""
+def lines(reading: Reading, metric: Metric, *more: str, wanted: Iterable[tuple[float, str, str]] = LINES) -> Chart:
+    """Quantiles of a time, by hour or day. `more` are terms that say which calls have this time."""
     slices, wanted = Slices(reading.filters), tuple(wanted)
     columns: list[list[float | None]] = [[None] * len(slices.spans) for _ in wanted]
     found = latencies(reading.filters, (metric,), step=slices.step)
     for row in found.each(metric, tuple(q for q, _, _ in wanted)):
-        place = slices.place(row.at) if row.at else None
-        if place is not None:
+        if row.at:
             for column, value in zip(columns, row.ms, strict=True):
-                column[place] = value
-    url = reading.calls_url(timed=False)
+                column[slices.place(row.at)] = value
+    url = reading.calls_url(None, *more, timed=False)
     series = [
         Series(name=name, values=column, shown=[ms(value) for value in column], url=url, tone=tone)
         for (_, name, tone), column in zip(wanted, columns, strict=True)
@@ -148,9 +147,8 @@ def by_model(reading: Reading) -> Chart:
     cells: dict[tuple[str, ...], dict[int, Quantiles]] = {}
     measured = latencies(reading.filters, ("provider",), by=("provider", "model"), step=slices.step)
     for row in measured.each("provider", (0.95,)):
-        place = slices.place(row.at) if row.at else None
-        if place is not None and row.values[0]:
-            cells.setdefault(row.values, {})[place] = row
+        if row.at and row.values[0]:
+            cells.setdefault(row.values, {})[slices.place(row.at)] = row
     most = sorted(cells, key=lambda key: (-sum(row.calls for row in cells[key].values()), key))[:MOST]
     series = []
     for provider, model in most:
@@ -160,7 +158,7 @@ def by_model(reading: Reading) -> Chart:
         series.append(
             Series(
                 name=f"{provider}/{model}", values=values, shown=[ms(value) for value in values],
-                url=reading.calls_url(its, timed=False),
+                url=reading.calls_url(its, "attempts>0", timed=False),
             )
         )  # fmt: skip
     return Chart(kind="lines", unit="ms", spans=slices.spans, series=series, empty="No call reached a provider.")
@@ -175,23 +173,28 @@ def errors(reading: Reading) -> Chart:
 
 
 def fallbacks(reading: Reading) -> Chart:
-    return counted(reading, "provider", lambda row: row.fallback_calls, empty="No call needed a fallback.")
+    also = '-fallback:""'
+    return counted(reading, "provider", lambda row: row.fallback_calls, also, empty="No call needed a fallback.")
 
 
 def counted(
-    reading: Reading, by: str, value: Callable[[Figures], int], *, leave: tuple[str, ...] = (), empty: str
+    reading: Reading, by: str, value: Callable[[Figures], int], *more: str, leave: tuple[str, ...] = (), empty: str
 ) -> Chart:
-    """Calls by hour or day, stacked by a dimension, but for the values to leave out."""
+    """Calls by hour or day, stacked by a dimension, but for the values to leave out. `more` are terms that say which calls of a
+    dimension's value are those that are counted.
+    """
     slices = Slices(reading.filters)
     found = spread(
         slices,
         (row for row in figures(reading.filters, by=(by,), step=slices.step) if row.values[0] not in leave and value(row)),
         at=lambda row: row.at, name=lambda row: row.values[0], value=value, zero=0,
     )  # fmt: skip
+    shown = [*leave, *(name for name in found if name is not None)]
     series = [
         Series(
             name=OTHERS if name is None else names.shown(by, name), values=counts, shown=[f"{count:,}" for count in counts],
-            url=reading.calls_url(reading.filters if name is None else reading.filters.only(**{by: name}), timed=False),
+            url=reading.others_url(by, shown, *more) if name is None
+            else reading.calls_url(reading.filters.only(**{by: name}), *more, timed=False),
             tone="others" if name is None else "",
         )
         for name, counts in found.items()
@@ -207,8 +210,8 @@ RELIABILITY = Page(
     context=context,
     charts={
         "latency": lambda reading: lines(reading, "latency"),
-        "first-token": lambda reading: lines(reading, "first_token"),
-        "gate": lambda reading: lines(reading, "gate"),
+        "first-token": lambda reading: lines(reading, "first_token", "-first:none"),
+        "gate": lambda reading: lines(reading, "gate", "latency>0ms"),
         "by-model": by_model,
         "outcomes": outcomes,
         "errors": errors,

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import OperationalError, connection, transaction
 
 from dashboards.filters import Filters
-from dashboards.pages.compare import LEAST_CALLS, Interval, difference, proportion
+from dashboards.pages.compare import LEAST_CALLS, Interval, Z, difference, proportion
 from dashboards.pages.sums import percent
 from gateway.sql import queries
 
@@ -44,20 +44,18 @@ class Scores:
     feedback: Said = NONE
     evals: dict[str, Said] = field(default_factory=dict)
 
-    @property
-    def edited(self) -> Interval | None:
+    def edited(self, z: float = Z) -> Interval | None:
         """The share of replies that were changed at all before they were sent."""
-        return proportion(self.edit.above, self.edit.count)
+        return proportion(self.edit.above, self.edit.count, z)
 
-    @property
-    def liked(self) -> Interval | None:
+    def liked(self, z: float = Z) -> Interval | None:
         """The share of feedback that was good, of all that was good or bad."""
-        return proportion(self.feedback.above, self.feedback.above + self.feedback.below)
+        return proportion(self.feedback.above, self.feedback.above + self.feedback.below, z)
 
-    def passed(self, name: str) -> Interval | None:
+    def passed(self, name: str, z: float = Z) -> Interval | None:
         """The share of calls that passed the eval."""
         said = self.evals.get(name, NONE)
-        return proportion(said.above, said.count)
+        return proportion(said.above, said.count, z)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +115,11 @@ def table(found: Mapping[str, Scores], addresses: Sequence[str]) -> dict[str, li
     shown = {address: found.get(address, NOTHING) for address in addresses}
     names = evals(shown.values())
     edits = any(scores.edit.count for scores in shown.values())
-    feedback = any(scores.liked for scores in shown.values())
+    feedback = any(scores.liked() for scores in shown.values())
     return {
         address: [
             *(_edited(scores) if edits else ()),
-            *([_cell("Liked", scores.liked, scores.feedback.above + scores.feedback.below)] if feedback else []),
+            *([_cell("Liked", scores.liked(), scores.feedback.above + scores.feedback.below)] if feedback else []),
             *(_cell(f"Passes {name}", scores.passed(name), scores.evals.get(name, NONE).count) for name in names),
         ]
         for address, scores in shown.items()
@@ -130,7 +128,7 @@ def table(found: Mapping[str, Scores], addresses: Sequence[str]) -> dict[str, li
 
 def _edited(scores: Scores) -> Iterator[Cell]:
     said = scores.edit
-    yield _cell("Edited", scores.edited, said.count)
+    yield _cell("Edited", scores.edited(), said.count)
     yield (
         Cell(label="Text changed", value=percent(said.total / said.count)) if said.count else Cell(label="Text changed")
     )
@@ -143,17 +141,17 @@ def _cell(label: str, found: Interval | None, count: int) -> Cell:
     return Cell(label=label, value=percent(found.value), range=around)
 
 
-def measures(one: Scores, other: Scores) -> list[tuple[str, Interval]]:
+def measures(one: Scores, other: Scores, z: float = Z) -> list[tuple[str, Interval]]:
     """How the other version differs, as far as there are enough scores of both: words with a gap for more or less, and the
     difference of the shares.
     """
     asked = [
-        ("its replies are edited {} often", (one.edited, other.edited), (one.edit.count, other.edit.count)),
-        ("it is liked {} often", (one.liked, other.liked), (_votes(one), _votes(other))),
+        ("its replies are edited {} often", (one.edited(z), other.edited(z)), (one.edit.count, other.edit.count)),
+        ("it is liked {} often", (one.liked(z), other.liked(z)), (_votes(one), _votes(other))),
     ]
     for name in evals((one, other)):
         counts = (one.evals.get(name, NONE).count, other.evals.get(name, NONE).count)
-        asked.append((f"it passes {name} {{}} often", (one.passed(name), other.passed(name)), counts))
+        asked.append((f"it passes {name} {{}} often", (one.passed(name, z), other.passed(name, z)), counts))
     return [
         (words, difference(before, after))
         for words, (before, after), counts in asked

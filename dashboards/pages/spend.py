@@ -132,17 +132,19 @@ def over_time(reading: Reading) -> Chart:
     if whole:
         rest = [-sum(column) for column in zip(*found.values(), strict=True)]
         for row in whole:
-            if row.at and (place := slices.place(row.at)) is not None:
-                rest[place] += of_row(row, currency).cost
+            if row.at:
+                rest[slices.place(row.at)] += of_row(row, currency).cost
         found[None] = rest
     known = names.of_versions(found) if by == "prompt_version" else {}
+    shown = [value for value in found if value is not None]
     return Chart(
         kind="bars", unit="money", prefix=currency.sign, spans=slices.spans,
         series=[
             Series(
                 name=OTHERS if value is None else known.get(value) or names.shown(by, value),
                 values=[float(amount) for amount in amounts], shown=[currency.shown(amount) for amount in amounts],
-                url=reading.calls_url(reading.filters if value is None else reading.filters.only(**{by: value}), timed=False),
+                url=reading.others_url(by, shown) if value is None
+                else reading.calls_url(reading.filters.only(**{by: value}), timed=False),
                 tone="others" if value is None else "",
             )
             for value, amounts in found.items()

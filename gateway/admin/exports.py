@@ -41,7 +41,7 @@ LOOK_S = 10.0
 USUAL = (
     "id", "started_at", "feature", "tenant", "user_ref", "session_id", "key", "labels", "prompt_version", "provider",
     "model_served", "attempts", "cache_hit", "input_tokens", "cache_read_tokens", "output_tokens", "reasoning_tokens",
-    "cost_usd", "latency_ms", "first_token_ms", "outcome", "error_class", "http_status",
+    "cost_usd", "adjusted_usd", "latency_ms", "first_token_ms", "outcome", "error_class", "http_status",
 )  # fmt: skip
 #: Choices of the form: files that are made at once, and those that a worker makes.
 LATER = {f"later-{value}": label for value, label in Export.Format.choices}

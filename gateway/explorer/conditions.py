@@ -12,7 +12,7 @@ from django.db.models.lookups import GreaterThan, GreaterThanOrEqual, LessThan, 
 
 from gateway.explorer.fields import WORDS_IN, Field, Kind
 from gateway.explorer.query import Query, Said, Term, Text
-from gateway.models import Score
+from gateway.models import Adjustment, Score
 
 LOOKUPS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte", ":": "exact", "=": "exact"}
 
@@ -70,6 +70,8 @@ def _condition(term: Term, value: Any) -> Q:
             # That the label is there is said too, or its absence would be neither this nor its contrary.
             pattern = _escaped(wanted) if value.quoted else _pattern(wanted)
             return Q(labels__has_key=name) & Q(Like(KeyTextTransform(name, "labels"), Value(pattern)))
+        case Kind.ENDED:
+            return _ended(value)
         case Kind.TYPES:
             return Q(entities__has_key=value.text)
         case Kind.PROMPT if value.text and not value.quoted:
@@ -90,6 +92,14 @@ def _scored(said: Any, low: UUID | None, high: UUID | None) -> QuerySet[Score, U
         replaced = Exists(here.filter(number__gt=OuterRef("number"), **same))
         found = found.filter(~replaced, **{f"value__{LOOKUPS[said.sign]}": float(said.value)})
     return found.values_list("call_id", flat=True)
+
+
+def _ended(value: Text) -> Q:
+    """Calls that count as ended so. None but those that were lost are corrected, so that others are found by their index."""
+    late = Adjustment.objects.filter(call_id=OuterRef("id")).exclude(outcome="").order_by()
+    so = _of_column("outcome", value)
+    lost = Q(outcome="lost")
+    return (so & ~(lost & Exists(late))) | (lost & Exists(late.filter(so)))
 
 
 def _of_column(column: str, value: Text) -> Q:

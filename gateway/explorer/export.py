@@ -1,22 +1,30 @@
 """Rows of calls as a stream of CSV, made by the database's COPY: nothing is held in memory, however many there are."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from typing import Any, BinaryIO
 from uuid import UUID
 
 from django.db import connection as database
 from django.db import models, transaction
+from django.db.models.functions import Coalesce
 from psycopg import sql
 
 from gateway.explorer.conditions import conditions
 from gateway.explorer.query import Query
 from gateway.explorer.search import Range
-from gateway.models import Call
+from gateway.models import Adjustment, Call
 from gateway.models.calls import uuid7_time
 
-#: A column that the table does not have: when the call began, which its id says.
-STARTED = "started_at"
-COLUMNS = ("id", STARTED, *(field.name for field in Call._meta.concrete_fields if field.name != "id"))
+#: Columns that the table does not have: when the call began, which its id says, and what corrections have added to its cost.
+STARTED, ADJUSTED = "started_at", "adjusted_usd"
+_OWN = tuple(field.name for field in Call._meta.concrete_fields)
+COLUMNS = (
+    "id",
+    STARTED,
+    *(name for field in _OWN[1:] for name in ((field, ADJUSTED) if field == "cost_usd" else (field,))),
+)
+NOTHING = models.Value(Decimal(0), output_field=Adjustment._meta.get_field("cost_usd"))
 #: Spreadsheets take a text that begins so for a formula.
 FORMULA = r"^[=+@\t\r-]"
 #: Bytes of CSV that become one group of rows of a Parquet file.
@@ -38,7 +46,9 @@ def copy_rows(
     calls: models.QuerySet[Call], columns: Sequence[str], *, guarded: bool, header: bool = True
 ) -> Iterator[bytes]:
     """CSV of just these calls, as for `copy`; without its `header` there are only rows."""
-    inner, parameters = calls.values_list(*(column for column in COLUMNS if column != STARTED)).query.sql_with_params()
+    if corrected := ADJUSTED in columns:
+        calls = calls.annotate(**{ADJUSTED: _added()})
+    inner, parameters = calls.values_list(*_OWN, *([ADJUSTED] if corrected else [])).query.sql_with_params()
     chosen = sql.SQL(", ").join(_column(column, guarded=guarded) for column in columns)
     statement = sql.SQL("COPY (SELECT {} FROM ({}) AS calls) TO STDOUT WITH (FORMAT csv, HEADER {})").format(
         chosen,
@@ -50,6 +60,17 @@ def copy_rows(
         with cursor.copy(statement.as_string(cursor.connection).encode(), parameters) as pieces:
             for piece in pieces:
                 yield bytes(piece)
+
+
+def _added() -> Coalesce:
+    sums = Adjustment.objects.filter(call_id=models.OuterRef("id")).order_by().values("call_id")
+    return Coalesce(models.Subquery(sums.annotate(sum=models.Sum("cost_usd")).values("sum")), NOTHING)
+
+
+def added_to(calls: Iterable[Call]) -> dict[UUID, Decimal]:
+    """What corrections have added to the cost of these calls, of those that have any."""
+    rows = Adjustment.objects.filter(call_id__in=[call.id for call in calls]).order_by().values("call_id")
+    return {row["call_id"]: row["sum"] for row in rows.annotate(sum=models.Sum("cost_usd")) if row["call_id"]}
 
 
 def progress(row: bytes, within: Range) -> float:
@@ -67,7 +88,7 @@ def _column(name: str, *, guarded: bool) -> sql.Composable:
     if name == STARTED:
         began = "to_timestamp(('x0000' || left(replace(id::text, '-', ''), 12))::bit(64)::bigint / 1000.0)"
         return sql.SQL(began + " AS {}").format(column)  # no text from outside
-    if guarded and isinstance(Call._meta.get_field(name), models.CharField):
+    if guarded and name != ADJUSTED and isinstance(Call._meta.get_field(name), models.CharField):
         text = "CASE WHEN {0} ~ {1} THEN '''' || {0} ELSE {0} END AS {0}"
         return sql.SQL(text).format(column, sql.Literal(FORMULA))
     return column
@@ -131,7 +152,7 @@ def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
 def _type(column: str, pa: Any) -> Any:
     if column == STARTED:
         return pa.timestamp("ms", tz="UTC")
-    match Call._meta.get_field(column):
+    match Call._meta.get_field("cost_usd" if column == ADJUSTED else column):
         case models.DecimalField() as field:
             return pa.decimal128(field.max_digits, field.decimal_places)
         case models.BooleanField():

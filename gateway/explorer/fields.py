@@ -16,6 +16,7 @@ class Kind(Enum):
     FLAG = "flag"
     PAIR = "pair"
     TYPES = "types"
+    ENDED = "ended"
     SCORE = "score"
     MOMENT = "moment"
 
@@ -40,6 +41,7 @@ FIELDS = {
     for field in (
         Field("feature", Kind.TEXT, ("feature",), "feature:support.*", "the feature; * stands for any characters"),
         Field("outcome", Kind.TEXT, ("outcome",), "outcome:timeout,lost", "how it ended; a comma means “or”"),
+        Field("ended", Kind.ENDED, ("outcome",), "ended:lost", "as it counts: lost and settled late is as it ended then"),
         Field("tenant", Kind.TEXT, ("tenant",), "tenant:acme", 'the tenant; tenant:"" means none'),
         Field("user", Kind.TEXT, ("user_ref",), "user:0f3a*", "the user ref, a pseudonym"),
         Field("cohort", Kind.TEXT, ("cohort",), "cohort:beta", "the rollout group"),

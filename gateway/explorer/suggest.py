@@ -27,6 +27,7 @@ ROWS: dict[str, tuple[type[Model], str]] = {
 #: Fields with values that are always the same.
 WORDS: dict[str, Iterable[str]] = {
     "outcome": OUTCOMES,
+    "ended": OUTCOMES,
     "entity": KNOWN_ENTITIES,
     "operation": ("chat", "embeddings"),
     "source": ("agent", "eval", "http", "playground", "rag", "sdk"),

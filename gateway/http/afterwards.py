@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 import orjson
 from django.db import connection
@@ -14,6 +15,7 @@ from gateway.http.auth import authenticate, caller
 from gateway.http.request import Request
 from gateway.scores import May
 from gateway.steps import tell
+from gateway.telemetry import steps as spans
 from gateway.types import Caller, Json
 
 PATH = re.compile(r"/v1/calls/([^/]{1,100})/(scores|steps)")
@@ -42,6 +44,7 @@ async def told(request: Request) -> None:
     key = authenticate(request, engine.current())
     whose = caller(request, key)
     body = await request.json(MOST_BYTES)
+    again = request.header("idempotency-key")
     what, note, fields = ("score", _score, SCORE) if match[2] == "scores" else ("step", _step, STEP)
     if unknown := [name for name in body if name not in fields]:
         raise InvalidRequest(
@@ -51,7 +54,7 @@ async def told(request: Request) -> None:
     def noted() -> Answer:
         try:
             return note(
-                match[1], body, key, whose, lambda feature, of: key.allows(feature) and whose.tenant in ("", of)
+                match[1], body, key, whose, again, lambda feature, of: key.allows(feature) and whose.tenant in ("", of)
             )
         finally:
             # Nobody else closes those of this thread.
@@ -65,7 +68,7 @@ async def told(request: Request) -> None:
 SCORE = ("kind", "value", "name")
 
 
-def _score(call_id: str, body: Mapping[str, Json], key: KeyInfo, whose: Caller, may: May) -> Answer:
+def _score(call_id: str, body: Mapping[str, Json], key: KeyInfo, whose: Caller, _again: str, may: May) -> Answer:
     """201, or 200 where the source had said the same already. The source is the user of X-Tollhouse-User, else the key."""
     say = scores.checked(
         call_id, body.get("kind"), body.get("value"), body.get("name", ""),
@@ -82,9 +85,14 @@ def _score(call_id: str, body: Mapping[str, Json], key: KeyInfo, whose: Caller, 
 STEP = ("kind", "name", "latency_ms", "ended_ms_ago", "outcome", "error_class", "counts")
 
 
-def _step(call_id: str, body: Mapping[str, Json], _key: KeyInfo, _whose: Caller, may: May) -> Answer:
-    step = tell.checked(call_id, body)
-    id = tell.tell(step, may)
-    return 201, {
-        "id": str(id), "object": "step", "call_id": str(step.call_id), "kind": step.step.kind, "name": step.step.name,
+def _step(call_id: str, body: Mapping[str, Json], _key: KeyInfo, whose: Caller, again: str, may: May) -> Answer:
+    """201, or 200 where it was told before, by the Idempotency-Key `again`."""
+    step = tell.checked(call_id, body, again)
+    row = tell.tell(step, may)
+    if row.new:
+        error = "" if step.outcome == "ok" else step.error_class or step.outcome
+        whose = replace(whose, session_id=row.session_id)
+        spans.tell(row.kind, row.name, row.id, whose, step.latency_ms, error, step.step.counts)
+    return 201 if row.new else 200, {
+        "id": str(row.id), "object": "step", "call_id": str(step.call_id), "kind": row.kind, "name": row.name,
     }  # fmt: skip

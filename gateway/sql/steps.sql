@@ -11,6 +11,14 @@ FROM jsonb_to_recordset(%s::jsonb) AS made(
     user_ref text, session_id text, trace_id text, span_id text)
 ON CONFLICT DO NOTHING
 
+-- name: one_at_a_time
+-- Of the same key of the same call, so that the second sees what the first has written.
+SELECT pg_advisory_xact_lock(%s)
+
+-- name: told
+-- The step that ends so, of those of a call: what comes before that in its key is when it began.
+SELECT id, kind, name FROM tollhouse_step WHERE parent = %(call_id)s AND right(id::text, 17) = %(ending)s
+
 -- name: of_call
 -- Whose call it is, and how many steps it has, as far as they are counted: by the index on the parent.
 SELECT c.feature, c.tenant, c.user_ref, c.session_id, c.trace_id,

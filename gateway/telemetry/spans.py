@@ -127,16 +127,19 @@ def _of_request(call: Finished) -> dict[str, Attribute]:
 
 def _of_reply(call: Finished) -> dict[str, Attribute]:
     row = call.row
-    found: dict[str, Attribute] = {
-        "gen_ai.response.model": row["model_served"],
-        "gen_ai.usage.input_tokens": call.input_tokens,
-        "gen_ai.usage.output_tokens": call.output_tokens,
-        "gen_ai.usage.cache_read.input_tokens": row["cache_read_tokens"],
-        # Renamed in the newest text; readers of both exist.
-        "gen_ai.usage.cache_creation.input_tokens": row["cache_write_tokens"],
-        "gen_ai.usage.cache_write.input_tokens": row["cache_write_tokens"],
-        "gen_ai.usage.reasoning.output_tokens": row["reasoning_tokens"],
-    }
+    found: dict[str, Attribute] = {}
+    # Of a call that no model answered there is neither a model of the reply nor usage: zeros would count in averages.
+    if call.input_tokens or call.output_tokens:
+        found = {
+            "gen_ai.response.model": row["model_served"],
+            "gen_ai.usage.input_tokens": call.input_tokens,
+            "gen_ai.usage.output_tokens": call.output_tokens,
+            "gen_ai.usage.cache_read.input_tokens": row["cache_read_tokens"],
+            # Renamed in the newest text; readers of both exist.
+            "gen_ai.usage.cache_creation.input_tokens": row["cache_write_tokens"],
+            "gen_ai.usage.cache_write.input_tokens": row["cache_write_tokens"],
+            "gen_ai.usage.reasoning.output_tokens": row["reasoning_tokens"],
+        }
     if call.response_id:
         found["gen_ai.response.id"] = call.response_id
     if row["finish_reason"]:

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from dashboards.pages.compare import difference, mean, proportion, ratio, verdict
+from dashboards.pages.compare import _student, difference, mean, proportion, ratio, together, verdict
 
 
 def test_wilson_s_interval_is_that_of_the_literature():
@@ -34,6 +34,24 @@ def test_intervals_of_means_hold_as_often_as_they_say():
     random = Random(7)
     held = sum(1 for _ in range(400) if (m := mean(slices(random, 1.0, 12))) and m.low <= 1 <= m.high)
     assert 0.92 <= held / 400 <= 0.98
+
+
+def test_of_many_alike_hardly_ever_one_seems_to_differ():
+    random, pages = Random(5), 0
+    z = together(42)
+    assert together(1) == pytest.approx(together(0)) == pytest.approx(1.96, abs=1e-3) and z == pytest.approx(
+        3.242, abs=1e-3
+    )
+    for _ in range(150):
+        first, *others = (sum(random.random() < 0.9 for _ in range(100)) for _ in range(43))
+        found = (difference(proportion(first, 100, z), proportion(other, 100, z)) for other in others)
+        pages += any(not one.low <= 0 <= one.high for one in found)
+    assert pages / 150 < 0.08
+
+
+def test_student_s_quantiles_are_those_of_the_tables():
+    for freedom, z, t in ((5, 1.959964, 2.571), (5, 3.290527, 6.869), (30, 2.575829, 2.750)):
+        assert _student(freedom, z) == pytest.approx(t, rel=0.02)
 
 
 def test_a_difference_of_cost_is_proven_or_not():

@@ -6,17 +6,18 @@ from decimal import Decimal
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import RequestFactory
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from budgets.models import Budget, Forecast, Rate, Window, WindowSample
+from budgets.models import Alert, Budget, Forecast, Rate, Window, WindowSample
 from dashboards.currency import Currency
 from dashboards.filters import parse
 from dashboards.models import SavedView
 from dashboards.pages import frame
+from dashboards.pages.headline import headline
 from dashboards.pages.registry import PAGES
 from dashboards.pages.sums import read as sums
 from gateway.ledger.partitions import first_id
@@ -198,7 +199,7 @@ def test_latency_is_told_apart_from_the_gate_s_own(admin_client):
     context = admin_client.get(f"{ROOT}reliability/?range=24h").context
     rows = {row.model: row for row in context["rows"]}
     assert rows["gpt-4o-mini"].p50 == pytest.approx(1009, rel=0.02)
-    assert rows["claude"].sums.error_share == 1 and "outcome%3A" in rows["claude"].failed_url
+    assert rows["claude"].sums.error_share == 1 and "ended%3A" in rows["claude"].failed_url
     classes = {(row.name, row.provider): row for row in context["classes"]}
     assert classes.keys() == {("ProviderError", "anthropic"), ("BudgetExceeded", "")}
     broken = classes["ProviderError", "anthropic"]
@@ -235,7 +236,7 @@ def test_breakers_are_told_to_who_may_see_everybody_s_alerts(admin_client, staff
     assert "No calls in this time" in shown.content.decode() and "1 of " in shown.content.decode()
     found = chart(admin_client, "reliability/data/trips/?range=24h")["series"]
     assert [(series["name"], sum(series["values"])) for series in found] == [("mock/gone", 1)]
-    assert parse_qs(urlsplit(found[0]["url"]).query)["q"][0].startswith("provider:mock outcome:provider_error")
+    assert parse_qs(urlsplit(found[0]["url"]).query)["q"][0].startswith("provider:mock ended:provider_error")
     assert admin_client.get(f"{ROOT}reliability/?provider=other").context["breakers"] == []
     assert chart(admin_client, "reliability/data/trips/?model=other")["series"] == []
     BreakerTrip.objects.filter(pk=trip.pk).update(closed_at=hours(1))
@@ -312,6 +313,31 @@ def test_the_overview_begins_with_spend_beside_budgets_and_what_moved(admin_clie
     assert tiles["Spend today"].note == "25.0% of $10; expected $5 (4–6)"
     assert tiles["Calls"].now == "6" and tiles["Error rate"].now == "33.3%"
     assert [row.name for row in context["moved"]] == ["search.answer", "support.reply"]
+
+
+def test_the_first_minutes_of_a_day_are_beside_no_whole_hour():
+    admin, now = RequestFactory().get("/"), timezone.localtime().replace(hour=0, minute=5)
+    admin.user = User(is_superuser=True, is_active=True)
+    make_call(at=now - timedelta(days=1), cost_usd=Decimal(5))
+    make_call(at=now - timedelta(minutes=2), cost_usd=Decimal(1))
+    for minutes, said in ((0, ""), (60, "−80%")):
+        shown = headline(frame.Reading.of(admin, now + timedelta(minutes=minutes)))["tiles"][0]
+        assert (shown.label, shown.now, shown.change) == ("Spend today", "$1.00", said)
+
+
+def test_alerts_that_are_over_do_not_hide_open_ones(admin_client):
+    for number in range(9):
+        over = None if number in (0, 2) else timezone.now()
+        Alert.objects.create(
+            kind="x",
+            severity="info",
+            dedup_key=str(number),
+            summary=f"alert {number}",
+            resolved_at=over,
+            created_at=hours(9 - number),
+        )
+    shown = [alert.summary for alert in admin_client.get("/admin/").context["alerts"]]
+    assert shown == [f"alert {number}" for number in (2, 0, 8, 7, 6, 5)]
 
 
 def test_without_calls_pages_say_so(admin_client):

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 import gateway
 from dashboards import score_sums
-from dashboards.pages.compare import difference, proportion, verdict
+from dashboards.pages.compare import difference, proportion, together, verdict
 from gateway import keys, privacy
 from gateway.models import RetentionRule
 from gateway.retention import remove
@@ -61,7 +61,8 @@ def test_versions_are_shown_and_compared_by_what_was_said_of_their_calls(admin_c
     first, other = context["versions"]
     interval = proportion(4, 40)
     assert first.cells[0].range == f"{100 * interval.low:.1f}% to {100 * interval.high:.1f}%, of 40"
-    found = difference(interval, proportion(36, 40))
+    z = together(4)  # by cost, success, edits and the eval
+    found = difference(proportion(4, 40, z), proportion(36, 40, z))
     assert (
         f"its replies are edited more often, by 80.0 points ({100 * found.low:.1f}–{100 * found.high:.1f})"
         in other.said

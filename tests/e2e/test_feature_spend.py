@@ -52,7 +52,7 @@ def one_call(at, version, number):
 def test_from_an_alert_to_its_reason_and_the_switch(visitor, alarmed):
     visitor.open("/admin/", "overview-alarmed")
     page = visitor.page
-    visitor.go(page.locator("section", has_text="Latest alerts").get_by_label("Spend of support.reply"))
+    visitor.go(page.locator("section", has_text="Alerts, the open ones first").get_by_label("Spend of support.reply"))
     page.wait_for_url(f"**{PAGE}")
     page.select_option("select[name=period]", "1h")
     page.focus("text=Show")

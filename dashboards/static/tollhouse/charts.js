@@ -55,10 +55,12 @@
   function axis(data) {
     const top = most(data) * scale(data);
     const decimals = top > 0 && top < 1 ? 1 - Math.floor(Math.log10(top)) : 2;
-    const formats = { money: [`,.${decimals}~f`, ""], ms: [",", scale(data) === 1 ? " ms" : " s"], count: ["~s", ""], percent: ["", "%"] };
+    // Dollars are part of the format, which has a minus in front of them.
+    const dollar = data.prefix === "$" ? "$" : "";
+    const formats = { money: [`${dollar},.${decimals}~f`, ""], ms: [",", scale(data) === 1 ? " ms" : " s"], count: ["~s", ""], percent: ["", "%"] };
     const [tickformat, ticksuffix] = formats[data.unit] || formats.count;
     // Of a few things there are no parts.
-    return { tickformat, ticksuffix, ...(data.unit === "count" && top < 5 ? { dtick: 1 } : {}) };
+    return { tickformat, ticksuffix, tickprefix: dollar ? "" : data.prefix || "", ...(data.unit === "count" && top < 5 ? { dtick: 1 } : {}) };
   }
 
   function traces(data, box) {
@@ -87,7 +89,7 @@
       legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", xref: "container", x: 0, font: { size: 11 } },
       hoverlabel: { namelength: -1, bgcolor: colour("--th-card"), bordercolor: colour("--border-color"), font: { color: colour("--body-fg"), size: 12 } },
       xaxis: { ...base, type: "date", showgrid: false, fixedrange: true, tickangle: 0, nticks: box.clientWidth < 500 ? 3 : 10, tickformatstops: TIMES },
-      yaxis: { ...base, ...axis(data), tickprefix: data.prefix || "", rangemode: "tozero", fixedrange: true, nticks: 5 },
+      yaxis: { ...base, ...axis(data), rangemode: "tozero", fixedrange: true, nticks: 5 },
     };
   }
 

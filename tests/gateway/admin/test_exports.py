@@ -16,7 +16,7 @@ from django.utils import timezone
 from gateway.admin import exports
 from gateway.explorer.background import make_waiting
 from gateway.explorer.export import COLUMNS
-from gateway.models import AuditEntry, Export, TenantLimit
+from gateway.models import Adjustment, AuditEntry, Export, TenantLimit
 from tests.rows import make_call
 
 pytestmark = pytest.mark.django_db
@@ -52,6 +52,7 @@ def test_a_file_at_once_has_the_chosen_columns_of_the_calls_that_the_list_shows(
     call = make_call(
         tenant="=1+1", cost_usd=Decimal("0.000000001"), labels={"a": "=b"}, payload={"messages": [{"content": "said"}]}
     )
+    Adjustment.objects.bulk_create([Adjustment(call_id=call.id, cost_usd=Decimal("-0.5"), reason="late", actor="x")])
     make_call(outcome="timeout", cost_usd=None)
     listed = ada.get("/admin/tollhouse_gateway/call/?q=outcome:ok&since=7d").content.decode()
     assert f'href="{ASK}?q=outcome%3Aok&amp;since=7d"' in listed
@@ -59,6 +60,7 @@ def test_a_file_at_once_has_the_chosen_columns_of_the_calls_that_the_list_shows(
     [row] = csv.DictReader(io.StringIO(answer.content.decode()))
     assert list(row) == list(COLUMNS) and "said" not in answer.content.decode()
     assert (row["id"], row["tenant"], row["cost_usd"]) == (str(call.id), "'=1+1", "0.000000001")
+    assert Decimal(row["adjusted_usd"]) == Decimal("-0.5")
     assert row["started_at"] == call.started_at.isoformat().replace("+00:00", "Z")
     assert (
         ".csv" in answer.headers["content-disposition"] and answer.headers["content-type"] == "text/csv; charset=utf-8"

@@ -371,7 +371,7 @@ def test_a_price_is_added_and_says_by_whom(admin_client):
 
 def test_the_overview_shows_each_part_to_those_who_may_see_it(staff):
     rows(1)
-    texts = {"view_window": "<h2>Budgets</h2>", "view_switch": "Kill switches in force", "view_alert": "Latest alerts",
+    texts = {"view_window": "<h2>Budgets</h2>", "view_switch": "Kill switches in force", "view_alert": "Alerts, the open ones first",
              "view_call": "Latest calls"}  # fmt: skip
     for permission, text in texts.items():
         page = staff(permission).get("/admin/").content.decode()

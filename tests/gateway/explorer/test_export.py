@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from django.core.management import CommandError, call_command
 
-from gateway.models import AuditEntry
+from gateway.models import Adjustment, AuditEntry
 from tests.rows import make_call
 
 pytestmark = pytest.mark.django_db
@@ -52,11 +52,16 @@ def test_csv_has_the_rows_that_fit_oldest_first_and_no_formula(tmp_path):
 def test_parquet_keeps_types(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     old = make_call(tenant=ODD, cost_usd=Decimal("0.000000001"), first_token_ms=1.5, streamed=True)
+    Adjustment.objects.bulk_create([
+        Adjustment(call_id=old.id, cost_usd=Decimal(cost), reason="late", actor="x") for cost in ("0.5", "-0.25")
+    ])  # fmt: skip
     make_call(cost_usd=None)
     table = parquet.read_table(export(tmp_path / "calls.parquet", format="parquet"))
     first, second = table.to_pylist()
     assert (first["tenant"], first["cost_usd"], first["first_token_ms"]) == (ODD, Decimal("0.000000001"), 1.5)
     assert first["streamed"] is True and first["started_at"] == old.started_at and first["input_tokens"] == 1200
+    assert (first["adjusted_usd"], second["adjusted_usd"]) == (Decimal("0.25"), 0)
+    assert rows(export(tmp_path / "calls.csv", columns="adjusted_usd,id"))[0]["adjusted_usd"] == "0.250000000"
     assert second["cost_usd"] is second["first_token_ms"] is None and second["tenant"] == ""
 
 

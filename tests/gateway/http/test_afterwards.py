@@ -83,6 +83,14 @@ def steps_are_told_alike(post, acme, umbrella):
     assert (row.parent, row.tenant, row.user_ref, row.session_id) == (acme, "acme", call.user_ref, call.session_id)
     assert (row.latency_ms, row.outcome, row.counts, row.trace_id) == (1500.0, "ok", {"orders": 2}, call.trace_id)
     assert row.began_at == row.started_at < call.started_at, "it ended before this call was made, so it began then"
+    # Told once more with its key, be it later and by whatever was tried again, it is the same.
+    first = post(umbrella, step, to="steps", **{"idempotency-key": "try-1"})
+    again = post(umbrella, {**step, "ended_ms_ago": 9000, "name": "other"}, to="steps", **{"idempotency-key": "try-1"})
+    other = post(umbrella, step, to="steps", **{"idempotency-key": "try-2"})
+    assert (first[0], again, other[0]) == (201, (200, first[1]), 201) and first[1]["id"] != other[1]["id"]
+    assert post(umbrella, step, to="steps", **{"idempotency-key": "x" * 256})[0] == 400
+    assert Step.objects.filter(parent=umbrella).count() == 2
+    Step.objects.filter(parent=umbrella).delete()
     failed = post(acme, {**step, "outcome": "error", "error_class": "TimeoutError", "counts": {}}, to="steps")
     assert failed[0] == 201 and Step.objects.latest("id").error_class == "TimeoutError"
     old = make_call(at=timezone.now() - timedelta(hours=25)).id

@@ -87,8 +87,11 @@ def faults_of_span(span: Span) -> list[str]:
     if "server.address" in said and "server.port" not in said:
         faults.append("an address without a port")
     parts = ("cache_read.input_tokens", "cache_creation.input_tokens")
-    if sum(said[f"gen_ai.usage.{part}"] for part in parts) > said["gen_ai.usage.input_tokens"]:
+    if sum(said.get(f"gen_ai.usage.{part}", 0) for part in parts) > said.get("gen_ai.usage.input_tokens", 0):
         faults.append("cached tokens are not among the input's")
+    used = [said.get(f"gen_ai.usage.{part}_tokens") for part in ("input", "output")]
+    if ("gen_ai.response.model" in said) != any(used) or used == [0, 0]:
+        faults.append(f"a reply by {said.get('gen_ai.response.model')!r} with {used} tokens")
     return faults
 
 

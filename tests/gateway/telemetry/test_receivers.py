@@ -146,6 +146,30 @@ def test_receivers_are_told_of_every_call_and_of_no_text(world, told, receivers,
     children = {span.name for span in collector.spans if span.parent_span_id == traced[0].span_id and span not in spans}
     assert children >= {"redact", "hold", "attempt mock/echo", "settle"}
 
+    # A step that is told of one of these calls afterwards stands in the trace that its teller names, once.
+    call = next(id for id, row in rows.items() if row.trace_id == TRACE)
+    step = {
+        "kind": "tool",
+        "name": "look_up",
+        "latency_ms": 1500,
+        "ended_ms_ago": 250,
+        "outcome": "error",
+        "counts": {"rows": 2},
+    }
+    for _ in range(2):
+        again = {**CONTEXTS["strict-echo"], "idempotency-key": "1"}
+        assert post(server, key, f"/v1/calls/{call}/steps", step, **again)[0] in (200, 201)
+    assert post(server, key, f"/v1/calls/{call}/steps", {**step, "name": "untraced"})[0] == 201
+    look_up = until(lambda: [s for s in collector.spans if "tollhouse.step_id" in attributes(s)], "a step's span")[0]
+    said = attributes(look_up)
+    assert (look_up.name, look_up.trace_id.hex(), look_up.parent_span_id.hex()) == (
+        "execute_tool look_up",
+        TRACE,
+        PARENT,
+    )
+    assert (said["gen_ai.tool.name"], said["error.type"], said["tollhouse.step.rows"]) == ("look_up", "error", 2)
+    assert look_up.end_time_unix_nano - look_up.start_time_unix_nano == 1_500_000_000
+
     # Text: only redacted, and only where the policy keeps no raw text.
     by_feature = {}
     for span in spans:
@@ -169,6 +193,8 @@ def test_receivers_are_told_of_every_call_and_of_no_text(world, told, receivers,
         "calls",
     )
     assert collector.came_by == {"traces over gRPC", "metrics over HTTP"}
+
+    assert sum("tollhouse.step_id" in attributes(span) for span in collector.spans) == 1
 
     # Prometheus: the same meters, for whoever has the token.
     with pytest.raises(urllib.error.HTTPError, match="401"):
