@@ -83,7 +83,7 @@ class Attempts:
             async with self.health.attempt(target, patience_s=self.ends_at - began):
                 # Only now, as it may have waited for a place.
                 request.sent_at = perf_counter()
-                request.timeout_s = max(0.001, self.ends_at - request.sent_at)
+                request.timeout_s = self._patience_s(request)
                 entry.row["attempts"] += 1
                 self.sent.reached = True
                 async with aclosing(target.provider.adapter.send(request, self.http)) as pieces:
@@ -195,6 +195,12 @@ class Attempts:
     def _serves(self, target: TargetInfo) -> None:
         route = self.sent.held.call.route.name
         self.entry.row |= {"route": route, "provider": target.provider.name, "model_served": target.model}
+
+    def _patience_s(self, request: Request) -> float:
+        """How long the attempt may take: what is left of the route's time, of which a plain reply may have its part only."""
+        left_s = max(0.001, self.ends_at - request.sent_at)
+        reply_s = self.sent.held.call.route.reply_timeout_s
+        return left_s if reply_s is None or request.stream else min(left_s, reply_s)
 
     def _request(self, target: TargetInfo, left_s: float) -> Request:
         provider, call = target.provider, self.sent.held.call

@@ -70,6 +70,7 @@ class RouteInfo:
     timeout_s: float
     connect_timeout_s: float
     first_token_timeout_s: float
+    reply_timeout_s: float | None
     retries: int
     hedge_after_s: float | None
 
@@ -192,6 +193,7 @@ def _routes() -> dict[str, RouteInfo]:
             timeout_s=route.timeout_s,
             connect_timeout_s=route.connect_timeout_s,
             first_token_timeout_s=route.first_token_timeout_s,
+            reply_timeout_s=route.reply_timeout_s,
             retries=route.retries,
             hedge_after_s=route.hedge_after_s,
         )

@@ -99,11 +99,14 @@ class TargetInline(admin.TabularInline[Target, Route]):
 class RouteForm(forms.ModelForm[Route]):
     class Meta:
         model = Route
-        fields = ["name", "timeout_s", "connect_timeout_s", "first_token_timeout_s", "retries", "hedge_after_s"]
+        fields = [
+            "name", "timeout_s", "connect_timeout_s", "first_token_timeout_s", "reply_timeout_s", "retries", "hedge_after_s",
+        ]  # fmt: skip
         labels = {
             "timeout_s": "Timeout, seconds",
             "connect_timeout_s": "Connect timeout, seconds",
             "first_token_timeout_s": "First token timeout, seconds",
+            "reply_timeout_s": "Reply timeout, seconds",
             "hedge_after_s": "Hedge after, seconds",
         }
         help_texts = {
@@ -130,8 +133,8 @@ class RouteAdmin(AuditedAdmin[Route]):
                 "fields": [
                     "name",
                     ("timeout_s", "connect_timeout_s"),
-                    ("first_token_timeout_s", "retries"),
-                    "hedge_after_s",
+                    ("first_token_timeout_s", "reply_timeout_s"),
+                    ("retries", "hedge_after_s"),
                 ]
             },
         ),

@@ -89,6 +89,7 @@ def _route(row: Route) -> dict[str, Any]:
         "connect_timeout_s": row.connect_timeout_s,
         "first_token_timeout_s": row.first_token_timeout_s,
         "retries": row.retries,
+        **({"reply_timeout_s": row.reply_timeout_s} if row.reply_timeout_s else {}),
         **({"hedge_after_s": row.hedge_after_s} if row.hedge_after_s else {}),
     }
 

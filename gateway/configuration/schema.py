@@ -66,6 +66,7 @@ SECTIONS = {
             "timeout_s": NUMBER,
             "connect_timeout_s": NUMBER,
             "first_token_timeout_s": NUMBER,
+            "reply_timeout_s": NUMBER,
             "retries": WHOLE,
             "hedge_after_s": NUMBER,
         },

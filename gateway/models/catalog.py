@@ -95,6 +95,13 @@ class Route(models.Model):
         validators=[MinValueValidator(0.001)],
         help_text="Until the first byte of a streamed reply; seconds.",
     )
+    reply_timeout_s = models.FloatField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.001)],
+        help_text="For one attempt at a plain reply, which is then given up, with what it may cost, for the next one. "
+        "Seconds; empty: all the time that is left to the route.",
+    )
     retries = models.PositiveSmallIntegerField(
         default=1, help_text="Further attempts at a target after a transient error, before the next target is tried."
     )
@@ -116,6 +123,7 @@ class Route(models.Model):
             ),
             models.CheckConstraint(condition=Q(retries__lte=10), name="tollhouse_route_retries_at_most_10"),
             models.CheckConstraint(condition=Q(hedge_after_s__gt=0), name="tollhouse_route_hedge_positive"),
+            models.CheckConstraint(condition=Q(reply_timeout_s__gt=0), name="tollhouse_route_reply_timeout_positive"),
         ]
 
     def __str__(self) -> str:

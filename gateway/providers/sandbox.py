@@ -59,10 +59,12 @@ class Sandbox(Provider):
     async def send(self, request: Request, http: aiohttp.ClientSession) -> AsyncGenerator[Piece]:
         options = request.options
         fault = _fault(options.get("faults", {}))
-        if fault == "timeout":
-            await asyncio.sleep(request.timeout_s)
-            raise ProviderTimeout("The sandbox did not answer, as it was told.", transient=True, billable=True)
-        await asyncio.sleep(options.get("latency_ms", 0) / 1000)
+        latency_s = options.get("latency_ms", 0) / 1000
+        patience_s = min(request.timeout_s, request.patience_s()) if request.stream else request.timeout_s
+        if fault == "timeout" or latency_s > patience_s:
+            await asyncio.sleep(patience_s)
+            raise ProviderTimeout("The sandbox did not answer in time, as it was told.", transient=True, billable=True)
+        await asyncio.sleep(latency_s)
         if fault and fault != "cut":
             raise ProviderError(
                 f"The sandbox answered with status {fault}, as it was told.", status=int(fault), billable=False,

@@ -145,7 +145,9 @@ def _translation(error: BaseException) -> ProviderError | None:
             reason = error.os_error.strerror or type(error.os_error).__name__
             return ProviderError(f"The provider cannot be reached: {reason}.", transient=True, billable=False)
         case TimeoutError():
-            return ProviderTimeout("The provider did not answer in the route's time.", transient=True, billable=True)
+            return ProviderTimeout(
+                "The provider did not answer in the time of its route.", transient=True, billable=True
+            )
         case aiohttp.ClientError():
             return ProviderError(
                 "The provider closed the connection before its reply was complete.", transient=True, billable=True

@@ -63,7 +63,7 @@ def _feature(slug: str, answers: Provider) -> FeatureInfo:
     )
     route = RouteInfo(
         name="stub", targets=(TargetInfo(provider=provider, model="stub"),), timeout_s=60, connect_timeout_s=5,
-        first_token_timeout_s=30, retries=0, hedge_after_s=None,
+        first_token_timeout_s=30, reply_timeout_s=None, retries=0, hedge_after_s=None,
     )  # fmt: skip
     return FeatureInfo(
         slug=slug, description="", route=route, policy=Policy(name="stub", outbound="off", stored="full", entities=()),

@@ -290,6 +290,7 @@ max_concurrent = 8
 [routes.careful]
 targets = ["rehearsal/any"]
 hedge_after_s = 1.5
+reply_timeout_s = 12.5
 
 [features."support.reply"]
 route = "careful"
@@ -314,8 +315,13 @@ def test_everything_that_a_file_can_say_comes_back():
     assert all(line.startswith("=") for line in again), again
     provider, route, feature = Provider.objects.get(), Route.objects.get(), Feature.objects.get()
     assert provider.options == {"answer": "Yes.", "latency_ms": 200, "faults": {"503": 0.1}} and provider.base_url == ""
-    assert (provider.max_concurrent, route.hedge_after_s, feature.cache_ttl_s) == (8, 1.5, 60)
-    assert (feature.phase, feature.rollout_tenants, feature.rollout_percent) == ("beta", ["acme"], 10)
+    assert (provider.max_concurrent, route.hedge_after_s, route.reply_timeout_s) == (8, 1.5, 12.5)
+    assert (feature.phase, feature.rollout_tenants, feature.rollout_percent, feature.cache_ttl_s) == (
+        "beta",
+        ["acme"],
+        10,
+        60,
+    )
     assert PriceBook.load().find("rehearsal", "whatever", datetime.now(UTC)) is not None
 
 

@@ -105,8 +105,8 @@ CUT_GZIP = reply(gzip.compress(json.dumps(completion()).encode())[:-20], b"conte
         (stream(chunk({"tool_calls": 5})), True, "tool_calls is no list of objects"),
         (stream(chunk({"content": 5})), True, "content is neither a text nor a list"),
         (stream(chunk({"content": "x"}, usage=[1])), True, "usage is no object"),
-        ([stream()[0], 10], True, "did not answer in the route's time"),
-        ([stream()[0], *[0.5, b": still here\n\n"] * 20], True, "did not answer in the route's time"),
+        ([stream()[0], 10], True, "did not answer in the time of its route"),
+        ([stream()[0], *[0.5, b": still here\n\n"] * 20], True, "did not answer in the time of its route"),
     ],
 )  # fmt: skip
 def test_what_is_no_reply_is_an_error_that_says_so(gate, script, streamed, words):
