@@ -83,6 +83,27 @@ def found(text, least=0.4):
         ("PERSON", "Ellis", "I asked Ms {} again"),
         ("PERSON", "Zoë van der Berg", "my name is {} and"),
         ("USERID", "jdoe_77", "username: {}"),
+        ("USERID", "jdoe77", "INFO login user={} ip=203.0.113.7"),
+        ("USERID", "jdoe77", "sshd[9]: Accepted publickey for {} from 203.0.113.7 port 51022"),
+        # fields of JSON and code, tags, cells of tables, forms with dots
+        ("US_DRIVER_LICENSE", "R5999330", '{{"driver_license": "{}"}}'),
+        ("PASSPORT", "CJD03318F", '{{"passport_no": "{}"}}'),
+        ("PASSPORT", "X1234567", "<passportNumber>{}</passportNumber>"),
+        ("BANK_ACCOUNT", "12345678", '{{"user_bank_account_number": "{}"}}'),
+        ("INSURANCE_ID", "QX-516350-33", "| Policy number | {} |"),
+        ("BANK_ACCOUNT", "71-75-92", "Sort code ..... {}"),
+        ("BANK_ACCOUNT", "9533702381", "Account number ..... {}"),
+        ("STREET_ADDRESS", "73097", '{{"zip": "{}"}}'),
+        ("STREET_ADDRESS", "20322", "PLZ/Ort: {} Wanzleben"),
+        ("NATIONAL_ID", "93020745321", "Mój PESEL to {}, telefon +48 693 282 351"),
+        ("PHONE_NUMBER", "662 238 615", "Tel.: {}"),
+        ("PHONE_NUMBER", "+447700 208 815", "or {}-Fax"),
+        ("STREET_ADDRESS", "Dorle-Schaaf-Weg 9, 67382 Bamberg", "nach {}."),
+        ("STREET_ADDRESS", "ul. Kreta 814, 38-609 Lublin", "na {}."),
+        ("PASSWORD", "$5DDN^wX+A5", "spring.datasource.password={}"),
+        ("PASSWORD", "x9[Kq(2)", "{{ password: '{}', roles: [] }}"),
+        ("PERSON", "Puck Janssen", "Ticket 7\nReporter: {}\nPhone: none"),
+        ("PERSON", "Jan Kowalski", "Imię i nazwisko: {}"),
     ],
 )
 def test_each_format_is_found_where_it_stands(entity, value, text):
@@ -105,6 +126,9 @@ def test_each_format_is_found_where_it_stands(entity, value, text):
         "SELECT count(*) FROM orders WHERE id = 123456789 LIMIT 100",
         "commit 3f786850e387550fdab836ed7e6dc881de23001b",
         "1600 points, 24 hour drive, 3 way split",
+        '"GET /reset HTTP/1.1" 200 2326',
+        "123 456 789 rows",
+        "password: ${DB_PASSWORD} or password=$DB_PASSWORD or password: '{{ vault }}' or password=get_secret(name)",
     ],
 )
 def test_what_only_looks_like_it_is_left_alone(text):
