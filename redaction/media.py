@@ -53,11 +53,14 @@ def kind_of(part: dict[str, Json]) -> str | None:
 
 def is_bytes(field: str, value: Json) -> bool:
     """Whether a field of media holds bytes or the address of some, and no text; text has blanks, or signs that bytes have not."""
-    if not isinstance(value, str):
-        return False
     if field in BYTES:
-        return ENCODED.fullmatch(value[:BEGINNING]) is not None
-    return field == "url" and " " not in value[:BEGINNING]
+        return isinstance(value, str) and ENCODED.fullmatch(value[:BEGINNING]) is not None
+    return field == "url" and has_no_blank(value)
+
+
+def has_no_blank(value: Json) -> bool:
+    """Whether a value is a text of one piece, as addresses and signatures are, and nothing that people write."""
+    return isinstance(value, str) and " " not in value[:BEGINNING]
 
 
 def without(message: Json) -> Json:

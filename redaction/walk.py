@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from redaction.media import ABOUT_BYTES, is_bytes, kind_of
+from redaction.media import ABOUT_BYTES, has_no_blank, is_bytes, kind_of
 
 Json = Any
 #: Fields that are structure where they look like it, and text otherwise; the latter two are a provider's own, and no text.
@@ -170,7 +170,7 @@ def _thought(block: Json, way: Way) -> Json:
     # Its signature and what is encrypted stay: they are the provider's own, and no text.
     if not isinstance(block, dict):
         return _leaves(block, way)
-    return _fields(block, way, lambda k, v: v if k in OPAQUE else _leaf(k, v, way))
+    return _fields(block, way, lambda k, v: v if k in OPAQUE and has_no_blank(v) else _leaf(k, v, way))
 
 
 def _tool_call(call: Json, ways: Ways) -> Json:

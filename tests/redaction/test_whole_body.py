@@ -160,6 +160,7 @@ NAMED = {MARK: MARK}
             {"role": "user", "content": [{"type": "text", "text": NAMED}]}, {"role": "user", "content": [{"type": "text", "text": "x", **NAMED}]},
             {"role": "assistant", "tool_calls": [NAMED]}, {"role": "assistant", "tool_calls": [{"function": NAMED}]},
             {"role": "assistant", "function_call": NAMED}, {"role": "assistant", "thinking_blocks": [NAMED]},
+            {"role": "assistant", "thinking_blocks": [{"signature": f"of {MARK}", "data": [MARK]}]},
             {"role": "user", "content": [{"type": "image_url", "image_url": {"url": NAMED, "detail": f"of {MARK}"}, **NAMED}]},
             {"role": "user", "content": [{"type": "image_url", "image_url": {"url": f"Write to {MARK}", "detail": MARK}}]},
             {"role": "user", "content": [{"type": "file", "file": {"file_data": f"Write to {MARK}", "file_id": f"of {MARK}"}}]},
