@@ -48,6 +48,27 @@ WORDS = """
     jag mitt och eller men inte på är att det hej tack vänliga hälsningar med adress namn
 """
 GRAMMAR = frozenset(WORDS.split())
+#: Words before a name that are no part of it.
+GREETINGS = frozenset(
+    [
+        "hi",
+        "hello",
+        "hey",
+        "dear",
+        "hallo",
+        "liebe",
+        "geehrte",
+        "geehrter",
+        "bonjour",
+        "hola",
+        "estimado",
+        "estimada",
+        "ciao",
+        "beste",
+        "cześć",
+        "hej",
+    ]
+)
 
 Numbers = NDArray[np.float32]
 
@@ -78,6 +99,8 @@ class Tagger:
         best, sure = chances.argmax(1).tolist(), chances.max(1)
         found: list[Span] = []
         for first, last in _runs(best):
+            while first < last - 1 and text[slice(*places[first])].lower() in GREETINGS:
+                first += 1
             span = Span(
                 start=places[first][0],
                 end=places[last - 1][1],

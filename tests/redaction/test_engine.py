@@ -46,6 +46,11 @@ def test_a_given_name_is_no_place_and_no_company():
         assert {kind for kind, _ in found(text, DEFAULT)} == {"PERSON"}
 
 
+def test_who_is_greeted_is_found_without_the_greeting():
+    for text, name in (("Beste Josephine,\n\nMijn nieuwe adres", "Josephine"), ("Hej Erik,\n\nTack", "Erik")):
+        assert found(text, DEFAULT)[0] == ("PERSON", name)
+
+
 def test_words_of_grammar_and_forms_are_nobodys_name():
     assert all(
         _least(value) > 1 for value in ("PDF", "the SSN", "Sehr geehrte Frau", "Cordialement", "Med vänliga hälsningar")
