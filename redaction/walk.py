@@ -37,6 +37,12 @@ SCHEMA_VALUES = ("enum", "const", "default", "examples")
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+#: Names of fields that nearly every message has, known without looking at them.
+FIELDS = frozenset(
+    ("role", "content", "type", "text", "name", "id", "tool_call_id", "tool_calls", "function", "arguments", "refusal")
+)
+
+
 class Uninspectable(Exception):
     """The input is in a form that cannot be checked for personal data; the message says which."""
 
@@ -233,7 +239,7 @@ def _fields(value: dict[str, Json], way: Way, field: Callable[[str, Json], Json]
 
 def _name(field: str, others: Mapping[str, Json], way: Way) -> str:
     """A field's name as it goes out: as it is where it is a word, apart from those of others that came to the same mask."""
-    if _is_word(field):
+    if field in FIELDS or _is_word(field):
         return field
     name = way.change(field)
     while name in others:
