@@ -74,7 +74,7 @@ RULES: tuple[Rule, ...] = (
     rule("USERID", r"(?i)\buser[ _-]?(?:id|name)s?[\"']?(?:\s{0,3}(?::|=|#)|\s(?:is|was))?\s{1,3}[\"'`]?(?P<value>(?=[\w.-]{0,40}[\d._-])[A-Za-z0-9][\w.-]{2,40})\b", 0.7, needs="user"),
     rule("USERID", r"(?i)\b(?:user[ _-]?(?:id|name)|login|handle)[\"']?\s{0,3}[:=]\s{0,3}[\"'`]?(?P<value>@?[A-Za-z0-9][\w.-]{2,40})\b(?![(@.])", 0.6, needs="user|login|handle"),
     # What logs say: a field of its own ("user=jane7"), who logged in (OpenSSH's auth.c: "Accepted publickey for jane7 from").
-    rule("USERID", r"(?i)(?<![\w.-])user=[\"']?(?P<value>[A-Za-z0-9][\w.-]{2,40})\b(?![(@.])", 0.6, needs="user="),
+    rule("USERID", r"(?i)(?<![\w.-])user=[\"']?(?P<value>(?=[a-z_-]{1,40}\d)[a-z][\w-]{2,40})\b(?![(@.\[])", 0.6, needs="user="),
     rule("USERID", r"(?:(?i:logged|signed) (?:in|on) as|Accepted [\w/-]{1,30} for|Failed [\w/-]{1,30} for(?: invalid user)?)\s[\"'`]?(?P<value>(?=[\w.-]{0,40}[\d._-])[A-Za-z0-9][\w.-]{2,40})\b(?![@(])", 0.6, needs="ed in as|ed on as|accepted |failed "),
     rule("USERID", r"(?<![\w@/.])(?:/home/|/Users/|C:\\Users\\)(?P<value>[\w.-]{2,32})\b", 0.6, needs="home|users"),
 )  # fmt: skip

@@ -57,8 +57,8 @@ STATES: tuple[Rule, ...] = (
 #: code, the end of a tag, the edge of a table's cell, the dots of a form, in any of these orders.
 _LINK = (
     r"(?:[\s_]{1,2}(?:card|file|account|acct|registration|policy|member|membership|record|identification|id))?s?"
-    r"(?:[\s_]{0,2}(?:numbers?|num\b\.?|no\b\.?|nr\b\.?|id(?:entifier)?\b|code|details|#|№))?(?:\s{1,2}(?:is|was|as|of|ist|est|es|è|är|like|such as|ending (?:in|with)|ends (?:in|with)))?"
-    r"[\"'`*]{0,3}\s{0,2}(?:[:=#(>|-]{0,2}|\.{2,40})\s{0,2}[\"'`*]{0,2}"
+    r"(?:[\s_]{0,2}(?:numbers?|num\b\.?|no\b\.?|nr\b\.?|id(?:entifier)?\b|code|details|#|№)(?:\s?\*{0,2}\s?[|>])?)?(?:\s{1,2}(?:is|was|as|of|ist|est|es|è|är|like|such as|ending (?:in|with)|ends (?:in|with)))?"
+    r"[\"'`*]{0,3}\s{0,2}(?:[:=#(-]{0,2}|\.{2,40})\s{0,2}[\"'`*]{0,2}"
 )
 #: Digits in groups with blanks between them; or a code with a digit in it, which may begin with a mark of its kind ("DL: ").
 _VALUE = (

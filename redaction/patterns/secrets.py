@@ -10,7 +10,7 @@ _NO_VALUE = (
     r"none|null|nil|true|false|undefined|str|string|text|bool|int|required|optional|hidden|redacted|changed?|expired|"
     r"incorrect|invalid|wrong|reset|forgotten|secure|protected|encrypted|hashed|missing|empty|unknown|example|value|here|"
     r"self|this|input|type|field|password|secret|token|manager|policy|env|bearer|basic|[*x.•_-]+|\$(?:[a-z_]\w*|\d|[{(].*)|%[\w(].{0,40}|"
-    r"os\.\w.*|process\.env.*|settings\.\w.*|config\.\w.*|self\.\w.*|env\..*|\w+_(?:password|secret|token|key)"
+    r"os\.\w.*|process\.env.*|settings\.\w.*|config\.\w.*|self\.\w.*|env\..*|.*\.{3}|\w+_(?:password|secret|token|key)"
 )
 #: … in quotes: no template's place; without them: neither a call nor an index.
 NO_LITERAL = re.compile(rf"(?i)^(?:{_NO_VALUE}|[{{<\[].*[}}>\]])$")

@@ -128,6 +128,8 @@ def test_each_format_is_found_where_it_stands(entity, value, text):
         "1600 points, 24 hour drive, 3 way split",
         '"GET /reset HTTP/1.1" 200 2326',
         "123 456 789 rows",
+        "context(user=request.user) or user=postgres, api_key='th_…'",
+        "caller: Caller = None\n| customer | 3144 |\nWHERE customer > 3144",
         "password: ${DB_PASSWORD} or password=$DB_PASSWORD or password: '{{ vault }}' or password=get_secret(name)",
     ],
 )
