@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redaction.ner.features import TYPES, rows, tokens
+from redaction.places import names as well_known
 from redaction.spans import Span, trimmed
 
 WEIGHTS = Path(__file__).with_name("weights.npz")
-#: Given names, in small letters, that are no well-known place's.
+#: Given names, in small letters.
 GIVEN = frozenset(Path(__file__).with_name("given.txt").read_text(encoding="utf-8").splitlines())
 SPREADS = (1, 1, 2, 3)
 #: What an entity's tags are worth more than none, in log odds: to leave a name standing is worse than to hide a word.
@@ -108,9 +109,7 @@ class Tagger:
                 score=round(float(sure[first:last].mean()), 2),
             )
             if (kept := trimmed(text, span)) and kept.score >= _least(value := text[kept.start : kept.end]):
-                # The network takes many a name that stands alone for a company's or a town's.
-                named = kept.type in ("LOCATION", "ORGANIZATION") and value.lower() in GIVEN
-                found.append(replace(kept, type="PERSON") if named else kept)
+                found.append(replace(kept, type="PERSON") if _is_given(value.lower(), kept.type) else kept)
         return found
 
     def _chances(self, features: NDArray[Any]) -> Numbers:
@@ -139,6 +138,15 @@ def _runs(tags: list[int]) -> Iterator[tuple[int, int]]:
         if first is not None:
             yield first, at
         first = at if tag else None
+
+
+def _is_given(value: str, type: str) -> bool:
+    """Whether the network took a name that stands alone for a company's or a town's, as it does with many."""
+    return (
+        type in ("LOCATION", "ORGANIZATION")
+        and GIVEN.issuperset(value.split("-"))
+        and (type == "ORGANIZATION" or value not in well_known())
+    )
 
 
 def _least(value: str) -> float:

@@ -1,15 +1,13 @@
 """Writes given names of people, for redaction/ner/given.txt.
 
-    python scripts/ner/given.py places.txt > redaction/ner/given.txt
+    python scripts/ner/given.py > redaction/ner/given.txt
 
-Those that Faker (MIT) has for the USA, the United Kingdom, or two other countries at least; without names of well-known places.
-One name a line, in small letters, sorted.
+Those that Faker (MIT) has for the USA, the United Kingdom, or two other countries at least. One name a line, in small letters, sorted.
 """
 
 import importlib
 import sys
 from collections import Counter
-from pathlib import Path
 
 LOCALES = "en_US en_GB de_DE fr_FR es_ES it_IT nl_NL pl_PL sv_SE en_IN da_DK no_NO fi_FI pt_PT".split()
 #: Countries whose names count also where no other has them.
@@ -26,7 +24,6 @@ def main() -> None:
     by_locale = {locale: names(locale) for locale in LOCALES}
     countries = Counter(name for found in by_locale.values() for name in found)
     given = {name for name, number in countries.items() if number > 1}.union(*(by_locale[locale] for locale in ALONE))
-    given -= set(Path(sys.argv[1]).read_text(encoding="utf-8").splitlines())
     sys.stdout.write("".join(f"{name}\n" for name in sorted(given)))
 
 

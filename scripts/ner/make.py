@@ -85,7 +85,7 @@ def main() -> None:
 def make(data: Path, work: Path) -> None:
     """Runs all steps; each writes one file."""
     run("places.py", out=work / "places.txt")
-    run("given.py", str(work / "places.txt"), out=work / "given.txt")
+    run("given.py", out=work / "given.txt")
     run("generate.py", "--seed", "1", "--texts", "30000", out=work / "generated.jsonl")
     teachers = [str(pipeline(name)) for name in TEACHERS]
     for name, files, most in (("chats", CHATS, 2500), ("manuals", MANUALS, 800)):

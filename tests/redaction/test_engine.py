@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 
 from redaction.engine import MOST_CHARACTERS, spans
 from redaction.models import RedactionPolicy
-from redaction.ner.tagger import _least
+from redaction.ner.tagger import _is_given, _least
 from redaction.policies import DEFAULT, KNOWN_ENTITIES, Policy
 from redaction.spans import Span, joined
 
@@ -44,6 +44,15 @@ def test_a_given_name_is_no_place_and_no_company():
         'Leon shouted at Russell: "What are you doing here?"',
     ):
         assert {kind for kind, _ in found(text, DEFAULT)} == {"PERSON"}
+
+
+def test_a_given_name_may_be_a_well_known_place_s_too():
+    assert _is_given("mary", "ORGANIZATION") and _is_given("ann-marie", "LOCATION")
+    assert (
+        not _is_given("charlotte", "LOCATION")
+        and not _is_given("mary", "NRP")
+        and not _is_given("acme", "ORGANIZATION")
+    )
 
 
 def test_who_is_greeted_is_found_without_the_greeting():
