@@ -1,5 +1,6 @@
 """The other kinds of providers: Azure's deployments, the sandbox, and litellm for the rest."""
 
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
@@ -14,7 +15,7 @@ MESSAGES = [{"role": "user", "content": "hello there"}]
 
 
 def stream_of(feature, **options):
-    with gateway.stream(feature, messages=MESSAGES, **options) as stream:
+    with gateway.stream(feature, **{"messages": MESSAGES, **options}) as stream:
         text = "".join(delta.text for delta in stream)
     return text, stream.reply
 
@@ -85,7 +86,11 @@ def litellm(world, monkeypatch):
     monkeypatch.setenv("TEST_LITELLM_API_KEY", "sk-test")
     library = world.kind("litellm", options={"vendor": "openai"}, api_key_env="TEST_LITELLM_API_KEY")
     world.feature(
-        "f", *((library, model) for model in ("echo", "tool", "cached", "status:503", "status:400", "cut", "hang"))
+        "f",
+        *(
+            (library, model)
+            for model in ("echo", "tool", "cached", "status:503", "status:400", "quote:400", "cut", "hang")
+        ),
     )
     return world
 
@@ -131,6 +136,17 @@ def test_a_stream_through_litellm_that_breaks_or_is_left(litellm, provider):
     gateway.engine.stop()
     outcomes = sorted(Call.objects.values_list("outcome", flat=True))
     assert outcomes == ["cancelled", "provider_error"] and provider.cancelled == 1
+
+
+def test_litellm_and_what_it_calls_log_no_texts(litellm, caplog):
+    """Not even where the application logs everything, and whatever the provider's error quotes."""
+    caplog.set_level("DEBUG")
+    said = [{"role": "user", "content": "Wolframite was here"}]
+    for model in ("echo", "quote:400", "cut"):
+        for call in (gateway.complete, stream_of):
+            with suppress(errors.GatewayError):
+                call("f", messages=said, model=model)
+    assert "Wolframite" not in caplog.text
 
 
 def test_a_caller_cannot_turn_litellm_elsewhere(litellm, provider):
