@@ -14,7 +14,7 @@ from django.conf import settings
 
 from redaction import lists, patterns, places
 from redaction.policies import KNOWN_ENTITIES, NER_ENTITIES, Policy
-from redaction.spans import MOST_CHARACTERS, AnalyzerAway, Span, parts, without_overlaps
+from redaction.spans import MOST_CHARACTERS, AnalyzerAway, Span, joined, parts, without_overlaps
 
 __all__ = ["BUILT_IN", "MOST_CHARACTERS", "AnalyzerAway", "Span", "ahead", "model", "remote", "spans", "warm"]
 
@@ -55,7 +55,7 @@ def spans(text: str, policy: Policy, *, ends_at: float = math.inf) -> list[Span]
         if own:
             results = lists.without_allowed(part, results, own) + lists.find(part, own, ends_at=ends_at)
         found += [_moved(span, offset) for span in results if span.score >= policy.least(span.type)]
-    return without_overlaps(text, found, last=NER_ENTITIES)
+    return joined(text, without_overlaps(text, found, last=NER_ENTITIES))
 
 
 def ahead(texts: Iterable[str], policy: Policy, *, ends_at: float = math.inf) -> None:

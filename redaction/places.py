@@ -64,9 +64,10 @@ def _known(text: str, span: Span) -> bool:
         return False
     name = " ".join(text[span.start : span.end].lower().split())
     name = name[ARTICLE.match(name).end() :]  # type: ignore[union-attr]
-    return name in _names() or bool(LANDSCAPE.search(name))
+    return name in names() or bool(LANDSCAPE.search(name))
 
 
 @cache
-def _names() -> frozenset[str]:
+def names() -> frozenset[str]:
+    """Well-known places, in small letters."""
     return frozenset(NAMES.read_text(encoding="utf-8").splitlines())

@@ -10,6 +10,8 @@ MOST_CHARACTERS = 20_000
 OVERLAP = 5_000
 #: Ranks of findings that meet: credentials before all else, places and names last; the rest by score.
 FIRST = ("SECRET", "PASSWORD")
+#: What may stand between two findings of a type that are one: parts of a name, of an address.
+JOINTS = {"PERSON": (" ", "-"), "STREET_ADDRESS": (" ", "-", ",", ", ")}
 
 
 class AnalyzerAway(Exception):
@@ -61,6 +63,18 @@ def without_overlaps(text: str, found: Iterable[Span], last: Iterable[str] = ())
         for start, end in zip(edges[::2], edges[1::2], strict=True):
             if end - start >= 2 and (piece := trimmed(text, replace(span, start=start, end=end))):
                 kept.insert(bisect_left(kept, piece.start, key=lambda other: other.start), piece)
+    return kept
+
+
+def joined(text: str, found: Iterable[Span]) -> list[Span]:
+    """The findings in order, neighbours of one type as one where only a joint is between them; as sure as the less sure one."""
+    kept: list[Span] = []
+    for span in found:
+        last = kept[-1] if kept else None
+        if last and last.type == span.type and text[last.end : span.start] in JOINTS.get(span.type, ()):
+            kept[-1] = replace(last, end=span.end, score=min(last.score, span.score))
+        else:
+            kept.append(span)
     return kept
 
 

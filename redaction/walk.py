@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from redaction.media import BYTES, MEDIA
+from redaction.media import ABOUT_BYTES, has_no_blank, is_bytes, kind_of
 
 Json = Any
 #: Fields that are structure where they look like it, and text otherwise; the latter two are a provider's own, and no text.
@@ -24,8 +24,8 @@ BODY_STRUCTURE = (
     "tool_choice", "function_call", "stream_options", "reasoning_effort", "reasoning", "verbosity", "service_tier", "modalities",
     "audio", "thinking", "encoding_format", "prompt_cache_key", "prompt_cache_retention", "cache_control",
 )  # fmt: skip
-#: Fields that are not looked at: the model, which the catalog knows, and numbers by number.
-BODY_PASSED = ("model", "logit_bias")
+#: Fields that are not looked at: the model, which the catalog knows.
+BODY_PASSED = ("model",)
 #: A number from here on may be a card's or a telephone's.
 LARGE = 100_000_000
 #: What defines tools and the reply's form. In them, fields of a schema that name other things; and its values, which come back.
@@ -35,6 +35,12 @@ SCHEMA_STRUCTURE = ("type", "name", "syntax", "required", "contentEncoding", "co
 SCHEMA_NAMES = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
 SCHEMA_VALUES = ("enum", "const", "default", "examples")
 SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+#: Names of fields that nearly every message has, known without looking at them.
+FIELDS = frozenset(
+    ("role", "content", "type", "text", "name", "id", "tool_call_id", "tool_calls", "function", "arguments", "refusal")
+)
 
 
 class Uninspectable(Exception):
@@ -66,7 +72,9 @@ Ways = Callable[[str], Way]
 
 def changed_texts(body: Mapping[str, Json], ways: Callable[..., Way]) -> dict[str, Json]:
     """The body with its texts changed, each in the way of its part."""
-    changed = {field: _beside(field, value, ways) for field, value in body.items()}
+    changed: dict[str, Json] = {}
+    for field, value in body.items():
+        changed[_name(field, changed, ways("prompts"))] = _beside(field, value, ways)
     if isinstance(messages := body.get("messages"), list):
         changed["messages"] = [message_changed(message, ways) for message in messages]
     if "input" in body and (way := ways("embeddings")).change is not same:
@@ -77,6 +85,8 @@ def changed_texts(body: Mapping[str, Json], ways: Callable[..., Way]) -> dict[st
 def _beside(field: str, value: Json, ways: Callable[..., Way]) -> Json:
     """A field of the body beside messages and input. Small numbers are settings; what is no structure is text."""
     if field in ("messages", "input", *BODY_PASSED) or (isinstance(value, int | float) and abs(value) < LARGE):
+        return value
+    if field == "logit_bias" and isinstance(value, dict) and all(map(_is_bias, value, value.values())):
         return value
     if field in DEFINITIONS:
         return _definition(value, ways("tools"), ways("tools", reversible=True))
@@ -124,7 +134,7 @@ def message_changed(message: Json, ways: Ways) -> Json:
     if not isinstance(message, dict):
         return message
     part = PART_OF_ROLE.get(message["role"], "prompts") if isinstance(message.get("role"), str) else "prompts"
-    changed = {}
+    changed: dict[str, Json] = {}
     for field, value in message.items():
         if field == "content":
             changed[field] = _content(value, ways(part))
@@ -135,7 +145,7 @@ def message_changed(message: Json, ways: Ways) -> Json:
         elif field == "function_call":
             changed[field] = _function(value, ways("tool_arguments"))
         else:
-            changed[field] = _leaf(field, value, ways(part))
+            changed[_name(field, changed, ways(part))] = _leaf(field, value, ways(part))
     return changed
 
 
@@ -144,44 +154,48 @@ def _content(content: Json, way: Way) -> Json:
         return _maybe_json(content, way)
     if isinstance(content, list):
         return [_content(part, way) for part in content]
-    if isinstance(content, dict) and content.get("type") in MEDIA:
+    if isinstance(content, dict) and kind_of(content):
         return _around_bytes(content, way)
     if isinstance(content, dict):
-        return {k: _content(v, way) if k in ("text", "content") else _leaf(k, v, way) for k, v in content.items()}
-    return content
+        return _fields(content, way, lambda k, v: _content(v, way) if k in ("text", "content") else _leaf(k, v, way))
+    return _leaves(content, way)
 
 
 def _around_bytes(part: Json, way: Way) -> Json:
     """A part that is media, or of one: its bytes and where they are stay, texts beside them (a file's name) are looked at."""
     if isinstance(part, dict):
-        return {key: value if key in BYTES else _around_bytes(value, way) for key, value in part.items()}
+        return _fields(part, way, lambda k, v: v if is_bytes(k, v) or _is_about_bytes(k, v) else _around_bytes(v, way))
     return _leaves(part, way)
+
+
+def _is_about_bytes(key: str, value: Json) -> bool:
+    return key in ABOUT_BYTES and isinstance(value, str) and _is_word(value.replace("/", "."))
 
 
 def _thought(block: Json, way: Way) -> Json:
     # Its signature and what is encrypted stay: they are the provider's own, and no text.
     if not isinstance(block, dict):
         return _leaves(block, way)
-    return {key: value if key in OPAQUE else _leaf(key, value, way) for key, value in block.items()}
+    return _fields(block, way, lambda k, v: v if k in OPAQUE and has_no_blank(v) else _leaf(k, v, way))
 
 
 def _tool_call(call: Json, ways: Ways) -> Json:
     way = ways("tool_arguments")
     if not isinstance(call, dict):
         return _leaves(call, way)
-    return {k: _function(v, way) if k in ("function", "custom") else _leaf(k, v, way) for k, v in call.items()}
+    return _fields(call, way, lambda k, v: _function(v, way) if k in ("function", "custom") else _leaf(k, v, way))
 
 
 def _function(function: Json, way: Way) -> Json:
     if not isinstance(function, dict):
         return _leaves(function, way)
-    changed = {}
-    for key, value in function.items():
+
+    def field(key: str, value: Json) -> Json:
         if key in ("arguments", "input") and isinstance(value, str):
-            changed[key] = _maybe_json(value, way)
-        else:
-            changed[key] = value if key == "name" and _is_word(value) else _leaf(key, value, way)
-    return changed
+            return _maybe_json(value, way)
+        return value if key == "name" and _is_word(value) else _leaf(key, value, way)
+
+    return _fields(function, way, field)
 
 
 def _maybe_json(text: str, way: Way) -> str:
@@ -204,14 +218,7 @@ def _leaves(value: Json, way: Way, key: str = "") -> Json:
     if isinstance(value, str):
         return way.change(value, key)
     if isinstance(value, dict):
-        changed: dict[str, Json] = {}
-        for field, item in value.items():
-            name = field if _is_word(field) else way.change(field)
-            while name in changed:
-                # Two keys that came to the same mask.
-                name += "'"
-            changed[name] = _leaf(field, item, way)
-        return changed
+        return _fields(value, way, lambda field, item: _leaf(field, item, way))
     if isinstance(value, list):
         return [_leaves(item, way, key) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -220,6 +227,28 @@ def _leaves(value: Json, way: Way, key: str = "") -> Json:
         redacted = way.change(text, key)
         return value if redacted == text else redacted
     return value
+
+
+def _fields(value: dict[str, Json], way: Way, field: Callable[[str, Json], Json]) -> dict[str, Json]:
+    """An object with its fields changed one by one, and names that are no words redacted."""
+    changed: dict[str, Json] = {}
+    for key, item in value.items():
+        changed[_name(key, changed, way)] = field(key, item)
+    return changed
+
+
+def _name(field: str, others: Mapping[str, Json], way: Way) -> str:
+    """A field's name as it goes out: as it is where it is a word, apart from those of others that came to the same mask."""
+    if field in FIELDS or _is_word(field):
+        return field
+    name = way.change(field)
+    while name in others:
+        name += "'"
+    return name
+
+
+def _is_bias(token: Json, bias: Json) -> bool:
+    return str(token).isdecimal() and isinstance(bias, int | float)
 
 
 def _leaf(key: str, value: Json, way: Way) -> Json:

@@ -38,6 +38,7 @@ ROWS = {
     "payload": "payloads: what calls said, as far as it is kept",
     "alert": "alerts, counted from their end",
     "breaker_trip": "trips of breakers, without any person",
+    "export": "files of calls that people exported",
     "session_map": "pseudonyms of sessions, encrypted",
     "dataset_item": "examples in datasets: what calls said, redacted, with user references",
     "score": "scores: feedback, shares edited and evals of calls, as numbers, with user references",

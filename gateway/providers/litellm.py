@@ -74,6 +74,11 @@ class LiteLLM(Provider):
             await _close(chunks)
 
 
+#: What logs texts of calls, and from which level on it no longer does: litellm quotes errors, the clients that it uses write down
+#: whole requests.
+LOGS = {"LiteLLM": logging.CRITICAL, "openai": logging.INFO, "anthropic": logging.INFO, "botocore": logging.INFO}
+
+
 def _library() -> Any:
     # It would fetch a list of prices from the network, and send usage to its makers.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -85,7 +90,9 @@ def _library() -> Any:
             transient=False, billable=False,
         ) from None  # fmt: skip
     library.telemetry = False
-    logging.getLogger("LiteLLM").setLevel(logging.ERROR)
+    for name, least in LOGS.items():
+        log = logging.getLogger(name)
+        log.setLevel(max(least, log.getEffectiveLevel()))
     library.suppress_debug_info = True
     return library
 

@@ -6,6 +6,7 @@ layer gives each word its tag. Weights and training: scripts/ner.
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,116 +14,60 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redaction.ner.features import TYPES, rows, tokens
+from redaction.places import names as well_known
 from redaction.spans import Span, trimmed
 
 WEIGHTS = Path(__file__).with_name("weights.npz")
+#: Given names, in small letters.
+GIVEN = frozenset(Path(__file__).with_name("given.txt").read_text(encoding="utf-8").splitlines())
 SPREADS = (1, 1, 2, 3)
 #: What an entity's tags are worth more than none, in log odds: to leave a name standing is worse than to hide a word.
 TOWARDS_ENTITIES = 0.25
 
-#: English articles, pronouns, prepositions, conjunctions, auxiliaries and answers; none that is a name too ("will", "may").
-GRAMMAR = frozenset(
+#: Words that are nobody's name: English articles, pronouns, prepositions, conjunctions, auxiliaries and answers; titles; what
+#: forms, logs and specifications are full of; what other languages use so. None that is a name too ("will", "may", "mina").
+WORDS = """
+    a an the this that these those i you he she it we they me him her us them my your his its our their
+    of in on at by to from with without for about into over under after before between and or but if because so than as
+    not no nope yes yeah yep ok okay is are was were be been being am do does did have has had can could would should
+    shall must what who whom whose which when where why how there here then also too very just please thanks thank hello
+    hi hey pls
+    mr mrs ms mx sir madam
+    id pin ssn dob mrn dni nif iban bic pii phi pdf csv json xml html sql api url uri http https ip vpn dns ssh tls cpu
+    gpu
+    usd eur gbp inr
+    ich er wir ihr mein meine meinen unser unsere und oder aber nicht der die dem ein eine einen einem auf aus bei mit
+    nach von zu
+    zum zur ist sind bitte danke hallo sehr geehrte geehrter liebe frau herr viele freundliche freundlichen grüße grüßen
+    adresse
+    je il nous vous ils elles mon mes notre votre la les l un une et ou mais de aux dans avec pour sur est bonjour merci
+    madame monsieur cordialement adresse
+    yo mis sus nuestro el los las y o pero con por para es hola gracias saludo saludos estimado estimada
+    io mio il gli uno e da dal della nel sono ciao buongiorno grazie cordiali distinti saluti codice
+    ik jij wij mijn uw onze het een en maar niet op aan bij voor met beste groet groeten adres naam
+    ja mój moja się i w z do jest dzień dobry cześć proszę pozdrawiam adres
+    jag mitt och eller men inte på är att det hej tack vänliga hälsningar med adress namn
+"""
+GRAMMAR = frozenset(WORDS.split())
+#: Words before a name that are no part of it.
+GREETINGS = frozenset(
     [
-        "a",
-        "an",
-        "the",
-        "this",
-        "that",
-        "these",
-        "those",
-        "i",
-        "you",
-        "he",
-        "she",
-        "it",
-        "we",
-        "they",
-        "me",
-        "him",
-        "her",
-        "us",
-        "them",
-        "my",
-        "your",
-        "his",
-        "its",
-        "our",
-        "their",
-        "of",
-        "in",
-        "on",
-        "at",
-        "by",
-        "to",
-        "from",
-        "with",
-        "without",
-        "for",
-        "about",
-        "into",
-        "over",
-        "under",
-        "after",
-        "before",
-        "between",
-        "and",
-        "or",
-        "but",
-        "if",
-        "because",
-        "so",
-        "than",
-        "as",
-        "not",
-        "no",
-        "nope",
-        "yes",
-        "yeah",
-        "yep",
-        "ok",
-        "okay",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "being",
-        "am",
-        "do",
-        "does",
-        "did",
-        "have",
-        "has",
-        "had",
-        "can",
-        "could",
-        "would",
-        "should",
-        "shall",
-        "must",
-        "what",
-        "who",
-        "whom",
-        "whose",
-        "which",
-        "when",
-        "where",
-        "why",
-        "how",
-        "there",
-        "here",
-        "then",
-        "also",
-        "too",
-        "very",
-        "just",
-        "please",
-        "thanks",
-        "thank",
-        "hello",
         "hi",
+        "hello",
         "hey",
+        "dear",
+        "hallo",
+        "liebe",
+        "geehrte",
+        "geehrter",
+        "bonjour",
+        "hola",
+        "estimado",
+        "estimada",
+        "ciao",
+        "beste",
+        "cześć",
+        "hej",
     ]
 )
 
@@ -155,14 +100,16 @@ class Tagger:
         best, sure = chances.argmax(1).tolist(), chances.max(1)
         found: list[Span] = []
         for first, last in _runs(best):
+            while first < last - 1 and text[slice(*places[first])].lower() in GREETINGS:
+                first += 1
             span = Span(
                 start=places[first][0],
                 end=places[last - 1][1],
                 type=TYPES[(best[first] - 1) // 2],
                 score=round(float(sure[first:last].mean()), 2),
             )
-            if (kept := trimmed(text, span)) and kept.score >= _least(text[kept.start : kept.end]):
-                found.append(kept)
+            if (kept := trimmed(text, span)) and kept.score >= _least(value := text[kept.start : kept.end]):
+                found.append(replace(kept, type="PERSON") if _is_given(value.lower(), kept.type) else kept)
         return found
 
     def _chances(self, features: NDArray[Any]) -> Numbers:
@@ -191,6 +138,15 @@ def _runs(tags: list[int]) -> Iterator[tuple[int, int]]:
         if first is not None:
             yield first, at
         first = at if tag else None
+
+
+def _is_given(value: str, type: str) -> bool:
+    """Whether the network took a name that stands alone for a company's or a town's, as it does with many."""
+    return (
+        type in ("LOCATION", "ORGANIZATION")
+        and GIVEN.issuperset(value.split("-"))
+        and (type == "ORGANIZATION" or value not in well_known())
+    )
 
 
 def _least(value: str) -> float:

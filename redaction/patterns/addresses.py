@@ -49,11 +49,13 @@ _POSTCODE = (
 )
 #: Canada Post, Addressing Guidelines.
 _CANADIAN = r"[ABCEGHJ-NPRSTVXY]\d[ABCEGHJ-NPRSTV-Z][ -]?\d[ABCEGHJ-NPRSTV-Z]\d"
+#: Codes before a town: four to six digits, those of Poland and Portugal with a hyphen, those of Sweden, Greece and Czechia with a blank.
+_CODE = r"(?:\d{4,6}|\d{2}-\d{3}|\d{4}-\d{3}|\d{3} \d{2})"
 #: What follows a street: unit, then a place with its code before or behind it.
 _TOWN = rf"{_NAME}(?:[ -]{_NAME}){{0,3}}"
 _TAIL = (
     rf"(?:,?\s{{1,5}}{_UNIT})?(?:,?\s{{1,5}}(?:(?:{_TOWN},?\s{{1,5}})?(?:{_STATE},?\s{{1,3}}{_ZIP}|{_POSTCODE}|{_CANADIAN})|"
-    rf"(?:[A-Z]{{1,2}}-)?\d{{4,5}}(?: ?[A-Z]{{2}})?\s{_TOWN}))?"
+    rf"(?:[A-Z]{{1,2}}-)?{_CODE}(?: ?[A-Z]{{2}}\b,?)?,?\s{_TOWN}(?: \([A-Z]{{2}}\))?|{_TOWN}(?:, ?|-)\d{{5,6}}\b))?"
 )
 
 
@@ -84,6 +86,12 @@ def _street(text: str) -> bool:
     return not re.match(r"(?i)\d+ (?:hour|day|minute|week|month|year|time|piece|star|mile|point|step|way)s?\b", text)
 
 
+def _no_street(text: str) -> bool:
+    """Not a street that stands for itself behind words of grammar: "in der Hauptstraße 5"."""
+    return not STREETS_END.search(text)
+
+
+STREETS_END = re.compile(rf"{_END},? \d")
 #: Parts that stand alone: units, and codes, whose digits stand beside letters.
 ALONE: tuple[Rule, ...] = (
     rule(
@@ -106,17 +114,17 @@ RULES: tuple[Rule, ...] = ALONE + tuple(
         (rf"(?i)\b(?<![.,:/-])\d{{1,5}}[a-z]? (?:(?:[^\W\d_]{{2,20}}|\d{{1,3}}(?:st|nd|rd|th)) ){{1,3}}{_PLAIN}\b", 0.6, _street, "street|ave|road|rd|boulevard|blvd|lane|drive|terrace|parkway|crescent|highway", 1, (8, 110), "house", ""),
         # Hauptstraße 12, 1010 Wien; Kungsgatan 4; Unter den Linden 5
         (rf"\b(?=[^\W_a-z])(?:\d{{1,5}} )?(?:{_NAME}[ -]){{0,2}}(?=[^\W\d_]{{2,45}}\.?,? \d)[^\W\d_a-z][^\W\d_]{{1,30}}{_END},? {HOUSE_NUMBER}\b{_TAIL}", 0.8, None, "", 1, (100, 120), "", _plain(_END)),
-        (rf"\b(?=[^\W_a-z])(?:\d{{1,5}} )?{_NAME}(?: {_NAME}){{0,2}} {_APART} {HOUSE_NUMBER}\b\.?{_TAIL}", 0.8, None, "", 1, (100, 120), "", _plain(_APART, " ")),
+        (rf"\b(?=[^\W_a-z])(?:\d{{1,5}} )?{_NAME}(?: {_NAME}){{0,2}}[ -]{_APART} {HOUSE_NUMBER}\b\.?{_TAIL}", 0.8, None, "", 1, (100, 120), "", f"{_plain(_APART, ' ')}|{_plain(_APART, '-')}"),
         (rf"\b(?<![.,:/-]){HOUSE_NUMBER},? [^\W\d_a-z][^\W\d_]{{2,30}}{_END}(?:,? \d{{1,4}})?\b{_TAIL}", 0.75, None, "", 1, (8, 150), "house", ""),
         # 10 rue de la Paix, 75002 Paris; Via Roma 12; Calle Mayor, 5, 3º
         (rf"\b(?<![.,:/-]){HOUSE_NUMBER}(?: ?(?:bis|ter|quater))?,? (?:{_BEFORE}|{_BEFORE_TOO})(?: (?:de|du|des|del|della|dello|delle|dei|degli|di|da|do|dos|das|la|le|les|el|los|las|l'|d'|den|der)){{0,3}} (?:[ldLD]')?{_NAME}(?:[ -](?:de |du |des |la |le )?{_NAME}){{0,3}}(?: \d{{1,4}}\b)?{_TAIL}", 0.75, None, "", 1, (8, 150), "house", ""),
         (_before(_BEFORE), 0.7, None, _BEFORES, 1, (110, 120), "words", ""),
-        (_before(_BEFORE_TOO), 0.7, None, "an der|auf der|in der|unter den", 1, (110, 120), "", ""),
+        (_before(_BEFORE_TOO), 0.7, _no_street, "an der|auf der|in der|unter den", 1, (110, 120), "", ""),
         # USPS Publication 28, sections 281 and 285; military mail
         (r"(?i)\bP\.? ?O\.? ?Box \d{1,6}\b" + _TAIL, 0.85, None, "box", 1, (16, 110), "", ""),
         (r"\b(?:(?:PSC|CMR|Unit|UNIT) \d{1,5},? Box \d{1,5}|US[A-Z]{2} [A-Z]\w{1,20})[\s,]{1,4}(?:APO|FPO|DPO),? (?:AA|AE|AP) \d{5}", 0.95, None, "apo|fpo|dpo", 5, (40, 30), "", ""),
         # a town with its state and code, a code that is called so
         (rf"\b{_TOWN},? {_STATE},? {_ZIP}(?![\w-])", 0.7, None, "", 5, (70, 12), "", _plain(_STATE, " ")),
-        (r"(?i)\b(?:zip(?: ?code)?|postal code|postcode|plz|code postal)\b[\s:is]{1,5}(?P<value>[A-Z0-9]{1,5}[ -]?[A-Z0-9]{2,5})\b", 0.7, lambda t: any(c.isdigit() for c in t), "zip|post|plz|code", 2, (30, 12), "", ""),
+        (r"(?i)(?<![^\W_])(?:zip(?:[ _-]?code)?|postal[ _-]?code|post[ _-]?code|plz|code[ _-]postal|código postal|kod pocztowy|postnummer)\b(?:\s?/\s?ort)?(?:\s?\.{2,40}\s?|[\s:=is\"'*|>]{1,6})(?P<value>[A-Z0-9]{1,5}[ -]?[A-Z0-9]{2,5})\b", 0.7, lambda t: any(c.isdigit() for c in t), "zip|post|plz|code|pocztowy", 2, (30, 12), "", ""),
     )
 )  # fmt: skip

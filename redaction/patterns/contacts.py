@@ -8,13 +8,13 @@ from redaction.patterns.rule import Rule, rule
 #: Forms that groups of digits have elsewhere: dates, times, versions and sums, ranges of years.
 NO_PHONE = re.compile(
     r"^(?:(?:19|20)\d{2}[-/. ](?:0?[1-9]|1[0-2])[-/. ](?:[0-2]?\d|3[01])(?!\d).*|[0-3]?\d[-/. ][0-3]?\d[-/. ](?:19|20)?\d{2}|"
-    r"(?:19|20)\d{2} ?- ?(?:19|20)\d{2}|\d{1,3}(?:[ .]\d{3}){1,4}|\d+\.\d+|\d{3}-\d{2}-\d{4}|\d{1,2} \d{1,2}|[0-9]{5}(?:-\d{4})?)$"
+    r"(?:19|20)\d{2} ?- ?(?:19|20)\d{2}|(?!\d{3} \d{3} \d{3}$)\d{1,3}(?:[ .]\d{3}){1,4}|\d+\.\d+|\d{3}-\d{2}-\d{4}|\d{1,2} \d{1,2}|[0-9]{5}(?:-\d{4})?)$"
 )
 #: How national numbers are grouped: North America; trunk zero and area code (UK, Germany, Austria, Italy …); pairs (France,
 #: Belgium, Nordic countries); groups of two to four (Spain, Switzerland, Australia, India).
 GROUPED = re.compile(
     r"^(?:\(?[2-9]\d{2}\)?[ .-]{0,2}\d{3}[ .-]\d{4}|\(?0\d{1,4}\)?[ ./-]{1,2}\d{2,4}(?:[ .-]?\d{2,4}){1,3}|\d{2}(?:[ .-]\d{2}){3,4}|"
-    r"0\d{9,10}|\d{3}[ -]\d{4}|\(\d{2,5}\) ?\d{2,4}(?:[ .-]?\d{2,4}){1,3}|\d{2,3}[ -]\d{3}[ -]\d{2}[ -]\d{2}|\d{3}(?: \d{2}){3}|\d{3} \d{3} \d{3,4}|"
+    r"0\d{9,10}|\d{3}-\d{4}|\(\d{2,5}\) ?\d{2,4}(?:[ .-]?\d{2,4}){1,3}|\d{2,3}[ -]\d{3}[ -]\d{2}[ -]\d{2}|\d{3}(?: \d{2}){3}|\d{3} \d{3} \d{4}|"
     r"\d{2} \d{4} \d{4}|\d{4}[ -]\d{3}[ -]\d{3,4})$"
 )
 EXTENSION = re.compile(r"(?i)\s?(?:x|ext\.?|extension|#)\s?\d{1,6}$")
@@ -49,7 +49,7 @@ _PHONE = (
 )
 _CALL = (
     r"phone|tel(?:ephone)?\b|tel[eé]fon|téléphone|telefoon|tlf\b|mobile|mobil|móvil|cell|call(?:ed|ing|s)?\b|fax|contact|text me|sms|whatsapp|dial|reach|ring\b|"
-    r"hotline|home\b|office\b|handy|messages to"
+    r"hotline|home\b|office\b|handy|messages to|(?:my|his|her|their|your|new|mijn|mitt|meine|mój) (?:number|numm?er)"
 )
 
 RULES: tuple[Rule, ...] = (
@@ -73,5 +73,8 @@ RULES: tuple[Rule, ...] = (
     # Names of accounts on services, and behind their label.
     rule("USERID", r"(?i)\buser[ _-]?(?:id|name)s?[\"']?(?:\s{0,3}(?::|=|#)|\s(?:is|was))?\s{1,3}[\"'`]?(?P<value>(?=[\w.-]{0,40}[\d._-])[A-Za-z0-9][\w.-]{2,40})\b", 0.7, needs="user"),
     rule("USERID", r"(?i)\b(?:user[ _-]?(?:id|name)|login|handle)[\"']?\s{0,3}[:=]\s{0,3}[\"'`]?(?P<value>@?[A-Za-z0-9][\w.-]{2,40})\b(?![(@.])", 0.6, needs="user|login|handle"),
+    # What logs say: a field of its own ("user=jane7"), who logged in (OpenSSH's auth.c: "Accepted publickey for jane7 from").
+    rule("USERID", r"(?i)(?<![\w.-])user=[\"']?(?P<value>(?=[a-z_-]{1,40}\d)[a-z][\w-]{2,40})\b(?![(@.\[])", 0.6, needs="user="),
+    rule("USERID", r"(?:(?i:logged|signed) (?:in|on) as|Accepted [\w/-]{1,30} for|Failed [\w/-]{1,30} for(?: invalid user)?)\s[\"'`]?(?P<value>(?=[\w.-]{0,40}[\d._-])[A-Za-z0-9][\w.-]{2,40})\b(?![@(])", 0.6, needs="ed in as|ed on as|accepted |failed "),
     rule("USERID", r"(?<![\w@/.])(?:/home/|/Users/|C:\\Users\\)(?P<value>[\w.-]{2,32})\b", 0.6, needs="home|users"),
 )  # fmt: skip

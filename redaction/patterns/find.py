@@ -20,6 +20,8 @@ RULES: tuple[Rule, ...] = (
     *secrets.RULES, *contacts.RULES, *identities.RULES, *dates.RULES, *addresses.RULES, *names.RULES,
 )  # fmt: skip
 
+QUOTES = frozenset("\"'`")
+
 
 def find(text: str, entities: Collection[str], *, ends_at: float = math.inf) -> list[Span]:
     """Every finding of these entities, overlaps included; offsets are those of the given text, whatever it is read as.
@@ -99,7 +101,8 @@ def _span(rule: Rule, near: re.Pattern[str] | None, folded: Folded, match: re.Ma
     """The finding that a match is, surer with a context word beside it; None where it is not real."""
     start, end = match.span(rule.group)
     value = folded.text[start:end]
-    stripped = value.rstrip(".,;: \n\t)")
+    # Signs at the end belong to the sentence, but not before a closing quote.
+    stripped = value if folded.text[end : end + 1] in QUOTES else value.rstrip(".,;: \n\t)")
     end -= len(value) - len(stripped)
     if start == end or (rule.check and not rule.check(stripped)):
         return None

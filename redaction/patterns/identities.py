@@ -9,7 +9,7 @@ _SPACED = r"[ \u2011-]?"
 
 MONEY: tuple[Rule, ...] = (
     # ISO/IEC 7812: 12 to 19 digits, single or in groups.
-    rule("CREDIT_CARD", r"\b(?<![.-])(?<!\d )[2-6]\d{3}(?:[ -]?\d{2,7}){2,5}(?![\w]|[.-]\d)", 0.9, check=checks.card, digits=12, reach=(4, 30), first="digits"),
+    rule("CREDIT_CARD", r"\b(?<![.+-])(?<!\d )[2-6]\d{3}(?:[ -]?\d{2,7}){2,5}(?![\w]|[.-]\d)", 0.9, check=checks.card, digits=12, reach=(4, 30), first="digits"),
     # mistyped ones, and those that someone made up, where they are said to be a card's
     rule("CREDIT_CARD", r"\b(?<![.-])(?<!\d )[2-6]\d{3}([ -]?)\d{4}\1\d{4}\1\d{3,4}(?![\w]|[.-]\d)", 0.2, digits=15, reach=(4, 30), near=r"(?:credit|debit)? ?cards?\b|visa|mastercard|amex|karte", first="digits"),
     rule("CREDIT_CARD", r"(?i)(?<![\w-])(?:[x*•]{4}[ -]?){3}\d{4}\b", 0.5, needs="xxxx|****|••••"),
@@ -22,7 +22,7 @@ MONEY: tuple[Rule, ...] = (
     rule("CRYPTO", r"\b0x[0-9a-fA-F]{40}(?!\w)", 0.7, needs="0x", reach=(2, 48)),
     rule("ROUTING_NUMBER", r"\b(?<!-)\d{9}(?![\w-])", 0.2, check=checks.routing, near=r"routing|aba\b|rtn\b|wire|transit", digits=9, reach=(2, 6), first="digits"),
     # UK sort code (Pay.UK): three pairs.
-    rule("BANK_ACCOUNT", r"(?i)\bsort[ -]?code\b[\s:is]{1,5}(?P<value>\d{2}[ -]?\d{2}[ -]?\d{2})\b", 0.85, needs="sort"),
+    rule("BANK_ACCOUNT", r"(?i)(?<![^\W_])sort[ _-]?code\b(?:\s?\.{2,40}|[\"'*|=>:is\s]{1,6})\s{0,3}[\"']?(?P<value>\d{2}[ -]?\d{2}[ -]?\d{2})\b", 0.85, needs="sort"),
 )  # fmt: skip
 
 STATES: tuple[Rule, ...] = (
@@ -53,11 +53,12 @@ STATES: tuple[Rule, ...] = (
     rule("PASSPORT", r"\bP[A-Z<][A-Z]{3}[A-Z<]{39}(?!\w)|\b[A-Z0-9<]{9}\d[A-Z]{3}\d{7}[MFX<]\d{7}[A-Z0-9<]{14}\d{2}(?!\w)", 1.0, needs="<", reach=(60, 60)),
 )  # fmt: skip
 
-#: What stands between a label and its value: "number is", "no.", ": ", "#", "(", in any of these orders.
+#: What stands between a label and its value: "number is", "no.", ": ", "#", "(", the quotes and joints of a field's name in JSON or
+#: code, the end of a tag, the edge of a table's cell, the dots of a form, in any of these orders.
 _LINK = (
-    r"(?:\s{1,2}(?:card|file|account|acct|registration|policy|member|membership|record|identification|id))?s?"
-    r"(?:\s{0,2}(?:numbers?|num\b\.?|no\b\.?|nr\b\.?|id(?:entifier)?\b|code|details|#|№))?(?:\s{1,2}(?:is|was|as|of|like|such as|ending (?:in|with)|ends (?:in|with)))?"
-    r"\s{0,2}[:=#(-]{0,2}\s{0,2}[\"'`]?"
+    r"(?:[\s_]{1,2}(?:card|file|account|acct|registration|policy|member|membership|record|identification|id))?s?"
+    r"(?:[\s_]{0,2}(?:numbers?|num\b\.?|no\b\.?|nr\b\.?|id(?:entifier)?\b|code|details|#|№)(?:\s?\*{0,2}\s?[|>])?)?(?:\s{1,2}(?:is|was|as|of|ist|est|es|è|är|like|such as|ending (?:in|with)|ends (?:in|with)))?"
+    r"[\"'`*]{0,3}\s{0,2}(?:[:=#(-]{0,2}|\.{2,40})\s{0,2}[\"'`*]{0,2}"
 )
 #: Digits in groups with blanks between them; or a code with a digit in it, which may begin with a mark of its kind ("DL: ").
 _VALUE = (
@@ -77,28 +78,34 @@ def _numbered(text: str) -> bool:
 
 def _labelled(entity: str, label: str, needs: str, score: float = 0.9) -> Rule:
     return rule(
-        entity, rf"\b(?i:(?:{label}){_LINK}){_VALUE}", score, needs=needs, check=_numbered, reach=(40, 110), within=2
+        entity,
+        rf"(?<![^\W_])(?i:(?:{label}){_LINK}){_VALUE}",
+        score,
+        needs=needs,
+        check=_numbered,
+        reach=(40, 110),
+        within=2,
     )
 
 
 LABELLED: tuple[Rule, ...] = (
     _labelled("PASSPORT", r"passports?|reisepass|passeport|pasaporte|passaporto", "passport|reisepass|passeport|pasaporte|passaporto"),
-    _labelled("US_DRIVER_LICENSE", r"driv(?:er|ing)(?:'?s)?[ -]licen[cs]e|\bdl\b|führerschein|permis de conduire", "driv|dl |dl:|dl#|führer|permis"),
-    _labelled("BANK_ACCOUNT", r"(?:bank|checking|savings?|current|personal|deposit|payroll|credit union)?\s?(?:account|acct|a/c|acc(?=\s?n(?:o|um|umber)\b))|kontonummer", "account|acct|accn|acc n|a/c|konto"),
+    _labelled("US_DRIVER_LICENSE", r"driv(?:er|ing)(?:'?s)?[ _-]?licen[cs]e|\bdl\b|führerschein|permis de conduire", "driv|dl |dl:|dl#|führer|permis"),
+    _labelled("BANK_ACCOUNT", r"(?:bank|checking|savings?|current|personal|deposit|payroll|credit union)?[\s_]?(?:account|acct|a/c|acc(?=\s?n(?:o|um|umber)\b))|kontonummer", "account|acct|accn|acc n|a/c|konto"),
     _labelled("ROUTING_NUMBER", r"routing|\baba\b|\brtn\b", "routing|aba |aba:|rtn"),
     _labelled("BANK_ACCOUNT", r"swift(?:/bic)?|\bbic\b|ifsc", "swift|bic |bic:|ifsc", 0.6),
     _labelled("TAX_ID", r"\btin\b|\bein\b|\bfein\b|tax(?:payer)?(?:[ -]?(?:id(?:entification)?|payer|file|reference))?|\bvat\b|\butr\b|\bust-?id(?:nr)?\b|steuer-?(?:id|nummer)|\btva\b",
                "tin |tin:|ein |ein:|tax|vat|utr|ust-id|ustid|steuer|tva"),
-    _labelled("PATIENT_ID", r"patients?|medical(?: (?:record|file))?|\bmrn\b|health(?: record)?|hospital|chart", "patient|medical|mrn|health|hospital|chart"),
-    _labelled("INSURANCE_ID", r"(?:health )?insurance|polic(?:y|ies)|member(?:ship)?|subscriber|medicare|medicaid|claim|group", "insurance|polic|member|subscriber|medica|claim|group"),
-    _labelled("NATIONAL_ID", r"national(?: (?:id|identity|identification|insurance))?|identity card|id card|personalausweis|\bdni\b|\bnie\b|\bcnp\b|\bcpf\b|\bcurp\b|citizen(?:ship)?|resident|residence permit",
-               "national i|national n|identity|id card|ausweis|dni|nie |nie:|cnp|cpf|curp|citizen|residen"),
-    _labelled("US_SSN", r"\bssn\b|social[ -]security(?: number)?", "ssn|social"),
+    _labelled("PATIENT_ID", r"patients?|medical(?:[ _](?:record|file))?|\bmrn\b|health(?:[ _]record)?|hospital|chart", "patient|medical|mrn|health|hospital|chart"),
+    _labelled("INSURANCE_ID", r"(?:health[ _])?insurance|polic(?:y|ies)|member(?:ship)?|subscriber|medicare|medicaid|claim|group", "insurance|polic|member|subscriber|medica|claim|group"),
+    _labelled("NATIONAL_ID", r"national(?:[ _](?:id|identity|identification|insurance))?|identity[ _]card|id[ _]card|personalausweis|\bdni\b|\bnie\b|\bcnp\b|\bcpf\b|\bcurp\b|citizen(?:ship)?|resident|residence[ _]permit|pesel(?: to)?|bsn|burgerservicenummer|personnummer|codice fiscale|\bnif\b|sécurité sociale",
+               "national i|national_i|national n|national_n|identity|id card|id_card|pesel|bsn|burgerservice|personnummer|codice|nif|sécurité|ausweis|dni|nie |nie:|cnp|cpf|curp|citizen|residen"),
+    _labelled("US_SSN", r"\bssn\b|social[ _-]security(?:[ _]number)?", "ssn|social"),
     _labelled("IN_AADHAAR", r"aadha?ar|\buid\b", "aadha|uid"),
     _labelled("IN_PAN", r"\bpan\b", "pan "),
     _labelled("VOTER_ID", r"voter(?:'?s)?|\bepic\b", "voter|epic"),
     _labelled("LICENSE", r"(?:professional|medical|nursing|business|pilot|firearms?|practice|bar|state)?\s?licen[cs]e|permit|certificate|\bnpi\b|\bdea\b", "licen|permit|certificate|npi|dea |dea:", 0.7),
-    _labelled("VEHICLE_ID", r"\bvin\b|chassis|licen[cs]e plate|registration plate|number plate|vehicle registration", "vin |vin:|chassis|plate|vehicle", 0.7),
+    _labelled("VEHICLE_ID", r"\bvin\b|chassis|licen[cs]e[ _]plate|registration[ _]plate|number[ _]plate|vehicle[ _]registration", "vin |vin:|chassis|plate|vehicle", 0.7),
     _labelled("USERID", r"(?:identification|\bid)\s(?:number|no\b|code|#)|(?-i:\bID\b)", "identification|id ", 0.55),
     _labelled("USERID", r"employee|staff|badge|student|tribal|customer|client|user|case", "employee|staff|badge|student|tribal|customer|client|user|case", 0.6),
 )  # fmt: skip

@@ -9,7 +9,7 @@ NO_NAME = re.compile(
     r"(?i)^(?:team|all|everyone|everybody|folks|guys|friends?|sirs?|madam|there|again|support|customers?|colleagues?|user|assistant|"
     r"bot|admin|valued|hiring|manager|members?|partners?|ladies|gentlemen|to|from|thanks?|you|your|i|we|the|a|an|my|our|this|that|please|"
     r"is|are|was|it|so|just|not|no|yes|for|and|in|on|of|at|sent|regards|best|kind|sincerely|cheers|dear|hi|hello|sales|marketing|service|"
-    r"help|desk|department|president|god|lord|world|how|what|when|where|who|why|can|could|do|does|did|if|would|will|order|subject|date|re|santa)$"
+    r"help|desk|department|president|god|lord|world|how|what|when|where|who|why|can|could|do|does|did|if|would|will|order|subject|date|re|santa|true|false|none|null|caller|author|sender|recipient|applicant)$"
 )
 _N = r"[^\W\d_a-zß-ÿ](?:[^\W\d_]|['’-](?=[^\W\d_])){1,25}"
 _I = r"(?:[^\W\d_a-zß-ÿ]\.)"
@@ -33,7 +33,13 @@ _FAREWELL = (
     r"cordiali saluti|distinti saluti|groeten|met vriendelijke groet|atenciosamente|hälsningar|med vänliga hälsningar)"
 )
 _GREETING = r"(?:hi|hello|hey|dear|hallo|hola|bonjour|salut|cher|chère|liebe|lieber|ciao|caro|cara|querid[oa]|estimad[oa]|beste|geachte|hej|good (?:morning|afternoon|evening)|morning|welcome(?: back)?|thanks|thank you|sorry|ok|okay)"
-_LABEL = r"(?:full name|first name|last name|surname|family name|given name|maiden name|middle name|customer(?: name)?|client(?: name)?|patient(?: name)?|employee(?: name)?|contact(?: name| person)?|account holder|card ?holder|beneficiary|recipient|applicant|attn\.?|attention|name|sender|signed(?: by)?|author|agent|manager|assignee|assigned to|requester|vorname|nachname|nom|prénom|nombre|apellidos?|cognome|nome)"
+_LABEL = (
+    r"(?:(?:full|first|last|sur|family|given|maiden|middle|nick)[ _-]?name|(?:customer|client|patient|employee|guest|passenger|student)(?:[ _-]?name)?|"
+    r"contact(?:[ _-]?(?:name|person))?|emergency contact|next of kin|account[ _-]?holder|card[ _-]?holder|policy[ _-]?holder|beneficiary|payee|recipient|applicant|"
+    r"claimant|insured|witness|spouse|guardian|attn\.?|attention|name|sender|signed(?: by)?|author|agent|manager|assignee|assigned to|requester|reporter|"
+    r"(?:reported|opened|raised|requested|approved) by|caller|physician|vorname|nachname|kontoinhaber(?:in)?|versicherte[r]?|ansprechpartner(?:in)?|nom|prénom|titulaire|"
+    r"nombre(?: y apellidos)?|apellidos?|titular|cognome(?: e nome)?|nome(?: e cognome)?|intestatario|naam|voornaam|achternaam|imię(?: i nazwisko)?|nazwisko|namn|förnamn|efternamn)"
+)
 _SAID = r"(?:my name is|my name's|name is|i am called|i'm called|this is|call me|je m'appelle|ich heiße|me llamo|mi chiamo|speaking with|spoke (?:to|with)|on behalf of|signed by)"
 
 RULES: tuple[Rule, ...] = (
@@ -47,8 +53,9 @@ RULES: tuple[Rule, ...] = (
     rule("PERSON", rf"(?:^|(?<=[\n.!?])|(?<=[.!?] ))[ \t>]{{0,8}}(?i:{_FAREWELL})[,.!]?[ \t]{{0,4}}(?:\n[ \t>]{{0,8}}){{0,3}}[-~]{{0,2}} ?(?P<value>{_FULL})(?=[ \t]*(?:[\n,.|(]|$))", 0.8, check=_name,
          needs="regards |wishes |thanks |thank |best |sincerely |yours |cheers |cordially |cordialement |respectfully |love |care |ta |grüßen |grüße |groet |groeten |lg |"
                "mfg |vous |amicalement |saludos |saludo |atentamente |saluti |atenciosamente |hälsningar "),
-    rule("PERSON", rf"(?m:^|[\n{{,;|(>]|[.!?] )[ \t>*#|-]{{0,8}}[\"']?(?i:{_LABEL})[\"'*]{{0,2}}\s?[:=]\s?[*]{{0,2}}[\"']?[ ]?(?:{_TITLES}\.? )?(?P<value>{_FULL})", 0.8, check=_name, needs="name|customer|client|patient|employee|contact|holder|beneficiary|recipient|applicant|attn|attention|sender|signed|author|agent|"
-               "manager|assign|requester|nom|prénom|nombre|apellido|cognome|nome", reach=(16, 130)),
+    rule("PERSON", rf"(?m:^|[\n{{,;|(>]|[.!?] )[ \t>*#|-]{{0,8}}[\"']?(?i:{_LABEL})[\"'*]{{0,2}}\s?[:=]\s?[*]{{0,2}}[\"']?[ ]?(?:{_TITLES}\.? )?(?P<value>{_FULL})", 0.8, check=_name, needs="name|customer|client|patient|employee|guest|passenger|student|contact|kin|holder|beneficiary|payee|recipient|applicant|claimant|"
+               "insured|witness|spouse|guardian|attn|attention|sender|signed|author|agent|manager|assign|requester|reporter|ed by|caller|physician|inhaber|versichert|"
+               "ansprechpartner|nom|titula|apellido|intestatario|naam|imię|nazwisko|namn", reach=(16, 130)),
     rule("PERSON", rf"(?i:\b{_SAID})\s(?:{_TITLES}\.? )?(?P<value>{_FULL})", 0.75, check=_name,
          needs="name|called|this is|call me|appelle|heiße|llamo|chiamo|spoke|speaking|behalf|signed"),
 )  # fmt: skip

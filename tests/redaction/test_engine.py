@@ -9,7 +9,9 @@ from django.core.management import CommandError, call_command
 
 from redaction.engine import MOST_CHARACTERS, spans
 from redaction.models import RedactionPolicy
+from redaction.ner.tagger import _is_given, _least
 from redaction.policies import DEFAULT, KNOWN_ENTITIES, Policy
+from redaction.spans import Span, joined
 
 PATTERNS = Policy(
     name="p",
@@ -21,6 +23,48 @@ PATTERNS = Policy(
 
 def found(text, policy=PATTERNS):
     return [(span.type, text[span.start : span.end]) for span in spans(text, policy)]
+
+
+def test_parts_of_a_name_or_an_address_are_one_finding():
+    whole = joined("Ann Lee-Fox, 5 Elm Road, Flat 2, Anytown; Bo, Cy", [
+        Span(start=at, end=end, type=kind, score=score) for at, end, kind, score in (
+            (0, 3, "PERSON", 0.9), (4, 7, "PERSON", 0.6), (8, 11, "PERSON", 0.8), (13, 23, "STREET_ADDRESS", 0.8),
+            (25, 31, "STREET_ADDRESS", 0.6), (33, 40, "LOCATION", 0.9), (42, 44, "PERSON", 0.9), (46, 48, "PERSON", 0.9),
+        )
+    ])  # fmt: skip
+    assert [(span.start, span.end, span.score) for span in whole] == [
+        (0, 11, 0.6), (13, 31, 0.6), (33, 40, 0.9), (42, 44, 0.9), (46, 48, 0.9),
+    ]  # fmt: skip
+
+
+def test_a_given_name_is_no_place_and_no_company():
+    """Whatever the network takes it for: policies leave companies out by default."""
+    for text in (
+        'Zak shouted at Scott: "What are you doing here?"',
+        'Leon shouted at Russell: "What are you doing here?"',
+    ):
+        assert {kind for kind, _ in found(text, DEFAULT)} == {"PERSON"}
+
+
+def test_a_given_name_may_be_a_well_known_place_s_too():
+    assert _is_given("mary", "ORGANIZATION") and _is_given("ann-marie", "LOCATION")
+    assert (
+        not _is_given("charlotte", "LOCATION")
+        and not _is_given("mary", "NRP")
+        and not _is_given("acme", "ORGANIZATION")
+    )
+
+
+def test_who_is_greeted_is_found_without_the_greeting():
+    for text, name in (("Beste Josephine,\n\nMijn nieuwe adres", "Josephine"), ("Hej Erik,\n\nTack", "Erik")):
+        assert found(text, DEFAULT)[0] == ("PERSON", name)
+
+
+def test_words_of_grammar_and_forms_are_nobodys_name():
+    assert all(
+        _least(value) > 1 for value in ("PDF", "the SSN", "Sehr geehrte Frau", "Cordialement", "Med vänliga hälsningar")
+    )
+    assert all(_least(value) < 1 for value in ("Mina", "Van", "Das", "Ram", "Frau Holle"))
 
 
 @pytest.mark.parametrize(

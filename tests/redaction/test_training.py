@@ -74,4 +74,4 @@ def test_training_gives_the_same_bytes_and_the_tagger_reads_them_as_they_were(ne
 def test_the_manifest_is_that_of_what_is_packaged():
     made = json.loads((NER / "weights.json").read_text(encoding="utf-8"))["made"]
     assert made == {name: hashlib.sha256((NER / name).read_bytes()).hexdigest() for name in made}
-    assert set(made) == {"places.txt", "weights.npz"}
+    assert set(made) == {"places.txt", "given.txt", "weights.npz"}

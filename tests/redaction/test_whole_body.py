@@ -1,13 +1,14 @@
 """Every text of a request is looked at, or stands on a short list: for each of the APIs, and for bodies of the SDK."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from gateway.http.messages.request import chat_body as from_messages
 from gateway.http.responses.request import chat_body as from_responses
 from redaction.media import MediaRefused, refuse
-from redaction.messages import EntitiesRefused, redact_body
+from redaction.messages import EntitiesRefused, payload, redact_body
 from redaction.policies import Policy
 from redaction.vault import Vault
 
@@ -143,6 +144,54 @@ def test_a_template_s_own_tools_are_trusted():
     own = f"Mail to {MARK}"
     tools = [{"type": "function", "function": {"name": "mail", "description": own}}]
     assert redact_body({"tools": tools}, POLICY, Vault(), filled={own: ()}).body["tools"] == tools
+
+
+NAMED = {MARK: MARK}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        NAMED,
+        {"logit_bias": NAMED},
+        {"logit_bias": MARK},
+        *({"messages": [message]} for message in (
+            {"role": "user", **NAMED}, {"role": "user", "content": NAMED}, {"role": "user", "content": [NAMED]},
+            {"role": "user", "content": [{"type": "text", "text": NAMED}]}, {"role": "user", "content": [{"type": "text", "text": "x", **NAMED}]},
+            {"role": "assistant", "tool_calls": [NAMED]}, {"role": "assistant", "tool_calls": [{"function": NAMED}]},
+            {"role": "assistant", "function_call": NAMED}, {"role": "assistant", "thinking_blocks": [NAMED]},
+            {"role": "assistant", "thinking_blocks": [{"signature": f"of {MARK}", "data": [MARK]}]},
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": NAMED, "detail": f"of {MARK}"}, **NAMED}]},
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": f"Write to {MARK}", "detail": MARK}}]},
+            {"role": "user", "content": [{"type": "file", "file": {"file_data": f"Write to {MARK}", "file_id": f"of {MARK}"}}]},
+            {"role": "user", "content": [{"type": "document", "source": {"type": "text", "data": f"Write to {MARK}", "media_type": MARK}}]},
+            {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": MARK, "format": [MARK]}}]},
+        )),
+    ],
+)  # fmt: skip
+def test_names_of_fields_and_what_is_no_media_are_looked_at_wherever_they_stand(body):
+    redacted = redact_body({"messages": [], **body}, POLICY, Vault()).body
+    assert MARK not in str(redacted)
+    kept = payload(body.get("messages", []), [body], replace(POLICY, outbound="off", stored="redacted"), Vault())
+    assert MARK not in str(kept)
+
+
+def test_bytes_of_media_pass_as_they_are_and_are_not_kept():
+    data = "data:video/mp4;base64,AAAA+/==" + "QUJD" * 100
+    parts = [
+        {"type": "image_url", "image_url": {"url": data, "detail": "low"}},
+        {"type": "video_url", "video_url": {"url": "https://x.example/y.mp4?a=b"}},
+        {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "QUJD" * 100}},
+    ]
+    messages = [
+        {"role": "user", "content": parts},
+        {"role": "tool", "content": [{"content": parts}]},
+        {"role": "user", "content": parts[0]},
+    ]
+    said = [{"role": "assistant", "content": None, "audio": {"id": "a", "data": "QUJD" * 100, "transcript": "Yes."}}]
+    assert redact_body({"messages": messages}, POLICY, Vault()).body["messages"] == messages
+    kept = json.dumps(payload(messages, said, replace(POLICY, outbound="off", stored="full"), Vault()))
+    assert not any(text in kept for text in ("QUJD", "y.mp4")) and "Yes." in kept
 
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}

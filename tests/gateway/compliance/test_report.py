@@ -15,8 +15,10 @@ from budgets.models import Budget
 from gateway.compliance.facts import gather
 from gateway.compliance.markdown import escaped
 from gateway.compliance.report import FORMATS, issue, make
+from gateway.compliance.sections import ROWS
 from gateway.models import AuditEntry, Provider, RetentionRule, Route, Target, TenantLimit
 from gateway.prompts.deploy import move
+from gateway.retention import kinds
 from redaction.models import RedactionList
 from tests.world import World
 
@@ -46,6 +48,10 @@ def world(db):
     RetentionRule.objects.create(kind="payload", feature="support.reply", keep_days=7)
     RedactionList.objects.create(policy=policy, tenant="acme", deny=["Falcon"])
     return world
+
+
+def test_every_kind_of_rows_that_is_the_gates_own_is_told_in_words():
+    assert {kind for kind in kinds.REGISTERED if kinds.REGISTERED[kind] in kinds.OWN} <= ROWS.keys()
 
 
 def by(found, key, value):

@@ -85,12 +85,17 @@ def litellm(world, monkeypatch):
     monkeypatch.setenv("TEST_LITELLM_API_KEY", "sk-test")
     library = world.kind("litellm", options={"vendor": "openai"}, api_key_env="TEST_LITELLM_API_KEY")
     world.feature(
-        "f", *((library, model) for model in ("echo", "tool", "cached", "status:503", "status:400", "cut", "hang"))
+        "f",
+        *(
+            (library, model)
+            for model in ("echo", "tool", "cached", "status:503", "status:400", "quote:400", "cut", "hang")
+        ),
     )
     return world
 
 
-def test_litellm_plain_and_streamed_and_with_a_trace(litellm, provider):
+def test_litellm_plain_and_streamed_and_with_a_trace(litellm, provider, caplog):
+    caplog.set_level("DEBUG")
     reply = gateway.complete("f", messages=MESSAGES, temperature=0.5)
     assert (reply.text, reply.usage.total_tokens, reply.cost_usd) == ("hello there", 30, Decimal("0.0004"))
     assert (provider.requests[0]["model"], provider.requests[0]["temperature"]) == ("echo", 0.5)
@@ -112,14 +117,20 @@ def test_litellm_plain_and_streamed_and_with_a_trace(litellm, provider):
     assert blocking(answered())[0].events[0]["choices"]
     headers = {name.lower(): value for name, value in provider.headers[-1].items()}
     assert headers["traceparent"] == "00-1-2-01" and headers["x-own"] == "1" and "baggage" not in headers
+    # Neither litellm nor the client that it uses writes requests down, also where the application logs everything.
+    assert "hello there" not in caplog.text
 
 
-@pytest.mark.parametrize(("model", "status", "transient"), [("status:503", 503, True), ("status:400", 400, False)])
-def test_litellms_errors_become_ours(litellm, model, status, transient):
+@pytest.mark.parametrize(
+    ("model", "status", "transient"), [("status:503", 503, True), ("status:400", 400, False), ("quote:400", 400, False)]
+)
+def test_litellms_errors_become_ours(litellm, model, status, transient, caplog):
+    caplog.set_level("DEBUG")
     with pytest.raises(errors.ProviderError) as caught:
         gateway.complete("f", messages=MESSAGES, model=model)
     assert (caught.value.status, caught.value.transient, caught.value.retry_after_s) == (status, transient, 0.0)
     assert Call.objects.get().attempts == 1
+    assert "hello there" not in caplog.text
 
 
 def test_a_stream_through_litellm_that_breaks_or_is_left(litellm, provider):
