@@ -12,8 +12,6 @@ MEDIA = ("image_url", "input_audio", "file")
 OTHER_MEDIA = ("image", "document", "audio", "video", "video_url", "input_image", "input_file")
 #: What is bytes in a part that is media; what is a word about them, or of several with slashes between. All else in one is text.
 BYTES, ABOUT_BYTES = ("data", "file_data"), ("file_id", "id", "format", "detail", "type", "media_type")
-
-
 #: How bytes that travel as text begin: with or without the head of a data URL (RFC 2397), in base64 (RFC 4648).
 ENCODED = re.compile(r"(?:data:[\w.+/-]{0,80}(?:;[\w=.-]{1,80}){0,5},)?[A-Za-z0-9+/=_\r\n-]*")
 #: So much of it is looked at.

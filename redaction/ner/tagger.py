@@ -34,12 +34,10 @@ WORDS = """
     hi hey pls
     mr mrs ms mx sir madam
     id pin ssn dob mrn dni nif iban bic pii phi pdf csv json xml html sql api url uri http https ip vpn dns ssh tls cpu
-    gpu
-    usd eur gbp inr
+    gpu usd eur gbp inr
     ich er wir ihr mein meine meinen unser unsere und oder aber nicht der die dem ein eine einen einem auf aus bei mit
-    nach von zu
-    zum zur ist sind bitte danke hallo sehr geehrte geehrter liebe frau herr viele freundliche freundlichen grüße grüßen
-    adresse
+    nach von zu zum zur ist sind bitte danke hallo sehr geehrte geehrter liebe frau herr viele freundliche freundlichen
+    grüße grüßen adresse
     je il nous vous ils elles mon mes notre votre la les l un une et ou mais de aux dans avec pour sur est bonjour merci
     madame monsieur cordialement adresse
     yo mis sus nuestro el los las y o pero con por para es hola gracias saludo saludos estimado estimada
@@ -50,26 +48,10 @@ WORDS = """
 """
 GRAMMAR = frozenset(WORDS.split())
 #: Words before a name that are no part of it.
-GREETINGS = frozenset(
-    [
-        "hi",
-        "hello",
-        "hey",
-        "dear",
-        "hallo",
-        "liebe",
-        "geehrte",
-        "geehrter",
-        "bonjour",
-        "hola",
-        "estimado",
-        "estimada",
-        "ciao",
-        "beste",
-        "cześć",
-        "hej",
-    ]
-)
+GREETINGS = frozenset([
+    "hi", "hello", "hey", "dear", "hallo", "liebe", "geehrte", "geehrter", "bonjour", "hola", "estimado", "estimada", "ciao",
+    "beste", "cześć", "hej",
+])  # fmt: skip
 
 Numbers = NDArray[np.float32]
 
