@@ -113,6 +113,7 @@ class RouteForm(forms.ModelForm[Route]):
             "timeout_s": "For the whole call, all attempts together.",
             "connect_timeout_s": "Until a connection stands.",
             "first_token_timeout_s": "Until the first byte of a streamed reply.",
+            "reply_timeout_s": "For one attempt at a plain reply; empty: none of its own.",
         }
 
 
@@ -134,7 +135,8 @@ class RouteAdmin(AuditedAdmin[Route]):
                     "name",
                     ("timeout_s", "connect_timeout_s"),
                     ("first_token_timeout_s", "reply_timeout_s"),
-                    ("retries", "hedge_after_s"),
+                    "retries",
+                    "hedge_after_s",
                 ]
             },
         ),
