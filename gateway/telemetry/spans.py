@@ -128,10 +128,10 @@ def _of_request(call: Finished) -> dict[str, Attribute]:
 def _of_reply(call: Finished) -> dict[str, Attribute]:
     row = call.row
     found: dict[str, Attribute] = {}
-    # Of a call that no model answered there is neither a model of the reply nor usage: zeros would count in averages.
-    if call.input_tokens or call.output_tokens:
-        found = {
-            "gen_ai.response.model": row["model_served"],
+    if call.response_model:
+        found["gen_ai.response.model"] = call.response_model
+    if call.used:
+        found |= {
             "gen_ai.usage.input_tokens": call.input_tokens,
             "gen_ai.usage.output_tokens": call.output_tokens,
             "gen_ai.usage.cache_read.input_tokens": row["cache_read_tokens"],

@@ -89,6 +89,21 @@ def test_a_span_says_what_the_row_does():
     assert said["operation.cost"] == said["gen_ai.usage.cost"] == 0.000324
 
 
+def test_of_a_call_without_usage_nothing_is_told_of_tokens():
+    nothing = {"input_tokens": 0, "cache_read_tokens": 0, "output_tokens": 0, "reasoning_tokens": 0}
+    unanswered = finished(row=nothing | {"outcome": "provider_error", "error_class": "ProviderError"})
+    cached = finished(row=nothing | {"cache_hit": True})
+    for call, model in ((unanswered, None), (cached, "gpt-4o-mini")):
+        with override_settings(TOLLHOUSE={"TELEMETRY_DIALECTS": ("openinference", "langfuse", "genai-next")}):
+            told = [spans.attributes(call), sentry.attributes(call)]
+            metrics = [(name, said) for name, _, said in meters.measured(call)]
+        for said in told:
+            assert not [name for name in said if (".usage." in name and "cost" not in name) or "token_count" in name]
+        models = [said for _, said in metrics if "gen_ai.operation.name" in said]
+        assert {said.get("gen_ai.response.model") for said in [*told, *models]} == {model}
+        assert not any("token" in name for name, _ in metrics)
+
+
 def test_an_unsampled_trace_is_not_sampled_here(exported):
     trace_id, span_id = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     for flags in ("00", "01"):
