@@ -354,5 +354,8 @@ def _moment(text: str) -> datetime | None:
         found = None
     if found is None:
         raise ValidationError(f"“{text[:60]}” is no time; write 2026-11-01T12:30:00Z, or empty.")
-    # A time without a zone is one of the site's zone, as on the form.
-    return timezone.localtime(found if found.tzinfo else timezone.make_aware(found))
+    try:
+        # A time without a zone is one of the site's zone, as on the form.
+        return timezone.localtime(found if found.tzinfo else timezone.make_aware(found))
+    except OverflowError:
+        raise ValidationError(f"“{text[:60]}” is before the year 1 or after 9999 by the site's clock.") from None
