@@ -13,8 +13,11 @@ from gateway.errors import GatewayError, ProviderError
 from gateway.ledger.operations import BLANK, Row, empties
 from gateway.types import Ask
 
-#: Trace and span id of a W3C `traceparent`: of all versions but ff, and neither id all zeros.
-TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+#: Trace id, span id and flags of a W3C `traceparent`: of all versions but ff, and neither id all zeros. After them a version
+#: that is newer than 00 may have more.
+TRACEPARENT = re.compile(
+    r"(?!ff|00.{53}-)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
+)
 #: The same of Sentry's `sentry-trace`, which has no version.
 SENTRY_TRACE = re.compile(r"(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})(?:-[01]?)?")
 

@@ -56,6 +56,8 @@ _LOOK = (
     *_each(BUDGETS, "view", "alert delivery forecast"),
     *_each(REDACTION, "view", "redactionpolicy"),
 )
+#: To collect calls for evals. What the examples say is read as payloads are.
+_COLLECT = (*_each(GATE, "view add", "dataset datasetitem"),)
 #: What nobody needs to look at: texts as calls had them, encrypted maps and replies. Who may read payloads does so call by call.
 _TEXTS = (
     f"{GATE}.*_payload", f"{GATE}.*_cachedreply", f"{REDACTION}.*_sessionmap", f"{GATE}.*_person",
@@ -77,13 +79,14 @@ ROLES = (
     ),
     Role(
         name="prompt author",
-        about="A viewer who writes prompt versions, runs them in the playground, scores calls and moves what is live.",
+        about="A viewer who writes, tries and deploys prompt versions, scores calls, keeps them in datasets.",
         may=(
             *_LOOK,
             *_each(GATE, "add", "promptversion"),
             *_each(GATE, "change", "deployment"),
             *_each(GATE, "run", "playground"),
             *_each(GATE, "add", "score"),
+            *_COLLECT,
         ),
     ),
     Role(
@@ -102,8 +105,14 @@ ROLES = (
     ),
     Role(
         name="reviewer",
-        about="A viewer who reads what calls said, each reading noted in the audit log, and scores calls.",
-        may=(*_LOOK, *_each(GATE, "read", "payload"), *_each(GATE, "add", "score")),
+        about="A viewer who reads what calls said, each reading noted in the audit log, scores calls, keeps them in datasets.",
+        may=(
+            *_LOOK,
+            *_each(GATE, "read", "payload"),
+            *_each(GATE, "add", "score"),
+            *_COLLECT,
+            *_each(GATE, "change", "datasetitem"),
+        ),
     ),
     Role(
         name="auditor",

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from dashboards.pages.charts import Chart, Series
+from dashboards.pages.charts import Chart, Series, clock
 
 #: What is said where images cannot be drawn.
 MISSING = "Charts are left out: matplotlib is not installed where the worker runs (pip install 'tollhouse[digests]')."
@@ -161,8 +161,8 @@ def _moment(chart: Chart, at: datetime) -> str:
     local = timezone.localtime(at)
     whole = chart.spans[-1][1] - chart.spans[0][0]
     if whole <= timedelta(hours=30):
-        return f"{local:%H:%M}"
-    return f"{local.day} {local:%b %H:%M}" if whole <= timedelta(days=3) else f"{local.day} {local:%b}"
+        return clock(local, "%H:%M")
+    return f"{local.day} {clock(local, '%b %H:%M')}" if whole <= timedelta(days=3) else f"{local.day} {local:%b}"
 
 
 def _limits(axes: Any, values: Sequence[float]) -> None:

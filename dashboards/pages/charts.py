@@ -3,7 +3,9 @@
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from datetime import timezone as FixedZone
+from itertools import pairwise
 from typing import Any, Literal
 
 from django.utils import timezone
@@ -42,9 +44,17 @@ class Chart:
     empty: str = "No calls in this time."
 
     def as_json(self) -> dict[str, Any]:
+        """`times` are where the points lie, by the local clock; `names` what it showed. On a day on which it goes back
+        (`twice`), times go on as if it had not: a moment and the one an hour later would lie on one another.
+        """
+        local = [timezone.localtime(since) for since, _ in self.spans]
+        shown = [at.replace(tzinfo=None) for at in local]
+        if twice := any(before >= after for before, after in pairwise(shown)):
+            zone = FixedZone(local[0].utcoffset() or timedelta(0))
+            shown = [at.astimezone(zone).replace(tzinfo=None) for at in local]
         return {
             "kind": self.kind, "unit": self.unit, "prefix": self.prefix, "note": self.note, "empty": self.empty,
-            "times": [timezone.localtime(since).strftime("%Y-%m-%dT%H:%M:%S") for since, _ in self.spans],
+            "times": [at.strftime("%Y-%m-%dT%H:%M:%S") for at in shown], "names": [clock(at) for at in local], "twice": twice,
             "spans": [[iso(since), iso(until)] for since, until in self.spans],
             "series": [
                 {
@@ -54,6 +64,12 @@ class Chart:
                 for series in self.series
             ],
         }  # fmt: skip
+
+
+def clock(at: datetime, form: str = "%Y-%m-%d %H:%M") -> str:
+    """What a clock shows at the moment, by the moment's own zone; with the zone's name where it shows it twice that day."""
+    twice = at.replace(fold=0).utcoffset() != at.replace(fold=1).utcoffset()
+    return at.strftime(f"{form} %Z" if twice else form)
 
 
 class Slices:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from dashboards.models import RollupState
 from dashboards.rollups import changes
 from dashboards.rollups.changes import COLUMNS, SQL, TOTALS
-from dashboards.rollups.roll import MOST_BYTES, add, compact, horizon, locked
+from dashboards.rollups.roll import MOST_BYTES, add, compact, horizon, is_ours, locked
 from dashboards.rollups.sets import HOURS_KEPT, SETS, RollupSet
 from gateway.ledger.partitions import first_id
 from gateway.models import Call
@@ -54,6 +54,9 @@ def prepare() -> None:
         if state.cluster != _cluster():
             _adopt(state)
         if state.time_zone != name:
+            logger.warning(
+                "rollups: days are those of %s now, and were of %s; they are made anew", name, state.time_zone
+            )
             _fold_days(state)
             state.time_zone = name
         state.save()
@@ -64,7 +67,7 @@ def build(progress: Callable[[datetime], object] = lambda day: None) -> Built:
     done = Built(0, [])
     while True:
         with locked(wait=True) as state:
-            if state is None or state.built:
+            if state is None or state.built or not is_ours(state):
                 return done
             since = state.built_until or _first_day()
             until = _build_week(state, since, done, force=False)
@@ -84,7 +87,7 @@ def rebuild(
     day: datetime | None = _day_of(since) if since else _first_day()
     while day is not None:
         with locked(wait=True) as state:
-            if state is None or not state.built:
+            if state is None or not state.built or not is_ours(state):
                 raise ValueError("The rollups are not built yet; the worker does it.")
             day = _build_week(state, day, done, force=force)
         progress(day or timezone.now())

@@ -10,7 +10,7 @@ from django.db import connection
 from dashboards.rollups import changes
 from dashboards.rollups.build import LATEST, day_after, monday
 from dashboards.rollups.changes import PIECES, SQL
-from dashboards.rollups.roll import GRAINS, locked
+from dashboards.rollups.roll import GRAINS, is_ours, locked
 from dashboards.rollups.sets import SETS
 from gateway.ledger.partitions import first_id
 from gateway.types import TOKEN_PARTS
@@ -42,6 +42,10 @@ def differences() -> list[Difference]:
     with locked(wait=True) as state:
         if state is None or not state.built:
             raise ValueError("The rollups are not built yet; the worker does it.")
+        if not is_ours(state):
+            raise ValueError(
+                f"The rollups have days of {state.time_zone}; the worker makes those of {changes.zone()[0]}."
+            )
         given = {
             "first": first_id(datetime(1970, 1, 1, tzinfo=UTC)), "last": first_id(LATEST), "upto": state.watermark,
             "shift": state.shift_s, "zone": changes.zone()[0],

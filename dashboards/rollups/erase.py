@@ -33,7 +33,7 @@ def erasing(user_ref: str, calls: Sequence[UUID]) -> Iterator[None]:
     until = LATEST if state.built else state.built_until
     given: dict[str, Any] = {
         "calls": list(calls), "upto": state.watermark, "shift": state.shift_s, "last": first_id(until) if until else None,
-        "hours_since": state.hours_since,
+        "hours_since": state.hours_since, "zone": state.time_zone,
     }  # fmt: skip
     # While they are built, it is the days before that are counted; of an id that is null there is none.
     which = "c.id < %(last)s"

@@ -35,9 +35,11 @@ TEMPORARY = ", ".join(f"pg_temp.tollhouse_rollup_{name}" for name in ("found", "
 
 
 def roll() -> bool:
-    """Counts what has been written since the last time. False where somebody else is at it, or they are not built yet."""
+    """Counts what has been written since the last time. False where somebody else is at it, or they are not built yet, or of
+    another time zone.
+    """
     with locked() as state:
-        if state is None or not state.built:
+        if state is None or not state.built or not is_ours(state):
             return False
         upto = horizon(state)
         if upto > state.watermark:
@@ -61,6 +63,12 @@ def locked(*, wait: bool = False) -> Iterator[RollupState | None]:
         yield RollupState.objects.select_for_update(skip_locked=not wait).first()
 
 
+def is_ours(state: RollupState) -> bool:
+    """Whether the sums are of this process's time zone. While a new one comes to one process after the other, another may have
+    it already, or not yet: days of two zones would not fit together."""
+    return state.time_zone == changes.zone()[0]
+
+
 def horizon(state: RollupState) -> int:
     """Rows of transactions before this one are all there."""
     with connection.cursor() as cursor:
@@ -78,9 +86,9 @@ def _anything(given: Mapping[str, Any]) -> bool:
 
 def add(rows: str, given: Mapping[str, Any], sets: Sequence[RollupSet] = SETS, grains: Sequence[str] = GRAINS) -> None:
     """Adds calls to the rollups of these kinds and grains; `rows` is the query that finds them, with `given` as its values, of
-    which `hours_since` says since when hours of all kinds are kept.
+    which `hours_since` says since when hours of all kinds are kept, and `zone` whose days they are, where it is not ours.
     """
-    given = {**CONSTANTS, **given, "zone": changes.zone()[0], "most_bytes": MOST_BYTES}
+    given = {**CONSTANTS, "zone": changes.zone()[0], "most_bytes": MOST_BYTES, **given}
     buckets = ", ".join(
         f"CASE WHEN {ms} IS NOT NULL THEN {PIECES['bucket'].format(ms=ms)}::int2 END AS {name}"
         for name, ms in TIMES.items()

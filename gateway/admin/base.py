@@ -142,7 +142,12 @@ class ReadOnlyAdmin[M: models.Model](ReadOnly, PageAdmin[M]):
 
 
 class AuditedAdmin[M: models.Model](PageAdmin[M]):
-    """Every change made here, of a row or of the rows shown within it, is an entry of the audit log."""
+    """Every change made here, of a row or of the rows shown within it, is an entry of the audit log.
+
+    Of `unlogged` fields it says that they changed and not what to: they may quote calls, and the log is never erased.
+    """
+
+    unlogged: ClassVar[tuple[str, ...]] = ()
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> M | None:
         found = super().get_object(request, object_id, from_field)
@@ -156,12 +161,15 @@ class AuditedAdmin[M: models.Model](PageAdmin[M]):
         before = self.model._default_manager.filter(pk=obj.pk).first() if change else None
         super().save_model(request, obj, form, change)
         if before is None:
-            audit(request, "create", obj, values=_values(obj, form.changed_data))
+            audit(request, "create", obj, values=self._logged(obj, form.changed_data))
         elif form.changed_data:
-            old, new = _values(before, form.changed_data), _values(obj, form.changed_data)
+            old, new = self._logged(before, form.changed_data), self._logged(obj, form.changed_data)
             changes = {name: HIDDEN if new[name] is HIDDEN else [old[name], new[name]] for name in new}
             if changes:
                 audit(request, "change", obj, changes=changes)
+
+    def _logged(self, row: M, names: Iterable[str]) -> dict[str, Any]:
+        return {name: HIDDEN if name in self.unlogged else value for name, value in _values(row, names).items()}
 
     def save_formset(
         self, request: HttpRequest, form: ModelForm[M], formset: BaseModelFormSet[Any, Any], change: bool

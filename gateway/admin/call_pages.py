@@ -15,7 +15,7 @@ from gateway import datasets
 from gateway.access import visible
 from gateway.admin.base import audit
 from gateway.admin.call_list import TONES, readable, readable_steps
-from gateway.admin.payloads import may_read, messages_of, read_payloads
+from gateway.admin.payloads import may_read, messages_of, read_payloads, taken
 from gateway.errors import GatewayError
 from gateway.explorer.compare import call_of, differences, figures, version_before
 from gateway.explorer.trace import MOST, of_session, steps_of_session, waterfall
@@ -34,13 +34,14 @@ def session(page: Page, request: HttpRequest) -> HttpResponse:
         raise Http404(f"There is no session {name} of {tenant or 'no tenant'}.")
     asked = request.method == "POST" and "payload" in request.POST
     said = _turns(calls or [], read_payloads(request, calls or [])) if asked else []
-    costs = [call.cost_usd for call in calls or []]
+    lines = waterfall([*(calls or []), *(steps_of_session(name, tenant, readable_steps(request)) if calls else [])])
+    costs = [line.cost_usd for line in lines if line.call]
     return _shown(page, request, "session", {
         "title": f"Session {name}",
         "session": name,
         "tenant": tenant,
         "calls": calls,
-        "lines": waterfall([*(calls or []), *(steps_of_session(name, tenant, readable_steps(request)) if calls else [])]),
+        "lines": lines,
         "most": MOST,
         "cost": sum((cost for cost in costs if cost is not None), Decimal(0)),
         "unpriced": costs.count(None),
@@ -121,7 +122,7 @@ def datasets_for(request: HttpRequest) -> QuerySet[Dataset] | None:
 
 
 def keep(page: Page, request: HttpRequest, id: UUID) -> HttpResponse:
-    """Keeps what a call said in a dataset."""
+    """Keeps what a call said in a dataset. Who may do so need not be one who may read it, there or here."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     known = datasets_for(request)
@@ -132,7 +133,7 @@ def keep(page: Page, request: HttpRequest, id: UUID) -> HttpResponse:
     if dataset is None:
         messages.error(request, "Choose a dataset.")
         return HttpResponseRedirect(_url(call))
-    content = read_payloads(request, [call]).get(call.id)
+    content = taken(request, [call], dataset=dataset.name).get(call.id)
     try:
         item, new = datasets.add(
             dataset, call, content, expected=request.POST.get("expected", ""), actor=request.user.get_username()

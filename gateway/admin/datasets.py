@@ -78,6 +78,7 @@ class DatasetItemAdmin(AuditedAdmin[DatasetItem]):
 
     about = "Examples for evals: what a call said, redacted, and what a good reply is."
     fixed: ClassVar[tuple[str, ...]] = ("dataset",)
+    unlogged = ("expected",)
     list_display = ["id", "dataset", "feature", "shown_call", "created_at", "created_by"]
     list_filter = ["dataset", "feature"]
     list_select_related = ["dataset"]
@@ -87,19 +88,25 @@ class DatasetItemAdmin(AuditedAdmin[DatasetItem]):
     readonly_fields = ["feature", "shown_call", "shown_messages", "created_at", "created_by"]
 
     def get_fields(self, request: HttpRequest, obj: DatasetItem | None = None) -> Any:
-        return [name for name in self.fields or () if name != "shown_messages" or may_read(request)]
+        texts = () if may_read(request) else ("shown_messages", "expected")
+        return [name for name in self.fields or () if name not in texts]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: DatasetItem | None = None,
     ) -> HttpResponse:
-        reads = request.method == "GET" and may_read(request)
-        item = self.get_object(request, object_id) if reads else None
-        if item is not None and self.has_view_permission(request, item):
-            audit(request, "read", item)
-        return super().change_view(request, object_id, form_url, extra_context)
+        # Here and not where a page is asked for: a form with a fault shows what was said once more.
+        if obj is not None and may_read(request):
+            audit(request, "read", obj)
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     @admin.display(description="Call")
     def shown_call(self, item: DatasetItem) -> str:

@@ -4,12 +4,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from uuid import UUID
 
 from django.db import OperationalError, transaction
 from django.db import connection as database
 from django.db.models import Q, QuerySet
 
+from gateway.explorer.export import added_to
 from gateway.ledger.partitions import first_id
 from gateway.models import Call, Step
 
@@ -38,13 +40,17 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A call or a step among others: when it began, in thousandths of the whole, how deep it is nested, the pause before it."""
+    """A call or a step among others: when it began, in thousandths of the whole, how deep it is nested, the pause before it.
+
+    `cost_usd` is what a call cost, corrections included; None where it has no price, and of steps.
+    """
 
     item: Item
     start: int
     width: int
     depth: int
     pause_s: float = 0.0
+    cost_usd: Decimal | None = None
 
     @property
     def call(self) -> Call | None:
@@ -129,10 +135,14 @@ def waterfall(items: Sequence[Item]) -> list[Line]:
         places[item.id] = start - cut, pause / 1000
         reached = max(reached, start + item.latency_ms)
     whole = max(reached - cut, 0.001)
+    added = added_to([item for item in ordered if isinstance(item, Call)])
     lines = []
     for item, depth in _nested(ordered):
         at, pause_s = places[item.id]
-        lines.append(Line(item, *_place(item.latency_ms, at, whole), depth=depth, pause_s=pause_s))
+        cost = item.cost_usd if isinstance(item, Call) else None
+        if item.id in added:
+            cost = (cost or 0) + added[item.id]
+        lines.append(Line(item, *_place(item.latency_ms, at, whole), depth=depth, pause_s=pause_s, cost_usd=cost))
     return lines
 
 

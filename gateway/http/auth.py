@@ -12,6 +12,8 @@ from gateway.types import Caller, Json
 
 #: Of a header `baggage`, as W3C Baggage has it (section 3.3.2); characters.
 LONGEST_BAGGAGE = 8192
+#: Of `tracestate`: longer than the standard asks anybody to pass on, and a part of one is none.
+LONGEST_TRACESTATE = 512
 
 
 def authenticate(request: Request, gate: Gate) -> KeyInfo:
@@ -74,11 +76,15 @@ def caller(request: Request, key: KeyInfo) -> Caller:
         key=key.name,
         source="http",
         traceparent=request.header("traceparent"),
-        # Longer than the standard asks anybody to pass on, it is not passed on.
-        tracestate=request.header("tracestate")[:512] if b"tracestate" in request.headers else "",
+        tracestate=_tracestate(request) if b"tracestate" in request.headers else "",
         sentry_trace=sentry_trace,
         baggage=baggage,
     )
+
+
+def _tracestate(request: Request) -> str:
+    found = request.header("tracestate")
+    return found if len(found) <= LONGEST_TRACESTATE else ""
 
 
 def _sentry(request: Request) -> tuple[str, str]:

@@ -19,15 +19,18 @@ def openinference(call: Finished) -> dict[str, Attribute]:
         "embedding.model_name" if embeds else "llm.model_name": row["model_served"] or call.model,
         "llm.provider": call.vendor,
         "llm.system": call.vendor,
-        "llm.token_count.prompt": call.input_tokens,
-        "llm.token_count.completion": call.output_tokens,
-        "llm.token_count.total": call.input_tokens + call.output_tokens,
-        "llm.token_count.prompt_details.cache_read": row["cache_read_tokens"],
-        "llm.token_count.prompt_details.cache_write": row["cache_write_tokens"],
-        "llm.token_count.prompt_details.audio": row["audio_input_tokens"],
-        "llm.token_count.completion_details.reasoning": row["reasoning_tokens"],
-        "llm.token_count.completion_details.audio": row["audio_output_tokens"],
     }
+    if call.used:
+        found |= {
+            "llm.token_count.prompt": call.input_tokens,
+            "llm.token_count.completion": call.output_tokens,
+            "llm.token_count.total": call.input_tokens + call.output_tokens,
+            "llm.token_count.prompt_details.cache_read": row["cache_read_tokens"],
+            "llm.token_count.prompt_details.cache_write": row["cache_write_tokens"],
+            "llm.token_count.prompt_details.audio": row["audio_input_tokens"],
+            "llm.token_count.completion_details.reasoning": row["reasoning_tokens"],
+            "llm.token_count.completion_details.audio": row["audio_output_tokens"],
+        }
     if call.cost is not None:
         found["llm.cost.total"] = call.cost
     if row["session_id"]:

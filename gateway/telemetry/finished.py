@@ -58,6 +58,17 @@ class Finished:
         return sum(self.row[part] for part in _OUTPUT)
 
     @property
+    def used(self) -> bool:
+        """Whether a model read or wrote for this call. Of one that none did there is no usage: zeros would count in averages."""
+        return bool(self.input_tokens or self.output_tokens)
+
+    @property
+    def response_model(self) -> str:
+        """The model that answered, perhaps earlier, for the cache; empty where none did."""
+        answered = self.used or self.row["cache_hit"] or self.row["outcome"] in ANSWERED
+        return self.row["model_served"] if answered else ""
+
+    @property
     def error(self) -> str:
         """What went wrong, as one of few words; empty where nothing did."""
         return "" if self.row["outcome"] in ANSWERED else self.row["error_class"] or self.row["outcome"]

@@ -89,8 +89,8 @@ def _said(call: Finished) -> dict[str, str]:
         "gen_ai.request.model": call.model,
         "tollhouse.feature": row["feature"],
     }
-    if row["model_served"]:
-        said["gen_ai.response.model"] = row["model_served"]
+    if call.response_model:
+        said["gen_ai.response.model"] = call.response_model
     return said | ({"error.type": call.error} if call.error else {})
 
 
@@ -102,7 +102,7 @@ def _genai(call: Finished) -> Iterator[Measured]:
     for gap in call.gaps:
         yield "gen_ai.client.operation.time_per_output_chunk", gap, said
     # The convention wants what a provider reported, and no estimates.
-    if not row["usage_estimated"] and (call.input_tokens or call.output_tokens):
+    if call.used and not row["usage_estimated"]:
         yield "gen_ai.client.token.usage", call.input_tokens, {**said, "gen_ai.token.type": "input"}
         yield "gen_ai.client.token.usage", call.output_tokens, {**said, "gen_ai.token.type": "output"}
 
@@ -116,7 +116,7 @@ def _genai_next(call: Finished) -> Iterator[Measured]:
         yield f"{prefix}.time_to_first_chunk", row["first_token_ms"] / 1000, said
     for gap in call.gaps:
         yield f"{prefix}.time_per_output_chunk", gap, said
-    if row["usage_estimated"] or not (call.input_tokens or call.output_tokens):
+    if row["usage_estimated"] or not call.used:
         return
     yield f"{prefix}.operation.input_tokens", call.input_tokens, said
     yield f"{prefix}.operation.output_tokens", call.output_tokens, said

@@ -89,19 +89,23 @@ def attributes(call: Finished) -> dict[str, Any]:
         "gen_ai.operation.name": row["operation"],
         "gen_ai.provider.name": call.provider,
         "gen_ai.request.model": call.model,
-        "gen_ai.response.model": row["model_served"],
-        "gen_ai.usage.input_tokens": call.input_tokens,
-        "gen_ai.usage.output_tokens": call.output_tokens,
-        "gen_ai.usage.total_tokens": call.input_tokens + call.output_tokens,
-        "gen_ai.usage.cache_read.input_tokens": row["cache_read_tokens"],
-        "gen_ai.usage.cache_creation.input_tokens": row["cache_write_tokens"],
-        "gen_ai.usage.reasoning.output_tokens": row["reasoning_tokens"],
         "gen_ai.response.streaming": row["streamed"],
         "gen_ai.pipeline.name": row["feature"],
         "tollhouse.call_id": str(row["id"]),
         "tollhouse.prompt_version": row["prompt_version"],
         "tollhouse.outcome": row["outcome"],
     }
+    if call.response_model:
+        found["gen_ai.response.model"] = call.response_model
+    if call.used:
+        found |= {
+            "gen_ai.usage.input_tokens": call.input_tokens,
+            "gen_ai.usage.output_tokens": call.output_tokens,
+            "gen_ai.usage.total_tokens": call.input_tokens + call.output_tokens,
+            "gen_ai.usage.cache_read.input_tokens": row["cache_read_tokens"],
+            "gen_ai.usage.cache_creation.input_tokens": row["cache_write_tokens"],
+            "gen_ai.usage.reasoning.output_tokens": row["reasoning_tokens"],
+        }
     if row["finish_reason"]:
         found["gen_ai.response.finish_reasons"] = [row["finish_reason"]]
     if row["streamed"] and row["first_token_ms"] is not None:
@@ -120,7 +124,9 @@ def _metrics(call: Finished) -> None:
 
     row = call.row
     said = {"tollhouse.feature": row["feature"], "gen_ai.provider.name": call.provider,
-            "gen_ai.response.model": row["model_served"], "tollhouse.outcome": row["outcome"]}  # fmt: skip
+            "tollhouse.outcome": row["outcome"]}  # fmt: skip
+    if call.response_model:
+        said["gen_ai.response.model"] = call.response_model
     metrics.count("tollhouse.calls", 1, attributes=said)
     metrics.distribution("gen_ai.client.operation.duration", row["latency_ms"], unit="millisecond", attributes=said)
     for kind, tokens in (("input", call.input_tokens), ("output", call.output_tokens)):

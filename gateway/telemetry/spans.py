@@ -1,5 +1,6 @@
 """Spans after the GenAI conventions (v1.41): one for each call, with children for the stages that take time."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from opentelemetry.trace import (
 )
 
 from gateway.conf import settings
+from gateway.entry import TRACEPARENT
 from gateway.ledger.operations import Row
 from gateway.telemetry import content, dialects
 from gateway.telemetry.finished import Finished
@@ -39,6 +41,12 @@ REQUESTED: Mapping[tuple[str, ...], tuple[str, type]] = {
     ("seed",): ("gen_ai.request.seed", int),
 }
 
+#: A member of a W3C `tracestate`, and how many there may be. Source: Trace Context, level 1, section 3.3.1.
+MEMBER = re.compile(
+    r"(?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})=[ -+\--<>-~]{0,255}[!-+\--<>-~]"
+)
+MOST_MEMBERS = 32
+
 
 def active() -> bool:
     """Whether somebody in this process has set up tracing: OpenTelemetry's own stand-ins do nothing."""
@@ -49,15 +57,22 @@ def around(traceparent: str, tracestate: str) -> Context | None:
     """The application's trace: that of the running code, else that of the request's headers; None where there is none."""
     if trace.get_current_span().get_span_context().is_valid:
         return Context(trace.set_span_in_context(trace.get_current_span()))
-    parts = traceparent.split("-")
-    try:
-        remote = SpanContext(
-            int(parts[1], 16), int(parts[2], 16), is_remote=True, trace_flags=TraceFlags(int(parts[3], 16)),
-            trace_state=TraceState.from_header([tracestate]) if tracestate else None,
-        )  # fmt: skip
-    except (IndexError, ValueError):
+    # By the same rule as for the row: one that is malformed is in neither.
+    if (parts := TRACEPARENT.fullmatch(traceparent)) is None:
         return None
-    return trace.set_span_in_context(NonRecordingSpan(remote), Context()) if remote.is_valid else None
+    remote = SpanContext(
+        int(parts[1], 16), int(parts[2], 16), is_remote=True, trace_flags=TraceFlags(int(parts[3], 16)),
+        trace_state=_state(tracestate) if tracestate else None,
+    )  # fmt: skip
+    return trace.set_span_in_context(NonRecordingSpan(remote), Context())
+
+
+def _state(tracestate: str) -> TraceState | None:
+    """None where it is malformed; OpenTelemetry would log it then, once a call and in the caller's words."""
+    members = [member.strip(" \t") for member in tracestate.split(",")]
+    if len(members) > MOST_MEMBERS or not all(MEMBER.fullmatch(member) for member in members if member):
+        return None
+    return TraceState.from_header([tracestate])
 
 
 def begin(ask: Ask, began_ns: int, parent: Context | None) -> Span:
@@ -128,10 +143,10 @@ def _of_request(call: Finished) -> dict[str, Attribute]:
 def _of_reply(call: Finished) -> dict[str, Attribute]:
     row = call.row
     found: dict[str, Attribute] = {}
-    # Of a call that no model answered there is neither a model of the reply nor usage: zeros would count in averages.
-    if call.input_tokens or call.output_tokens:
-        found = {
-            "gen_ai.response.model": row["model_served"],
+    if call.response_model:
+        found["gen_ai.response.model"] = call.response_model
+    if call.used:
+        found |= {
             "gen_ai.usage.input_tokens": call.input_tokens,
             "gen_ai.usage.output_tokens": call.output_tokens,
             "gen_ai.usage.cache_read.input_tokens": row["cache_read_tokens"],

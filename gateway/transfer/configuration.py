@@ -262,7 +262,7 @@ class FormResource(Resource):  # type: ignore[misc]
         """A cell's value as the form's field takes it. Raises ValidationError."""
         field = self.blank.fields[name]
         if isinstance(value, list | dict) and not isinstance(field, forms.MultipleChoiceField | ModelChoiceField):
-            return field.prepare_value(value)
+            return _prepared(field, value)
         lines = value if isinstance(value, list) else plain(value).replace(",", "\n").splitlines()
         if isinstance(field, ModelMultipleChoiceField):
             whole = value if isinstance(value, list) else plain(value).splitlines()
@@ -286,6 +286,18 @@ class FormResource(Resource):  # type: ignore[misc]
             some = ", ".join(sorted(self.names[name].values())[:20]) or "none yet"
             raise ValidationError(f"There is no “{text[:100]}”; there are: {some}.")
         return keys[0]
+
+
+def _prepared(field: Any, value: list[Any] | Row) -> Any:
+    """A list or an object as the form's field shows it. Raises ValidationError where it is not what the field holds."""
+    try:
+        found = field.prepare_value(value)
+    except (AttributeError, TypeError):
+        found = value
+    if isinstance(found, list | dict):
+        kind = "a list" if isinstance(value, list) else "an object"
+        raise ValidationError(f"This column takes no such value: it is {kind}. Write it as an export does.")
+    return found
 
 
 def check_columns(resource: FormResource, headers: Sequence[str]) -> list[Problem]:
@@ -342,5 +354,8 @@ def _moment(text: str) -> datetime | None:
         found = None
     if found is None:
         raise ValidationError(f"“{text[:60]}” is no time; write 2026-11-01T12:30:00Z, or empty.")
-    # A time without a zone is one of the site's zone, as on the form.
-    return timezone.localtime(found if found.tzinfo else timezone.make_aware(found))
+    try:
+        # A time without a zone is one of the site's zone, as on the form.
+        return timezone.localtime(found if found.tzinfo else timezone.make_aware(found))
+    except OverflowError:
+        raise ValidationError(f"“{text[:60]}” is before the year 1 or after 9999 by the site's clock.") from None

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ TITLES = {"csv": "CSV", "xlsx": "Excel (XLSX)", "json": "JSON"}
 #: Bounds of a file that is read; of a packed one, also unpacked.
 MOST_BYTES, MOST_UNPACKED = 1_000_000, 20_000_000
 MOST_ROWS, MOST_COLUMNS, MOST_CHARACTERS = 1_000, 100, 50_000
+
+#: What JSON may write in a text, and neither UTF-8 nor the database takes: halves of a pair of UTF-16, and NUL.
+NO_TEXT = frozenset({"\x00", *map(chr, range(0xD800, 0xE000))})
 
 
 class Unreadable(Exception):
@@ -59,11 +63,20 @@ def _whole(number: int, row: list[Any], headers: list[str]) -> list[Any]:
     if len(row) > len(headers):
         raise Unreadable(f"Row {number} has {len(row)} cells, and there are {len(headers)} columns.")
     for header, value in zip(headers, row, strict=False):
-        if isinstance(value, str) and (len(value) > MOST_CHARACTERS or "\x00" in value):
+        if any(len(text) > MOST_CHARACTERS or not NO_TEXT.isdisjoint(text) for text in _texts(value)):
             raise Unreadable(
                 f"Row {number}, column {header}: the text is too long, or has characters that no text has."
             )
     return [*row, *[None] * (len(headers) - len(row))]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts of a value, which JSON may have nested."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for one in (*value, *value.values()) if isinstance(value, dict) else value:
+            yield from _texts(one)
 
 
 Rows = tuple[list[Any], list[list[Any]]]

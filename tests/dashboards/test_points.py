@@ -12,8 +12,9 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from budgets.models import Budget, Window
+from dashboards.digests.pictures import _moment
 from dashboards.filters import parse
-from dashboards.pages.charts import MOST, OTHERS, Slices
+from dashboards.pages.charts import MOST, OTHERS, Chart, Slices
 from gateway.models import Adjustment, BreakerTrip, Owner, TenantLimit
 from tests.rows import make_call
 
@@ -174,3 +175,17 @@ def test_breakers_trip_in_the_hour_that_they_did_when_a_clock_goes_back(admin_cl
         found = chart(admin_client, "reliability/data/trips/?since=2026-10-25T00:00&until=2026-10-25T06:00")
     [series] = found["series"]
     assert found["spans"][series["values"].index(1)] == ["2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z"]
+
+
+def test_the_hour_that_a_clock_shows_twice_is_told_apart_in_charts_and_images():
+    hours = [datetime(2026, 10, 24, 23, tzinfo=UTC) + timedelta(hours=n) for n in range(5)]
+    drawn = Chart(kind="bars", unit="count", spans=[(at, at + timedelta(hours=1)) for at in hours], series=[])
+    day, names = "2026-10-25", ["01:00", "02:00 CEST", "02:00 CET", "03:00", "04:00"]
+    with timezone.override("Europe/Berlin"):
+        found = drawn.as_json()
+        assert [_moment(drawn, at) for at in hours] == names
+    assert found["names"] == [f"{day} {name}" for name in names] and found["twice"]
+    assert found["times"] == [f"{day}T{hour:02}:00:00" for hour in range(1, 6)], "each has a place of its own"
+    with timezone.override("Asia/Kolkata"):
+        found = drawn.as_json()
+    assert found["names"][0] == f"{day} 04:30" and found["times"][0] == f"{day}T04:30:00" and not found["twice"]

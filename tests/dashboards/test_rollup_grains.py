@@ -13,8 +13,10 @@ from django.utils import timezone
 from dashboards.filters import Filters
 from dashboards.models import RollupState
 from dashboards.rollups import TooMuchData, dearest, figures, latencies, query
-from dashboards.rollups.build import prune
+from dashboards.rollups.build import build, prune, rebuild
 from dashboards.rollups.check import differences
+from dashboards.rollups.roll import roll
+from gateway import privacy
 from gateway.models import Adjustment
 from gateway.models.calls import uuid7_time
 from tests.rollups import count
@@ -128,4 +130,25 @@ def test_days_and_weeks_follow_the_time_zone(transactional_db, settings):
     assert {one.at.astimezone(UTC).hour for one in figures(everything, step="day")} <= {22, 23}
     for by in ((), ("tenant",), ("user_ref",)):
         assert sum(one.cost_usd for one in figures(everything, by)) == sum(call.cost_usd for call in calls)
+    assert not differences()
+
+
+def test_processes_that_have_another_time_zone_spoil_nothing(transactional_db, settings):
+    settings.TIME_ZONE = "UTC"
+    # By the clock of New York both are of the day before.
+    first, _ = (make_call(at=NOW.replace(hour=2) - n * DAY, user_ref="ann") for n in (2, 1))
+    count()
+    settings.TIME_ZONE = "America/New_York"
+    count()
+    # A worker that was not started anew yet goes on with what it was at, and a page erases somebody.
+    settings.TIME_ZONE = "UTC"
+    make_call(at=uuid7_time(first.id))
+    assert not roll() and build().days == 0
+    with pytest.raises(ValueError, match="days of America/New_York"):
+        differences()
+    with pytest.raises(ValueError, match="the worker does it"):
+        rebuild(None)
+    privacy.erase("ann", actor="dpo", reason="r")
+    settings.TIME_ZONE = "America/New_York"
+    count()
     assert not differences()

@@ -1,7 +1,7 @@
 "use strict";
 /* Draws the charts of the dashboards. Each <figure data-chart="address"> gets its data as JSON from that address:
-   {kind, unit, times, spans, series: [{name, values, shown, url, tone}], note, empty}. Every point leads to the calls
-   behind it, by a click in the chart and by a link in the table below it, which says the same for those who read.
+   {kind, unit, times, names, twice, spans, series: [{name, values, shown, url, tone}], note, empty}. Every point leads to
+   the calls behind it, by a click in the chart and by a link in the table below it, which says the same for those who read.
    Whatever comes of asking, a chart keeps its height, so that nothing on the page moves when it does. */
 (() => {
   const COLOURS = 9;
@@ -63,12 +63,23 @@
     return { tickformat, ticksuffix, tickprefix: dollar ? "" : data.prefix || "", ...(data.unit === "count" && top < 5 ? { dtick: 1 } : {}) };
   }
 
+  /* Where the clock shows an hour twice, what it showed is written below the axis and with each value: Plotly's own dates
+     know nothing of it. */
+  function timeAxis(data, nticks) {
+    if (!data.twice) return { nticks, tickformatstops: TIMES };
+    const step = Math.ceil(data.names.length / nticks);
+    const places = data.names.map((_, place) => place).filter((place) => place % step === 0);
+    const text = places.map((place) => data.names[place].slice(11) + (place ? "" : `<br>${data.names[place].slice(0, 10)}`));
+    return { tickmode: "array", tickvals: places.map((place) => data.times[place]), ticktext: text, unifiedhovertitle: { text: " " } };
+  }
+
   function traces(data, box) {
     const names = legendNames(data.series.map((series) => series.name), box);
     return data.series.map((series, index) => {
       const own = series.tone ? colour(`--th-tone-${series.tone}`) : colour(`--th-c${index % COLOURS}`);
       const trace = {
-        name: names[index], x: data.times, y: series.values.map((value) => value && value * scale(data)), customdata: series.shown,
+        name: names[index], x: data.times, y: series.values.map((value) => value && value * scale(data)),
+        customdata: data.twice ? series.shown.map((shown, place) => `${data.names[place].slice(11)}: ${shown}`) : series.shown,
         hovertemplate: "%{customdata}", marker: { color: own },
       };
       if (data.kind === "bars") return { ...trace, type: "bar" };
@@ -88,7 +99,7 @@
       ...(printing ? { width: PRINTED_WIDTH } : {}), margin: { l: 8, r: 8, t: 8, b: 8 }, font: { family: getComputedStyle(document.body).fontFamily, color: colour("--body-fg"), size: 12 },
       legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", xref: "container", x: 0, font: { size: 11 } },
       hoverlabel: { namelength: -1, bgcolor: colour("--th-card"), bordercolor: colour("--border-color"), font: { color: colour("--body-fg"), size: 12 } },
-      xaxis: { ...base, type: "date", showgrid: false, fixedrange: true, tickangle: 0, nticks: box.clientWidth < 500 ? 3 : 10, tickformatstops: TIMES },
+      xaxis: { ...base, type: "date", showgrid: false, fixedrange: true, tickangle: 0, ...timeAxis(data, box.clientWidth < 500 ? 3 : 10) },
       yaxis: { ...base, ...axis(data), rangemode: "tozero", fixedrange: true, nticks: 5 },
     };
   }
@@ -112,14 +123,14 @@
     head.append(element("th", "From", { scope: "col" }));
     for (const series of data.series) head.append(element("th", series.name, { scope: "col", class: "num" }));
     top.append(head);
-    data.times.forEach((time, row) => {
+    data.times.forEach((_, row) => {
       const line = element("tr");
-      line.append(element("th", time.replace("T", " ").slice(0, 16), { scope: "row" }));
+      line.append(element("th", data.names[row], { scope: "row" }));
       for (const series of data.series) {
         const cell = element("td", undefined, { class: "num" }), url = callsUrl(series, data.spans[row]);
         const shown = series.shown[row];
         if (url && series.values[row]) {
-          cell.append(element("a", shown, { href: url, "aria-label": `${shown}: calls of ${series.name} from ${time.replace("T", " ").slice(0, 16)}` }));
+          cell.append(element("a", shown, { href: url, "aria-label": `${shown}: calls of ${series.name} from ${data.names[row]}` }));
         } else cell.textContent = shown;
         line.append(cell);
       }

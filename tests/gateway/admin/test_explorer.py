@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 
 import gateway
 from gateway import keys
-from gateway.models import AuditEntry, Call, Dataset, DatasetItem, Score, Step, TenantLimit
+from gateway.models import Adjustment, AuditEntry, Call, Dataset, DatasetItem, Score, Step, TenantLimit
 from redaction.models import RedactionPolicy
 from tests.gateway.admin.test_security import HOSTILE, RAW
 from tests.rows import make_call
@@ -61,6 +61,12 @@ def test_a_session_shows_its_calls_in_time_and_its_conversation_to_those_who_may
     page = text(viewer.get(f"{LIST}session/", query))
     assert page.count('class="th-line"') == 2 and page.index(str(first.id)) < page.index(str(second.id))
     assert "2 h later" in page and "1 without a price" in page and "You may not read" in page
+    # A correction counts, also of a call that had no price; that of the line of a bill is of no call.
+    for call_id, usd in ((first.id, "0.5"), (second.id, "0.25"), (second.id, "-0.05")):
+        Adjustment.objects.bulk_create([Adjustment(call_id=call_id, cost_usd=usd, reason="bill", actor="ann")])
+    page = text(viewer.get(f"{LIST}session/", query))
+    assert "$0.7003" in page and "without a price" not in page
+    assert "$0.5003" in page and "$0.2" in page, "each line has its own"
     address = f"{LIST}session/?id=s/1&tenant=acme"
     assert viewer.post(address, {"payload": "1"}).status_code == 403
     assert viewer.get(f"{LIST}session/", {"id": "s/1"}).status_code == 404
@@ -139,13 +145,37 @@ def test_each_step_needs_its_own_permission(staff):
     assert "Where is" not in shown and not AuditEntry.objects.exists()
     export = f"/admin/tollhouse_gateway/dataset/{dataset.pk}/export/"
     forbidden = (page_of(call, "keep"), {"dataset": "good"}), (page_of(call, "replay"), {"route": "x"}), (export, {})
-    for granted in ((), ("add_datasetitem", "run_playground", "export_dataset"), ("read_payload",)):
+    for granted in ((), ("run_playground", "export_dataset"), ("read_payload",)):
         member = staff("view_call", "view_dataset", *granted)
         assert {member.post(path, given).status_code for path, given in forbidden} == {403}, granted
     stranger = staff()
     for name in ("compare", "replay", "keep"):
         assert stranger.get(page_of(call, name)).status_code == 403
     assert DatasetItem.objects.count() == 1 and not AuditEntry.objects.exists()
+
+
+def test_those_who_keep_calls_need_not_read_them_and_every_reading_is_noted(staff):
+    RedactionPolicy.objects.create(name="default")
+    Dataset.objects.create(name="good")
+    call = make_call(payload=SAID)
+    author = staff("view_call", "view_dataset", "view_datasetitem", "add_datasetitem", "change_datasetitem")
+    assert "Add to dataset" in text(author.get(page_of(call)))
+    author.post(page_of(call, "keep"), {"dataset": "good", "expected": "He is in Bonn."})
+    item = DatasetItem.objects.get()
+    kept = AuditEntry.objects.get(action="payload.read")
+    assert kept.detail == {"dataset": "good"} and str(call.id) in kept.subject
+    path = f"/admin/tollhouse_gateway/datasetitem/{item.pk}/change/"
+    shown = text(author.get(path))
+    assert "Where is" not in shown and "Bonn" not in shown
+    author.post(path, {"expected": "overwritten"})
+    item.refresh_from_db()
+    assert item.expected == "He is in Bonn." and not AuditEntry.objects.filter(action="datasetitem.read").exists()
+    reviewer = staff("view_datasetitem", "change_datasetitem", "read_payload")
+    assert "Where is" in text(reviewer.post(path, {"expected": "x" * 20_001}))
+    assert AuditEntry.objects.filter(action="datasetitem.read").count() == 1, "a form with a fault was shown"
+    assert reviewer.post(path, {"expected": "He moved to Kiel."}).status_code == 302
+    [change] = AuditEntry.objects.filter(action="datasetitem.change")
+    assert change.detail == {"changes": {"expected": "(hidden)"}}
 
 
 def test_what_anybody_wrote_in_any_field_is_shown_and_never_run(admin_client):

@@ -212,11 +212,28 @@ def test_all_or_nothing_and_every_problem_has_its_row_and_column(admin_client, r
         ("file.json", b"[" * 100_000, "no JSON"),
         ("file.json", b'{"a": 1}', "a list of objects"),
         ("file.json", b'[{"a": 1}, {"b": 1}]', "in some objects only"),
+        ("file.json", b'[{"feature": "\\ud800"}]', "characters that no text has"),
+        ("file.json", b'[{"feature": [{"a": "\\u0000"}]}]', "characters that no text has"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_why(admin_client, name, content, why):
     answer = preview(admin_client, RateLimit, content, name)
     assert answer.status_code == 200 and why in answer.content.decode()
+
+
+@pytest.mark.parametrize("value", ["{}", '{"a": 1}', "[[]]", "[null]"])
+def test_what_is_nested_is_a_problem_of_its_column(admin_client, rows, value):
+    for model, column in ((Feature, "models"), (Budget, "starts_at"), (RateLimit, "user")):
+        blank = dict.fromkeys(admin.site._registry[model].identity, "")
+        entry = "{" + ", ".join(f'"{name}": ""' for name in blank if name != column) + f', "{column}": {value}' + "}"
+        found = problems(preview(admin_client, model, f"[{entry}]".encode(), "file.json"))
+        assert column in {problem[1] for problem in found}, (model, value)
+
+
+def test_a_time_beyond_the_calendar_is_a_problem_of_its_column(admin_client, rows):
+    columns = dict.fromkeys(admin.site._registry[Price].identity, "") | {"effective_from": "0001-01-01T00:00:00+14:00"}
+    found = problems(preview(admin_client, Price, json.dumps([columns]), "file.json"))
+    assert "effective_from" in {problem[1] for problem in found}
 
 
 def test_files_of_other_spreadsheets_are_read(admin_client, rows):

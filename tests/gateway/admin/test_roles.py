@@ -18,7 +18,7 @@ from budgets.models import Alert, Budget, Switch, Window
 from dashboards.pages.registry import PAGES
 from gateway import roles
 from gateway.access import OWNED, ROWS, SHARED, may_name, tenants_of, visible, visible_calls
-from gateway.models import AuditEntry, Call, Payload, Role, TenantLimit
+from gateway.models import AuditEntry, Call, DatasetItem, Payload, Role, TenantLimit
 from tests.gateway.admin.tenant_rows import OTHER, OWN, closed_rows, rows_of, shared_rows
 from tests.gateway.admin.test_security import ALL, OPEN
 from tests.world import World
@@ -43,10 +43,18 @@ SEES = {
     "retentionkind": LOOK, "retentionrule": LOOK, "ratelimit": LOOK, "bucket": LOOK, "switch": LOOK, "switchtrigger": LOOK,
     "delivery": LOOK, "redactionpolicy": LOOK,
     "digest": "FBAX", "export": "FAX", "bill": "FAX", "billline": "FAX", "channel": "BAX", "alertroute": "BAX",
-    "dataset": "AX", "datasetitem": "AX", "rollupstate": "AX",
+    "dataset": "PRAX", "datasetitem": "PRAX", "rollupstate": "AX",
     "key": "AX", "auditentry": "AX", "legalhold": "AX", "redactionlist": "AX", "tenantlimit": "AX", "user": "AX", "group": "AX",
 }  # fmt: skip
-ADDS = {"digest": "FBX", "rate": "FX", "budget": "BX", "ratelimit": "BX", "switchtrigger": "BX", "switch": "BX"}
+ADDS = {
+    "digest": "FBX",
+    "rate": "FX",
+    "budget": "BX",
+    "ratelimit": "BX",
+    "switchtrigger": "BX",
+    "switch": "BX",
+    "dataset": "PRX",
+}
 DELETES = {"digest": "", "budget": "BX", "ratelimit": "BX", "switchtrigger": "BX"}
 #: Of these, nobody adds one or deletes one on a page.
 NEVER_ADDED = {
@@ -369,6 +377,22 @@ def test_texts_are_only_for_those_who_read_them_one_by_one():
         reads = role.has("tollhouse_gateway.read_payload")
         assert reads is (role.name in ("reviewer", "admin"))
         assert not role.has("tollhouse_gateway.view_payload") or role.name == "admin"
+
+
+def test_prompt_authors_and_reviewers_keep_calls_of_their_tenants_in_datasets(client, person, world, everything):
+    world.policy("default")
+    for role in ("prompt author", "reviewer"):
+        DatasetItem.objects.all().delete()
+        client.force_login(person(role, OWN))
+        statuses = {}
+        for tenant, rows in ((OWN, everything.own), (OTHER, everything.other)):
+            said = {"messages": [{"role": "user", "content": tenant}]}
+            Payload.objects.filter(pk=rows["call"].pk).delete()
+            Payload.objects.bulk_create([Payload(pk=rows["call"].pk, content=said)])
+            path = f"/admin/tollhouse_gateway/call/{rows['call'].pk}/keep/"
+            statuses[tenant] = client.post(path, {"dataset": "d"}).status_code
+        assert statuses == {OWN: 302, OTHER: 404}, role
+        assert list(DatasetItem.objects.values_list("tenant", flat=True)) == [OWN], role
 
 
 def test_changes_of_users_and_groups_are_in_the_audit_log(admin_client, groups):

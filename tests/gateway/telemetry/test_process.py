@@ -14,6 +14,7 @@ from sentry_sdk.integrations.aiohttp import AioHttpIntegration
 import gateway
 import gateway.errors
 from gateway.conf import DIALECTS
+from gateway.entry import trace_context
 from gateway.models import Call, Step
 from gateway.steps import writer
 from gateway.telemetry import content, dialects, meters, names, own, sentry, spans, trouble
@@ -23,6 +24,9 @@ from redaction.policies import Policy
 from tests.gateway.telemetry.calls import finished
 from tests.gateway.telemetry.collector import Collector
 from tests.gateway.telemetry.sentry_host import SentryHost
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+STATES = ("bad", "A=1", "a=\x01", "a=1,ann@example.com", ",".join(f"k{n}=v" for n in range(33)))
 
 
 class Kept(SpanExporter):
@@ -89,14 +93,46 @@ def test_a_span_says_what_the_row_does():
     assert said["operation.cost"] == said["gen_ai.usage.cost"] == 0.000324
 
 
+def test_of_a_call_without_usage_nothing_is_told_of_tokens():
+    nothing = {"input_tokens": 0, "cache_read_tokens": 0, "output_tokens": 0, "reasoning_tokens": 0}
+    unanswered = finished(row=nothing | {"outcome": "provider_error", "error_class": "ProviderError"})
+    cached = finished(row=nothing | {"cache_hit": True})
+    for call, model in ((unanswered, None), (cached, "gpt-4o-mini")):
+        with override_settings(TOLLHOUSE={"TELEMETRY_DIALECTS": ("openinference", "langfuse", "genai-next")}):
+            told = [spans.attributes(call), sentry.attributes(call)]
+            metrics = [(name, said) for name, _, said in meters.measured(call)]
+        for said in told:
+            assert not [name for name in said if (".usage." in name and "cost" not in name) or "token_count" in name]
+        models = [said for _, said in metrics if "gen_ai.operation.name" in said]
+        assert {said.get("gen_ai.response.model") for said in [*told, *models]} == {model}
+        assert not any("token" in name for name, _ in metrics)
+
+
 def test_an_unsampled_trace_is_not_sampled_here(exported):
-    trace_id, span_id = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     for flags in ("00", "01"):
-        parent = spans.around(f"00-{trace_id}-{span_id}-{flags}", "")
+        parent = spans.around(f"00-{TRACE}-{PARENT}-{flags}", "")
         spans.tell(finished(parent=parent), 1_800_000_000_000_000_000)
     assert len({span.name: span for span in exported}) == len(exported) == 6
-    assert spans.around("00-nonsense-b7ad6b7169203331-01", "") is None
     assert spans.around("", "") is None
+
+
+@pytest.mark.parametrize(
+    "traceparent",
+    [
+        "00-nonsense-b7ad6b7169203331-01", "00-1-2-1", f"ff-{TRACE}-{PARENT}-01", f"00-{TRACE.upper()}-{PARENT}-01",
+        f"00-{TRACE}-{PARENT}-1ff", f"00-{TRACE}-{PARENT}-01-more", f"00-0x{TRACE[2:]}-{PARENT}-01", f"00-{'0' * 32}-{PARENT}-01",
+    ],
+)  # fmt: skip
+def test_a_malformed_trace_context_is_nobody_s(traceparent):
+    """Neither the row's nor the span's."""
+    assert spans.around(traceparent, "") is None and trace_context(traceparent) == ("", "")
+
+
+def test_states_of_traces_that_are_malformed_are_left_out_and_not_logged(caplog):
+    around = [spans.around(f"01-{TRACE}-{PARENT}-01-more", state) for state in (*STATES, "a=1,,0b@c=x y")]
+    states = [trace.get_current_span(context).get_span_context().trace_state for context in around]
+    assert [state.to_header() for state in states] == [""] * len(STATES) + ["a=1,0b@c=x y"]
+    assert not caplog.records
 
 
 def test_dialects_are_told_beside_the_conventions():
