@@ -122,13 +122,15 @@ def test_litellm_plain_and_streamed_and_with_a_trace(litellm, provider, caplog):
 
 
 @pytest.mark.parametrize(
-    ("model", "status", "transient"), [("status:503", 503, True), ("status:400", 400, False), ("quote:400", 400, False)]
+    ("model", "status", "transient", "retry_after_s"),
+    [("status:503", 503, True, 0.0), ("status:400", 400, False, 0.0), ("quote:400", 400, False, None)],
 )
-def test_litellms_errors_become_ours(litellm, model, status, transient, caplog):
+def test_litellms_errors_become_ours(litellm, model, status, transient, retry_after_s, caplog):
     caplog.set_level("DEBUG")
     with pytest.raises(errors.ProviderError) as caught:
         gateway.complete("f", messages=MESSAGES, model=model)
-    assert (caught.value.status, caught.value.transient, caught.value.retry_after_s) == (status, transient, 0.0)
+    error = caught.value
+    assert (error.status, error.transient, error.retry_after_s) == (status, transient, retry_after_s)
     assert Call.objects.get().attempts == 1
     assert "hello there" not in caplog.text
 
