@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 from asgiref.sync import async_to_sync, sync_to_async
+from django.core.exceptions import ImproperlyConfigured
 
 from gateway import inside, keys
 from gateway.errors import InvalidRequest
@@ -73,7 +74,7 @@ def caller(
 ) -> Caller:
     """For whom a call is made: what is given here, else what the context says, else what that finds out."""
     around = _current.get()
-    found = Context(**around.more()) if around.more else NOBODY
+    found = _found(around.more()) if around.more else NOBODY
     person = _asked(user, around, found)
     person = async_to_sync(_wait)(person) if isawaitable(person) else person
     return _caller(person, tenant, cohort, session, labels, around, found)
@@ -84,10 +85,22 @@ async def acaller(
 ) -> Caller:
     """As `caller`, in a coroutine. What the context finds out is found in a thread, as it may ask Django's database."""
     around = _current.get()
-    found = Context(**await sync_to_async(around.more)()) if around.more else NOBODY
+    found = _found(await sync_to_async(around.more)()) if around.more else NOBODY
     person = _asked(user, around, found)
     person = await person if isawaitable(person) else person
     return _caller(person, tenant, cohort, session, labels, around, found)
+
+
+def _found(said: Mapping[str, Any]) -> Context:
+    """What a function of REQUEST_CONTEXT said; None is what it does not know. Raises ImproperlyConfigured."""
+    known = {"user", "tenant", "cohort", "session", "labels"}
+    if not isinstance(said, Mapping) or not known.issuperset(said):
+        what = f"with {', '.join(map(str, said))}" if isinstance(said, Mapping) else f"of type {type(said).__name__}"
+        raise ImproperlyConfigured(
+            f"The function of TOLLHOUSE['REQUEST_CONTEXT'] must return a dict with any of {', '.join(sorted(known))}, "
+            f"not one {what}."
+        )
+    return Context(**{name: value for name, value in said.items() if value is not None})
 
 
 def _asked(user: Any, around: Context, found: Context) -> Any:

@@ -117,8 +117,9 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return super().getitem(obj, argument)
 
     @staticmethod
-    def concat(parts: Sequence[str]) -> str:
+    def concat(parts: Iterable[str]) -> str:
         """The text of a block that is kept for later, as of `{% set a %}`."""
+        parts = list(parts)
         if sum(map(len, parts)) > MOST_CHARACTERS:
             raise SecurityError(f"a block is longer than {MOST_CHARACTERS:,} characters")
         return "".join(parts)

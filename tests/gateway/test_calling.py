@@ -148,6 +148,33 @@ def test_nobody_is_logged_in(site):
     assert Call.objects.get().user_ref == ""
 
 
+def nothing_much(request):
+    return {"tenant": None, "cohort": None, "labels": None}
+
+
+def test_what_a_request_does_not_know_is_nothing(site, settings):
+    settings.TOLLHOUSE = {**settings.TOLLHOUSE, "REQUEST_CONTEXT": f"{__name__}.nothing_much"}
+    assert Client().get("/sync").status_code == 200
+    call = Call.objects.get()
+    assert (call.tenant, call.cohort, call.labels) == ("", "", {})
+
+
+def misspelt(request):
+    return {"organisation": "acme"}
+
+
+def forgotten(request):
+    return None
+
+
+@pytest.mark.parametrize("name, words", [("misspelt", "not one with organisation"), ("forgotten", "of type NoneType")])
+def test_a_function_that_says_something_else_is_told(site, settings, name, words):
+    settings.TOLLHOUSE = {**settings.TOLLHOUSE, "REQUEST_CONTEXT": f"{__name__}.{name}"}
+    with pytest.raises(ImproperlyConfigured, match=f"must return a dict with any of cohort, .*{words}"):
+        Client().get("/sync")
+    assert not Call.objects.exists()
+
+
 def test_a_wrong_function_is_told(settings):
     settings.TOLLHOUSE = {"REQUEST_CONTEXT": "nowhere.at_all"}
     with pytest.raises(ImproperlyConfigured, match=r"nowhere\.at_all"):
