@@ -1,7 +1,7 @@
 """For whom calls are made: what a request knows, said once for all calls inside of it."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from inspect import isawaitable
@@ -53,6 +53,8 @@ def context(
 @contextmanager
 def entered(given: Context) -> Iterator[Context]:
     """As `context`, for one that is made already."""
+    if not isinstance(given.labels, Mapping):
+        raise InvalidRequest("`labels` must be a dict of texts.", param="labels")
     outer = _current.get()
     inner = Context(
         user=outer.user if given.user is None else given.user,
@@ -66,7 +68,9 @@ def entered(given: Context) -> Iterator[Context]:
     try:
         yield inner
     finally:
-        _current.reset(token)
+        # A generator may be closed in another context than that in which it began, with nothing to put back.
+        with suppress(ValueError):
+            _current.reset(token)
 
 
 def caller(

@@ -1,6 +1,7 @@
 """For whom calls are made: context, middleware, rollout; and clients of SDKs that pass through the gate."""
 
 import asyncio
+import contextvars
 import json
 import os
 import signal
@@ -72,6 +73,24 @@ def test_a_context_counts_where_a_call_says_nothing_else(world):
     )
     assert second.labels == {"a": "3", "b": "2"}
     assert (third.user_ref, third.tenant, third.labels) == ("", "", {})
+
+
+@pytest.mark.parametrize("labels", [["a"], "a"])
+def test_labels_that_are_none_are_refused(labels):
+    with pytest.raises(errors.InvalidRequest, match="`labels` must be a dict"), gateway.context(labels=labels):
+        pass
+
+
+def test_a_context_in_a_generator_may_be_closed_elsewhere():
+    """As servers do with the body of a response whose reader went away."""
+
+    def body():
+        with gateway.context(tenant="acme"):
+            yield
+
+    opened = body()
+    contextvars.copy_context().run(next, opened)
+    contextvars.copy_context().run(opened.close)
 
 
 async def test_contexts_of_tasks_do_not_mix(world):
