@@ -1,4 +1,5 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.core.exceptions import ImproperlyConfigured
 
 
 class DashboardsConfig(AppConfig):
@@ -6,6 +7,12 @@ class DashboardsConfig(AppConfig):
     label = "tollhouse_dashboards"
     verbose_name = "Tollhouse: dashboards"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def import_models(self) -> None:
+        for label, name in (("admin", "django.contrib.admin"), ("tollhouse_gateway", "gateway")):
+            if label not in apps.app_configs:
+                raise ImproperlyConfigured(f'Add "{name}" to INSTALLED_APPS; the dashboards need it.')
+        super().import_models()
 
     def ready(self) -> None:
         # Models are there only now.

@@ -7,6 +7,15 @@ from django.db.models.signals import post_migrate
 django_stubs_ext.monkeypatch()
 
 
+#: Apps without which the gate's models cannot be imported, by label.
+NEEDED = {
+    "contenttypes": "django.contrib.contenttypes",
+    "auth": "django.contrib.auth",
+    "tollhouse_budgets": "budgets",
+    "tollhouse_redaction": "redaction",
+}
+
+
 class GatewayConfig(AppConfig):
     name = "gateway"
     label = "tollhouse_gateway"
@@ -14,7 +23,7 @@ class GatewayConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def import_models(self) -> None:
-        for label, name in (("tollhouse_budgets", "budgets"), ("tollhouse_redaction", "redaction")):
+        for label, name in NEEDED.items():
             if label not in apps.app_configs:
                 raise ImproperlyConfigured(f'Add "{name}" to INSTALLED_APPS; the gate needs it.')
         super().import_models()

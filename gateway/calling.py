@@ -1,7 +1,7 @@
 """For whom calls are made: what a request knows, said once for all calls inside of it."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from inspect import isawaitable
@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 from asgiref.sync import async_to_sync, sync_to_async
+from django.core.exceptions import ImproperlyConfigured
 
 from gateway import inside, keys
 from gateway.errors import InvalidRequest
@@ -52,6 +53,8 @@ def context(
 @contextmanager
 def entered(given: Context) -> Iterator[Context]:
     """As `context`, for one that is made already."""
+    if not isinstance(given.labels, Mapping):
+        raise InvalidRequest("`labels` must be a dict of texts.", param="labels")
     outer = _current.get()
     inner = Context(
         user=outer.user if given.user is None else given.user,
@@ -65,7 +68,9 @@ def entered(given: Context) -> Iterator[Context]:
     try:
         yield inner
     finally:
-        _current.reset(token)
+        # A generator may be closed in another context than that in which it began, with nothing to put back.
+        with suppress(ValueError):
+            _current.reset(token)
 
 
 def caller(
@@ -73,7 +78,7 @@ def caller(
 ) -> Caller:
     """For whom a call is made: what is given here, else what the context says, else what that finds out."""
     around = _current.get()
-    found = Context(**around.more()) if around.more else NOBODY
+    found = _found(around.more()) if around.more else NOBODY
     person = _asked(user, around, found)
     person = async_to_sync(_wait)(person) if isawaitable(person) else person
     return _caller(person, tenant, cohort, session, labels, around, found)
@@ -84,10 +89,22 @@ async def acaller(
 ) -> Caller:
     """As `caller`, in a coroutine. What the context finds out is found in a thread, as it may ask Django's database."""
     around = _current.get()
-    found = Context(**await sync_to_async(around.more)()) if around.more else NOBODY
+    found = _found(await sync_to_async(around.more)()) if around.more else NOBODY
     person = _asked(user, around, found)
     person = await person if isawaitable(person) else person
     return _caller(person, tenant, cohort, session, labels, around, found)
+
+
+def _found(said: Mapping[str, Any]) -> Context:
+    """What a function of REQUEST_CONTEXT said; None is what it does not know. Raises ImproperlyConfigured."""
+    known = {"user", "tenant", "cohort", "session", "labels"}
+    if not isinstance(said, Mapping) or not known.issuperset(said):
+        what = f"with {', '.join(map(str, said))}" if isinstance(said, Mapping) else f"of type {type(said).__name__}"
+        raise ImproperlyConfigured(
+            f"The function of TOLLHOUSE['REQUEST_CONTEXT'] must return a dict with any of {', '.join(sorted(known))}, "
+            f"not one {what}."
+        )
+    return Context(**{name: value for name, value in said.items() if value is not None})
 
 
 def _asked(user: Any, around: Context, found: Context) -> Any:

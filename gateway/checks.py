@@ -9,14 +9,17 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.conf import settings as django_settings
+from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
+from django.utils.module_loading import import_string
 
 from gateway import access, secrets
 from gateway.conf import TollhouseSettings, settings
 from gateway.configuration.faults import faults
+from gateway.middleware import ContextMiddleware, function
 from gateway.models import Call, Provider, TenantLimit
 from gateway.retention.kinds import defaults
 from gateway.worker_beat import silent_s
@@ -75,12 +78,58 @@ def django_is_set_up() -> Iterator[CheckMessage]:
         yield Error(
             "USE_TZ is off; budgets' windows are moments in time.", hint="Set USE_TZ = True.", id="tollhouse.E006"
         )
+    try:
+        django_settings.SECRET_KEY  # noqa: B018 (Django refuses to give an empty one)
+    except ImproperlyConfigured:
+        yield Error(
+            "SECRET_KEY is empty; keys and users are hashed with it, and secrets encrypted.",
+            hint="Set SECRET_KEY to a long random text that only this project has.",
+            id="tollhouse.E007",
+        )
     if default.get("ATOMIC_REQUESTS"):
         yield Warning(
             "With ATOMIC_REQUESTS a view that waits for a model keeps its transaction open all the while.",
             hint="Leave it off, or mark such views with transaction.non_atomic_requests.",
             id="tollhouse.W002",
         )
+
+
+@_registered()
+def requests_have_a_context() -> Iterator[CheckMessage]:
+    """An error when REQUEST_CONTEXT is no function, warnings when the middleware that asks it is misplaced."""
+    try:
+        path = settings().REQUEST_CONTEXT
+    except ImproperlyConfigured:
+        return
+    try:
+        function(path)
+    except ImproperlyConfigured as error:
+        yield Error(str(error), hint="docs/rollout.md has an example.", id="tollhouse.E008")
+    here, users = _place(ContextMiddleware), _place(AuthenticationMiddleware)
+    if path and here is None:
+        yield Warning(
+            "REQUEST_CONTEXT is set and nothing asks it: calls are nobody's.",
+            hint='Put "gateway.middleware.ContextMiddleware" behind Django\'s AuthenticationMiddleware in MIDDLEWARE.',
+            id="tollhouse.W010",
+        )
+    if here is not None and users is not None and here < users:
+        yield Warning(
+            "ContextMiddleware stands before Django's AuthenticationMiddleware, so calls have no user.",
+            hint="Put it behind AuthenticationMiddleware in MIDDLEWARE.",
+            id="tollhouse.W011",
+        )
+
+
+def _place(middleware: type) -> int | None:
+    """Where in MIDDLEWARE it stands, or a class of it; what cannot be imported is Django's to tell."""
+    for place, path in enumerate(django_settings.MIDDLEWARE):
+        try:
+            found = import_string(path)
+        except ImportError:
+            continue
+        if isinstance(found, type) and issubclass(found, middleware):
+            return place
+    return None
 
 
 @_registered(Tags.security, deploy=True)

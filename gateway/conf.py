@@ -1,5 +1,9 @@
 """Settings: the dict `TOLLHOUSE` in Django's settings, with names, types, defaults and units declared once, here."""
 
+import math
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from typing import Any, get_type_hints
 
@@ -10,6 +14,12 @@ from django.dispatch import receiver
 
 #: Names of telemetry that can be switched on beside those of the conventions.
 DIALECTS = ("openinference", "langfuse", "genai-next")
+#: Settings that are one of a few words.
+WORDS = {"USER_REF": ("hash", "plain"), "REDACTION_MODEL_AWAY": ("refuse", "built-in")}
+#: Numbers that may be 0: none at all. All others are more.
+MAY_BE_ZERO = frozenset({"MAX_DRAINS", "SPOOL_MAX_BYTES"})
+#: How addresses of a cache begin.
+CACHES = ("redis://", "rediss://", "unix://")
 #: The shortest secret that cannot be guessed.
 SHORTEST_TOKEN = 16
 
@@ -112,19 +122,32 @@ class TollhouseSettings:
     TRACE_PROVIDERS: tuple[str, ...] = ()
 
     def __init__(self) -> None:
-        given: dict[str, Any] = getattr(django_settings, "TOLLHOUSE", {})
+        given = getattr(django_settings, "TOLLHOUSE", {})
+        if not isinstance(given, Mapping):
+            raise ImproperlyConfigured(f"TOLLHOUSE must be a dict, like {{}}, not of type {type(given).__name__}.")
         known = get_type_hints(type(self))
         for name, value in given.items():
             if name not in known:
-                raise ImproperlyConfigured(
-                    f"TOLLHOUSE[{name!r}] is not a setting; known are {', '.join(sorted(known))}."
-                )
-            expected = type(getattr(type(self), name))
-            if expected is float and isinstance(value, int) and not isinstance(value, bool):
-                value = float(value)
-            if not isinstance(value, expected):
-                raise ImproperlyConfigured(f"TOLLHOUSE[{name!r}] must be of type {expected.__name__}, not {value!r}.")
-            setattr(self, name, value)
+                near = get_close_matches(str(name), known, 1)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}."
+                raise ImproperlyConfigured(f"TOLLHOUSE[{name!r}] is not a setting; {hint}")
+            setattr(self, name, _typed(name, value, type(getattr(type(self), name))))
+        self._check()
+
+    def _check(self) -> None:
+        """Values that no type tells. Raises ImproperlyConfigured."""
+        for name, words in WORDS.items():
+            if (value := getattr(self, name)) not in words:
+                raise ImproperlyConfigured(f"TOLLHOUSE[{name!r}] must be {' or '.join(words)}, not {value!r}.")
+        if not re.fullmatch("[A-Z]{3}", self.REPORTING_CURRENCY):
+            raise ImproperlyConfigured("TOLLHOUSE['REPORTING_CURRENCY'] must be a code of three letters, like EUR.")
+        if self.CACHE_URL and not self.CACHE_URL.startswith(CACHES):
+            # Not repeated, as it may hold a password.
+            raise ImproperlyConfigured("TOLLHOUSE['CACHE_URL'] must be empty or begin with redis://.")
+        if self.OWNER_DEAD_AFTER_S <= self.OWNER_HEARTBEAT_S:
+            raise ImproperlyConfigured(
+                "TOLLHOUSE['OWNER_DEAD_AFTER_S'] must be more than OWNER_HEARTBEAT_S: calls of living processes would be lost."
+            )
         if unknown := set(self.TELEMETRY_DIALECTS) - set(DIALECTS):
             raise ImproperlyConfigured(
                 f"TOLLHOUSE['TELEMETRY_DIALECTS'] has {', '.join(sorted(unknown))}; known are {', '.join(DIALECTS)}."
@@ -133,6 +156,30 @@ class TollhouseSettings:
             raise ImproperlyConfigured(
                 f"TOLLHOUSE['METRICS_TOKEN'] can be guessed: make it {SHORTEST_TOKEN} random characters or more."
             )
+
+
+def _typed(name: str, value: Any, expected: type) -> Any:
+    """The value as one of that type; lists count as tuples, whole numbers as others. Raises ImproperlyConfigured, which
+    never repeats the value: it may be a secret.
+    """
+    if expected is tuple:
+        if not isinstance(value, list | tuple) or not all(isinstance(part, str) and part for part in value):
+            raise ImproperlyConfigured(f'TOLLHOUSE[{name!r}] must be a list of texts, like ["…"].')
+        return tuple(value)
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        raise ImproperlyConfigured(
+            f"TOLLHOUSE[{name!r}] must be of type {expected.__name__}, not {type(value).__name__}."
+        )
+    if isinstance(value, int | float) and expected is not bool:
+        least = 0 if name in MAY_BE_ZERO else 1 if expected is int else math.ulp(0)
+        # Kinds of retention tell their own bounds.
+        if not name.startswith("RETENTION_") and not least <= value < math.inf:
+            raise ImproperlyConfigured(
+                f"TOLLHOUSE[{name!r}] must be {'0 or more' if not least else 'more than 0'}, not {value}."
+            )
+    return value
 
 
 @cache

@@ -16,7 +16,7 @@ from gateway.key_use import KeyUses
 from gateway.ledger import Ledger, Writer
 from gateway.ledger.database import connection_parameters
 from gateway.ledger.spooling import SpoolingLedger
-from gateway.offload import offload
+from gateway.offload import in_thread, offload
 from gateway.prompts.observed import Observed, Observer
 from gateway.prompts.renderer import Renderer
 from gateway.providers.connect import session
@@ -101,7 +101,7 @@ class Gate:
         await self.key_uses.close()
         await self.trips.close()
         await self.ledger.stop()
-        await asyncio.to_thread(steps.flush)
+        await in_thread(steps.flush)
         if self.told:
             await telemetry.forget(self.told)
         await self.http.close()

@@ -26,7 +26,7 @@ class ContextMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
-        self.more = _function(settings().REQUEST_CONTEXT)
+        self.more = function(settings().REQUEST_CONTEXT)
         self.asynchronous = iscoroutinefunction(get_response)
         if self.asynchronous:
             markcoroutinefunction(self)
@@ -51,14 +51,17 @@ class ContextMiddleware:
         return Context(user=request.auser if user == "auser" else lambda: request.user, more=more)
 
 
-def _function(path: str) -> Callable[[HttpRequest], dict[str, Any]]:
+def function(path: str) -> Callable[[HttpRequest], dict[str, Any]]:
+    """The function at a dotted path; one that knows nothing for an empty path. Raises ImproperlyConfigured."""
     if not path:
         return lambda request: {}
     module, _, name = path.rpartition(".")
     try:
-        function: Callable[[HttpRequest], dict[str, Any]] = getattr(import_module(module), name)
+        found: Callable[[HttpRequest], dict[str, Any]] = getattr(import_module(module), name)
+        if not callable(found):
+            raise ValueError(f"it is of type {type(found).__name__}")
     except (ImportError, AttributeError, ValueError) as error:
         raise ImproperlyConfigured(
             f"TOLLHOUSE['REQUEST_CONTEXT'] = {path!r} is no function: {error}. Write e.g. \"helpdesk.llm.request_context\"."
         ) from None
-    return function
+    return found

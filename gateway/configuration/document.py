@@ -48,8 +48,13 @@ class Document:
 
     @classmethod
     def read(cls, path: str) -> "Document":
-        """The file at that path. Raises OSError when it cannot be read, UnicodeDecodeError when it is no text."""
-        return cls(path, Path(path).read_text(encoding="utf-8"))
+        """The file at that path; some editors begin it with a mark that it is UTF-8. Raises OSError when it cannot be read."""
+        try:
+            return cls(path, Path(path).read_text(encoding="utf-8-sig"))
+        except UnicodeDecodeError:
+            document = cls(path, "")
+            document.problem((), "This is no text in UTF-8; save it as such.")
+            return document
 
     def problem(self, place: Place, message: str) -> None:
         """Notes that something is wrong at this place, or at the nearest one above it that has a line."""

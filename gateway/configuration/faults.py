@@ -166,6 +166,7 @@ def _spool() -> Iterator[Fault]:
         yield Fault(
             "E015", what, "Set TOLLHOUSE_SPOOL_DIR to a directory on a local disk; until then they are refused."
         )
-    elif Path(directory).exists() and not os.access(directory, os.W_OK | os.X_OK):
+    # One that is not there yet is made when it is needed.
+    elif not os.access(next(p for p in (Path(directory), *Path(directory).parents) if p.exists()), os.W_OK | os.X_OK):
         what = f"Calls of {named} are to be spooled, and SPOOL_DIR cannot be written."
         yield Fault("E015", what, f"Let this user write to {directory}; until then such calls are refused.")

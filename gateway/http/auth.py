@@ -63,15 +63,15 @@ def caller(request: Request, key: KeyInfo) -> Caller:
         return request.whose
     values = {name: request.header(header) for name, header in _WHOSE.items()}
     for name, value in values.items():
-        if value and (len(value) > 200 or not value.isprintable()):
-            raise InvalidRequest(f"X-Tollhouse-{name.title()} must be at most 200 printable characters.")
+        if value and (len(value) > (most := _LONGEST.get(name, 200)) or not value.isprintable()):
+            raise InvalidRequest(f"X-Tollhouse-{name.title()} must be at most {most} printable characters.")
     if key.tenant and values["tenant"] not in ("", key.tenant):
         raise AccessDenied(f"The key {key.name} is bound to the tenant {key.tenant}.")
     sentry_trace, baggage = _sentry(request) if b"sentry-trace" in request.headers else ("", "")
     return Caller(
         user_ref=keys.user_ref(values["user"]) if values["user"] else "",
         tenant=key.tenant or values["tenant"],
-        cohort=values["cohort"][:100],
+        cohort=values["cohort"],
         session_id=values["session"],
         key=key.name,
         source="http",
@@ -93,4 +93,6 @@ def _sentry(request: Request) -> tuple[str, str]:
     return sentry_trace[:100], baggage if len(baggage) <= LONGEST_BAGGAGE else ""
 
 
+#: Characters of what a row has less room for than for others.
+_LONGEST = {"cohort": 100}
 _WHOSE = {name: f"x-tollhouse-{name}" for name in ("user", "tenant", "cohort", "session")}

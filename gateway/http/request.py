@@ -50,9 +50,14 @@ class Request:
         self._send = send
 
     def header(self, name: str) -> str:
-        """The header's value, empty when it was not sent."""
+        """The header's value, empty when it was not sent: UTF-8, or Latin-1 where it is not."""
         value = self.headers.get(name.encode())
-        return value.decode("latin-1").strip() if value else ""
+        if not value:
+            return ""
+        try:
+            return value.decode().strip()
+        except UnicodeDecodeError:
+            return value.decode("latin-1").strip()
 
     async def json(self, most_bytes: int) -> dict[str, Json]:
         """The body as a JSON object. Raises InvalidRequest when it is none, or larger than `most_bytes`."""

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from gateway.ledger.spool_file import HEADER, SUFFIX, SpoolFile, SpoolFull
 from gateway.ledger.spooled import Spooled, latest
+from gateway.offload import in_thread
 
 logger = logging.getLogger("tollhouse.spool")
 
@@ -47,8 +48,8 @@ class Spool:
         """Removes the file if it is empty; else leaves it to whoever replays it."""
         if self._flushing:
             await self._flushing
-        await asyncio.get_running_loop().run_in_executor(self._disk, self._close)
-        self._disk.shutdown()
+        await in_thread(self._disk.shutdown)
+        await in_thread(self._close)
 
     def waiting(self) -> tuple[dict[UUID, Spooled], int]:
         """All calls that it holds, as last told of, and the size of the file that says so."""

@@ -20,6 +20,7 @@ from gateway.ledger.spool import Spool
 from gateway.ledger.spool_file import SpoolFull
 from gateway.ledger.spooled import Spooled
 from gateway.ledger.writer import Writer
+from gateway.offload import in_thread
 from gateway.types import ZERO
 
 AWAY = "The ledger's database is away, and this call may not pass without it: "
@@ -89,7 +90,7 @@ class SpoolingLedger:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._options.LEDGER_TIMEOUT_S)
         await self._writer.stop()
-        await asyncio.to_thread(self._keeper.stop)
+        await in_thread(self._keeper.stop)
         await self._spool.close()
 
     async def _pass(self, op: Hold) -> Grant | Refusal:

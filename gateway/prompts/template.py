@@ -6,10 +6,11 @@ from functools import lru_cache, wraps
 from json import JSONEncoder
 from threading import local
 from time import perf_counter, sleep
+from traceback import walk_tb
 from typing import Any
 
 import orjson
-from jinja2 import StrictUndefined, TemplateError, meta, nodes
+from jinja2 import StrictUndefined, TemplateError, Undefined, meta, nodes
 from jinja2.exceptions import SecurityError, TemplateSyntaxError
 from jinja2.filters import do_round
 from jinja2.runtime import Context
@@ -23,6 +24,8 @@ from gateway.types import Json
 #: What one rendering may take and make.
 MOST_SECONDS = 1.0
 MOST_CHARACTERS = 1_000_000
+#: What its expressions may write, blocks that are kept for later included: such a block is in memory before it is a message.
+MOST_WRITTEN = 4 * MOST_CHARACTERS
 #: A rendering that makes way for other threads does so this often, and for so long; seconds.
 YIELD_EVERY_S, YIELD_S = 0.001, 0.0001
 #: What one template may hold: characters of its texts, and expressions (which take far longer to compile).
@@ -42,20 +45,26 @@ EXPLOSIVE_OPERATORS = frozenset({"*", "**", "%", "+"})
 #: Statements that a prompt does not need, and with which a few lines could grow a text without end.
 REFUSED = {nodes.Macro: "macro", nodes.CallBlock: "call", nodes.Concat: "~", nodes.Include: "include", nodes.Import: "import",
            nodes.FromImport: "import", nodes.Extends: "extends", nodes.Block: "block"}  # fmt: skip
+#: What Python makes of a template that asks for what cannot be: nesting too deep, numbers too long, a variable of another type.
+FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NameError, RuntimeError, SyntaxError,
+          TypeError, ValueError)  # fmt: skip
 #: Statements whose output is the template's own text, or what an expression came to. Others write what they made of both.
 PLAIN = {nodes.Output, nodes.For, nodes.If, nodes.Assign, nodes.AssignBlock, nodes.With}
 
 
 class _Clock(local):
-    """When the rendering under way in this thread has to end; one template may be rendered in several threads at once."""
+    """When the rendering under way in this thread has to end, and how many characters its expressions may still write; one
+    template may be rendered in several threads at once.
+    """
 
     ends_at = float("inf")
+    left = float("inf")
     #: When other threads are let run for a moment; Python itself would have each of them wait 5 ms for its turn.
     yields_at = float("inf")
 
     def start(self, *, yielding: bool) -> None:
         now = perf_counter()
-        self.ends_at = now + MOST_SECONDS
+        self.ends_at, self.left = now + MOST_SECONDS, MOST_WRITTEN
         self.yields_at = now + YIELD_EVERY_S if yielding else float("inf")
 
     def tick(self) -> None:
@@ -65,6 +74,11 @@ class _Clock(local):
         if now > self.yields_at:
             sleep(YIELD_S)
             self.yields_at = perf_counter() + YIELD_EVERY_S
+
+    def wrote(self, characters: int) -> None:
+        self.left -= characters
+        if self.left < 0:
+            raise SecurityError(f"its blocks are longer than {MOST_WRITTEN:,} characters")
 
 
 _clock = _Clock()
@@ -101,6 +115,14 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         if _explosive(obj, argument):
             return self.unsafe_undefined(obj, str(argument))
         return super().getitem(obj, argument)
+
+    @staticmethod
+    def concat(parts: Iterable[str]) -> str:
+        """The text of a block that is kept for later, as of `{% set a %}`."""
+        parts = list(parts)
+        if sum(map(len, parts)) > MOST_CHARACTERS:
+            raise SecurityError(f"a block is longer than {MOST_CHARACTERS:,} characters")
+        return "".join(parts)
 
     def each(self, values: Iterable[Any]) -> Iterator[Any]:
         """The values of a loop, with a look at the clock before each: an empty body passes no other hook."""
@@ -161,7 +183,7 @@ def _environment() -> _Sandbox:
     environment.filters |= {"_each": environment.each, "_bounded": _bounded}
     environment.policies["json.dumps_function"] = _dumps
     # Called for what expressions come to, and not for the template's own text.
-    environment.finalize = _Filled
+    environment.finalize = _filled
     environment.globals.clear()
     environment.globals["range"] = _range
     return environment
@@ -235,6 +257,14 @@ class _Filled(str):
         return self
 
 
+def _filled(value: Any) -> _Filled:
+    if callable(value) and not isinstance(value, Undefined):
+        raise SecurityError("a function is no text; call it, with (), or name what it belongs to")
+    text = _Filled(value)
+    _clock.wrote(len(text))
+    return text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
     """Rendered messages. `filled` has each of their texts, and the ranges in it that variables gave."""
@@ -292,8 +322,7 @@ class Template:
             if isinstance(error, TemplateSyntaxError) and "\n" in text:
                 where = f" (line {error.lineno} of the text)"
             raise PromptError(f"The prompt is no valid template: {error.message}{where}") from None
-        except (SyntaxError, RecursionError, ValueError) as error:
-            # What Python makes of nesting too deep for it, and of numbers too long.
+        except FAULTS as error:
             raise PromptError(f"The prompt is no valid template: {type(error).__name__}, simplify it.") from None
         plain = all(type(node) in PLAIN for node in tree.find_all(nodes.Stmt))
         return lambda variables, budget: budget.collect(template.generate(variables), plain=plain)
@@ -342,10 +371,17 @@ class Template:
             messages = [message(variables, budget) for message in self._messages]
             return Rendered(messages=messages, filled=budget.filled)
         except TemplateError as error:
-            raise PromptError(f"The prompt could not be rendered: {error}", param="variables") from None
-        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
-            # What a template does with a variable of another type than it expects.
-            raise PromptError(f"The prompt could not be rendered: {type(error).__name__}.", param="variables") from None
+            raise _unrendered(error, str(error)) from None
+        except FAULTS as error:
+            # Without its text, which may hold what a variable holds.
+            raise _unrendered(error, f"{type(error).__name__}.") from None
+
+
+def _unrendered(error: Exception, why: str) -> PromptError:
+    # The engine puts the lines of a template into the traceback, under this name.
+    lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_filename == "<template>"]
+    where = f" (line {lines[-1]} of the text)" if lines and lines[-1] > 1 else ""
+    return PromptError(f"The prompt could not be rendered: {why}{where}", param="variables")
 
 
 class _Budget:

@@ -1,6 +1,5 @@
 """What telemetry does in a process that makes calls, from the opening of its gate to the end of it."""
 
-import asyncio
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Protocol
@@ -8,6 +7,7 @@ from typing import Protocol
 from gateway.conf import settings
 from gateway.health import Health
 from gateway.ledger import Ledger
+from gateway.offload import in_thread
 from gateway.telemetry import gauges, store
 from gateway.telemetry.gauges import Reading
 
@@ -47,7 +47,7 @@ async def forget(source: Source) -> None:
     """Ends what `watch` began; what was measured is written."""
     gauges.remove_source(source)
     if settings().METRICS_TOKEN:
-        await asyncio.to_thread(store.store.stop)
+        await in_thread(store.store.stop)
 
 
 @cache

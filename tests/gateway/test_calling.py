@@ -1,6 +1,7 @@
 """For whom calls are made: context, middleware, rollout; and clients of SDKs that pass through the gate."""
 
 import asyncio
+import contextvars
 import json
 import os
 import signal
@@ -72,6 +73,24 @@ def test_a_context_counts_where_a_call_says_nothing_else(world):
     )
     assert second.labels == {"a": "3", "b": "2"}
     assert (third.user_ref, third.tenant, third.labels) == ("", "", {})
+
+
+@pytest.mark.parametrize("labels", [["a"], "a"])
+def test_labels_that_are_none_are_refused(labels):
+    with pytest.raises(errors.InvalidRequest, match="`labels` must be a dict"), gateway.context(labels=labels):
+        pass
+
+
+def test_a_context_in_a_generator_may_be_closed_elsewhere():
+    """As servers do with the body of a response whose reader went away."""
+
+    def body():
+        with gateway.context(tenant="acme"):
+            yield
+
+    opened = body()
+    contextvars.copy_context().run(next, opened)
+    contextvars.copy_context().run(opened.close)
 
 
 async def test_contexts_of_tasks_do_not_mix(world):
@@ -146,6 +165,33 @@ def test_a_block_inside_of_a_request_counts_before_what_the_request_knows(site):
 def test_nobody_is_logged_in(site):
     Client().get("/sync")
     assert Call.objects.get().user_ref == ""
+
+
+def nothing_much(request):
+    return {"tenant": None, "cohort": None, "labels": None}
+
+
+def test_what_a_request_does_not_know_is_nothing(site, settings):
+    settings.TOLLHOUSE = {**settings.TOLLHOUSE, "REQUEST_CONTEXT": f"{__name__}.nothing_much"}
+    assert Client().get("/sync").status_code == 200
+    call = Call.objects.get()
+    assert (call.tenant, call.cohort, call.labels) == ("", "", {})
+
+
+def misspelt(request):
+    return {"organisation": "acme"}
+
+
+def forgotten(request):
+    return None
+
+
+@pytest.mark.parametrize("name, words", [("misspelt", "not one with organisation"), ("forgotten", "of type NoneType")])
+def test_a_function_that_says_something_else_is_told(site, settings, name, words):
+    settings.TOLLHOUSE = {**settings.TOLLHOUSE, "REQUEST_CONTEXT": f"{__name__}.{name}"}
+    with pytest.raises(ImproperlyConfigured, match=f"must return a dict with any of cohort, .*{words}"):
+        Client().get("/sync")
+    assert not Call.objects.exists()
 
 
 def test_a_wrong_function_is_told(settings):

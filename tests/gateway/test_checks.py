@@ -11,6 +11,8 @@ from django.core.management.base import SystemCheckError
 from django.db import connections
 
 from budgets.models import Budget, RateLimit
+from gateway.conf import settings as configured
+from gateway.middleware import ContextMiddleware
 from gateway.models import Feature, Key, Provider, Route, Target, Variant
 from tests.server import ROOT
 from tests.world import World
@@ -27,6 +29,69 @@ def test_a_wrong_setting_is_an_error(settings):
     with pytest.raises(SystemCheckError, match=r"E001.*'ALOW_PRIVATE'.* is not a setting"):
         call_command("check")
     assert "E001" in told(deploy=True)
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        (None, "must be a dict"),
+        (["PEPPER"], "must be a dict"),
+        ({"PEPER": "p"}, "did you mean PEPPER?"),
+        ({"PEPPER": b"very secret"}, "must be of type str, not bytes"),
+        ({"ENCRYPTION_KEYS": "very secret"}, "must be a list of texts"),
+        ({"ENCRYPTION_KEYS": [b"very secret"]}, "must be a list of texts"),
+        ({"ENCRYPTION_KEYS": [""]}, "must be a list of texts"),
+        ({"TELEMETRY_DIALECTS": [["x"]]}, "must be a list of texts"),
+        ({"RETENTION_DAYS": [90]}, "must be a list of texts"),
+        ({"MAX_BODY_BYTES": True}, "must be of type int, not bool"),
+        ({"CATALOG_POLL_S": 0}, "must be more than 0"),
+        ({"LEDGER_TIMEOUT_S": float("nan")}, "must be more than 0"),
+        ({"REDACTION_THREADS": 0}, "must be more than 0"),
+        ({"MAX_DRAINS": -1}, "must be 0 or more"),
+        ({"OWNER_DEAD_AFTER_S": 5}, "must be more than OWNER_HEARTBEAT_S"),
+        ({"USER_REF": "palin"}, "must be hash or plain"),
+        ({"REDACTION_MODEL_AWAY": "builtin"}, "must be refuse or built-in"),
+        ({"REPORTING_CURRENCY": "euro"}, "a code of three letters"),
+        ({"CACHE_URL": "memcached://me:very secret@host"}, "begin with redis://"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_told_without_its_value(settings, given, words):
+    settings.TOLLHOUSE = given
+    found = told(deploy=True)["E001"]
+    assert words in found and "very secret" not in found
+
+
+def test_settings_may_be_lists(settings):
+    settings.TOLLHOUSE = {"ENCRYPTION_KEYS": ["new", "old"], "MAX_DRAINS": 0, "OWNER_DEAD_AFTER_S": 60}
+    assert told() == {} and configured().ENCRYPTION_KEYS == ("new", "old")
+
+
+def test_a_project_without_a_secret_key_is_told(settings):
+    settings.SECRET_KEY = ""
+    assert "Set SECRET_KEY" in told()["E007"]
+
+
+class Own(ContextMiddleware):
+    """As a project may have it."""
+
+
+USERS, OURS = "django.contrib.auth.middleware.AuthenticationMiddleware", "gateway.middleware.ContextMiddleware"
+
+
+@pytest.mark.parametrize(
+    "path, middleware, ids",
+    [
+        ("os.sep", [USERS, OURS], {"E008"}),
+        ("no.such.thing", [USERS, OURS], {"E008"}),
+        ("os.path.join", [USERS], {"W010"}),
+        ("os.path.join", [OURS, USERS], {"W011"}),
+        ("os.path.join", [USERS, f"{__name__}.Own"], set()),
+        ("", [USERS], set()),
+    ],
+)
+def test_what_says_whose_calls_are_is_in_its_place(settings, path, middleware, ids):
+    settings.TOLLHOUSE, settings.MIDDLEWARE = {"REQUEST_CONTEXT": path}, middleware
+    assert set(told()) == ids
 
 
 @pytest.mark.django_db
@@ -219,6 +284,17 @@ def test_a_project_on_another_database_is_told_that_it_needs_postgresql():
 
 def test_a_project_without_an_app_that_the_gate_needs_is_told_which():
     assert 'Add "budgets" to INSTALLED_APPS; the gate needs it.' in checked("postgresql", "gateway", "redaction")
+
+
+@pytest.mark.parametrize(
+    "apps, missing",
+    [
+        (["dashboards", "gateway", "budgets", "redaction"], "django.contrib.admin"),
+        (["dashboards", "django.contrib.admin", "django.contrib.messages"], "gateway"),
+    ],
+)
+def test_dashboards_without_what_they_need_are_told_which(apps, missing):
+    assert f'Add "{missing}" to INSTALLED_APPS; the dashboards need it.' in checked("postgresql", *apps)
 
 
 def test_pages_that_would_have_no_style_are_told():

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -9,7 +11,8 @@ from asgiref.sync import sync_to_async
 
 import gateway
 from gateway import engine
-from gateway.models import Call, Owner
+from gateway.models import Call, Owner, Step
+from tests.server import ROOT, environment
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 
@@ -25,6 +28,22 @@ def test_threads_share_one_engine(world):
     assert Owner.objects.filter(pid=os.getpid()).count() == 1
     engine.stop()
     assert Owner.objects.filter(pid=os.getpid()).count() == 0
+
+
+def test_a_process_that_ends_closes_its_engine_in_silence(world, tmp_path):
+    """As a WSGI server, a worker of a queue or a command does, which close it when Python's executors start nothing any more."""
+    world.feature("f")
+    code = (
+        "import django; django.setup(); import gateway\n"
+        "with gateway.step('tool', 'look'): gateway.complete('f', messages=[{'role': 'user', 'content': 'hello'}])"
+    )
+    given = {"TOLLHOUSE_SPOOL_DIR": str(tmp_path), "TOLLHOUSE_METRICS_TOKEN": "0123456789abcdef"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment() | given, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Call.objects.count() == Step.objects.count() == 1 and not Owner.objects.exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_forked_child_starts_an_engine_of_its_own(world):

@@ -35,8 +35,8 @@ class Command(BaseCommand):
     def apply(self, *, file: str, dry_run: bool, actor: str, **options: Any) -> None:
         try:
             document = Document.read(file)
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+        except OSError as error:
+            raise CommandError(f"{file} cannot be read: {error.strerror or error}.") from None
         try:
             apply(document, actor=actor or getpass.getuser(), dry_run=dry_run, show=self._show)
         except Refused as error:

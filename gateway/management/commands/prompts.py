@@ -34,11 +34,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, verb: str, **options: Any) -> None:
         try:
             getattr(self, verb)(**options)
-        except (OSError, UnicodeDecodeError) as error:
-            where = getattr(error, "filename", None) or options["folder"]
-            raise CommandError(
-                f"{where} cannot be read or written: {getattr(error, 'strerror', None) or error}."
-            ) from None
+        except OSError as error:
+            where = error.filename or options["folder"]
+            raise CommandError(f"{where} cannot be read or written: {error.strerror or error}.") from None
         except Refused as error:
             for problem in error.problems:
                 self.stderr.write(str(problem))

@@ -113,8 +113,19 @@ def test_folders_and_prompts_that_do_not_exist_are_told(live, tmp_path):
     with pytest.raises(CommandError, match="add --deploy"):
         prompts("push", tmp_path, "--reason", "why")
     (tmp_path / "support.reply.toml").write_bytes(b"\xff")
-    with pytest.raises(CommandError, match="cannot be read or written"):
+    told = prompts("push", tmp_path)[1][0]
+    assert told == f"{tmp_path}/support.reply.toml:1: This is no text in UTF-8; save it as such."
+    (tmp_path / "support.reply.toml").unlink()
+    (tmp_path / "support.reply.toml").mkdir()
+    with pytest.raises(CommandError, match=r"support\.reply\.toml cannot be read or written"):
         prompts("push", tmp_path)
+
+
+def test_a_file_that_an_editor_of_windows_saved_makes_the_same_version(live, tmp_path):
+    prompts("pull", tmp_path)
+    file = tmp_path / "support.reply.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    assert prompts("push", tmp_path) == (["= 1 unchanged", "Done."], [])
 
 
 def test_a_version_that_no_file_can_make_is_told(live, tmp_path):

@@ -200,6 +200,19 @@ def test_attribution_headers_and_the_trace_reach_the_row(post):
     assert (call.tenant, call.cohort, call.session_id) == ("acme", "beta", "s1")
     assert (call.trace_id, call.span_id) == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
     assert post({"model": "f", "messages": MESSAGES}, **{"X-Tollhouse-Tenant": "x" * 201}).status_code == 400
+    # Not cut: what is left would be another cohort.
+    refused = post({"model": "f", "messages": MESSAGES}, **{"X-Tollhouse-Cohort": "x" * 101})
+    assert refused.status_code == 400 and "at most 100 printable characters" in refused.text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_names_in_headers_are_read_as_clients_write_them(post, encoding):
+    """Most clients write UTF-8; `fetch` of JavaScript writes Latin-1."""
+    assert (
+        post({"model": "f", "messages": MESSAGES}, **{"X-Tollhouse-Tenant": "Bücher".encode(encoding)}).status_code
+        == 200
+    )
+    assert Call.objects.get().tenant == "Bücher"
 
 
 def test_a_body_that_is_too_large_is_refused(world):

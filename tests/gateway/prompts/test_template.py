@@ -1,5 +1,7 @@
 """Templates render what they are given, and nothing that could hurt."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,6 +112,41 @@ def test_lists_cannot_hurt_either(text):
 def test_a_template_too_deep_for_python_is_no_template(text):
     with pytest.raises(PromptError, match="no valid template"):
         user(text)
+
+
+SET = "{%% set %s %%}%s{%% endset %%}"
+DOUBLED = SET % ("a", "x" * 1000) + "".join(SET % (new, f"{{{{ {old} }}}}" * 100) for old, new in ("ab", "bc", "cd"))
+LOOPED = SET % ("a", "{% for i in range(1000) %}" + "x" * 190_000 + "{% endfor %}")
+
+
+@pytest.mark.parametrize("text", [DOUBLED, LOOPED])
+def test_blocks_that_are_kept_are_bounded_as_messages_are(text):
+    tracemalloc.start()
+    try:
+        with pytest.raises(PromptError, match="longer than"):
+            rendered(text + "{{ a|length }}")
+        assert tracemalloc.get_traced_memory()[1] < 200_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ x|truncate(1, end='long') }}", "{{ 1e400|int }}{{ x }}", "{{ {[]: x} }}", "{{ {[]: 1} }}{{ x }}"]
+)
+def test_whatever_python_makes_of_a_template_is_told_as_the_prompts_fault(text):
+    with pytest.raises(PromptError):
+        rendered(text, x="xxxxxxxxxx")
+
+
+@pytest.mark.parametrize("text", ["{{ x.upper }}", "{{ range }}{{ x }}"])
+def test_a_function_that_nobody_called_is_no_text(text):
+    with pytest.raises(PromptError, match="a function is no text"):
+        rendered(text, x="x")
+
+
+def test_the_line_of_what_could_not_be_rendered_is_told():
+    with pytest.raises(PromptError, match=r"has no attribute 'nmae' \(line 2 of the text\)"):
+        rendered("Hello\n{{ x.nmae }}", x={"name": "x"})
 
 
 def test_a_variable_of_another_type_is_told():
