@@ -5,7 +5,7 @@
 CREATE FUNCTION tollhouse_owner_writes_v1() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NOT pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = TG_RELID), 'USAGE') THEN
-        RAISE EXCEPTION '% is written by migrate and the worker alone, as the owner of the tables', TG_TABLE_NAME
+        RAISE EXCEPTION '% is written as the owner of the tables alone, by migrate, the worker or triggers', TG_TABLE_NAME
             USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN NULL;

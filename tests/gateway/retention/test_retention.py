@@ -1,7 +1,7 @@
 """Expired rows are invisible at once to the role that the product uses, and removed by the worker's job; their money stays."""
 
 import json
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
@@ -13,7 +13,7 @@ from django.db import ProgrammingError, connection, transaction
 from django.utils import timezone
 
 from budgets.models import Alert, Channel, Delivery
-from deploy.postgres import ROLE, SERVER_ROLE
+from deploy.postgres import ROLE
 from gateway import checks
 from gateway.ledger.partitions import first_id, missing, partition
 from gateway.ledger.transaction import SQL
@@ -22,7 +22,7 @@ from gateway.models import Adjustment, Call, CallSum, LegalHold, Payload, Retent
 from gateway.retention import legal, remove
 from gateway.retention.remove import seeing_expired
 from tests.rows import make_call
-from tests.server import EMBEDDED
+from tests.server import EMBEDDED, as_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -96,15 +96,6 @@ def test_raw_queries_updates_and_partitions_by_name_show_nothing_expired():
             cursor.execute(query)
             assert cursor.fetchall() == [], query
     assert there() == 1
-
-
-@contextmanager
-def as_server():
-    """A connection as the role that servers have, which owns nothing."""
-    known = connection.get_connection_params()
-    known = {name: known[name] for name in ("dbname", "host", "port") if known.get(name)}
-    with psycopg.connect(**known, user=SERVER_ROLE, autocommit=True) as server:
-        yield server
 
 
 @pytest.mark.skipif(not EMBEDDED, reason="the roles of the embedded database")
