@@ -74,7 +74,7 @@ def erase(user_ref: str, *, actor: str, reason: str) -> dict[str, int]:
     # With the lock no legal hold can be set while it erases.
     with seeing_expired(lock=True), connection.cursor() as cursor, ExitStack() as around:
         person = _find(user_ref)
-        if held := legal.in_force(user_ref, person.tenants):
+        if held := legal.in_force(user_ref, {*person.tenants, *_other_tenants(person)}):
             # Not the reference itself: messages end up in logs.
             of = [f"tenant {hold.tenant}" if hold.tenant else "the user" for hold in held]
             names = ", ".join(f"{hold.pk} ({who}: {hold.reason})" for hold, who in zip(held, of, strict=True))
@@ -113,6 +113,18 @@ def _find(user_ref: str) -> Person:
         tenants=sorted({tenant for tenant, _ in places if tenant}),
         sessions=sorted((tenant, session) for tenant, session in places if session),
     )
+
+
+def _other_tenants(person: Person) -> set[str]:
+    """The tenants of the person's rows in the registered tables: they may outlive the calls that they are of."""
+    found: set[str] = set()
+    with connection.cursor() as cursor:
+        for table in REGISTERED.values():
+            if table.tenant and (where := _where(table)):
+                query = f"SELECT DISTINCT t.{table.tenant} FROM {table.table} t WHERE {where}"  # noqa: S608 (checked names)
+                cursor.execute(query, _values(person))
+                found |= {tenant for (tenant,) in cursor.fetchall() if tenant}
+    return found
 
 
 def _where(table: KeptTable) -> str:

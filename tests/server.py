@@ -9,13 +9,16 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+import psycopg
 from django.conf import settings
 from django.db import connection
 
-from deploy.postgres import server_url
+from deploy.postgres import SERVER_ROLE, server_url
 from gateway.models import Revision
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,3 +98,12 @@ class Server:
         """Ends the server and its workers at once, as the kernel would."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(20)
+
+
+@contextmanager
+def as_server() -> Iterator[psycopg.Connection]:
+    """A connection as the role that servers have, which owns nothing."""
+    known = connection.get_connection_params()
+    known = {name: known[name] for name in ("dbname", "host", "port") if known.get(name)}
+    with psycopg.connect(**known, user=SERVER_ROLE, autocommit=True) as server:
+        yield server

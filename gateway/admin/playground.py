@@ -10,6 +10,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
 
 from budgets.models import Window
 from gateway.access import visible
@@ -80,6 +82,7 @@ class PlaygroundForm(forms.Form):
         return found
 
 
+@method_decorator(sensitive_post_parameters("variables", "content"))
 def playground(page: admin.ModelAdmin[PromptVersion], request: HttpRequest) -> HttpResponse:
     """The page: GET shows the version that the address names, POST renders the draft, runs it or saves it."""
     if not page.has_view_permission(request):

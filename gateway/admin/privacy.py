@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.views.decorators.debug import sensitive_post_parameters
 
 from gateway import keys, privacy
 from gateway.privacy import CannotErase
@@ -62,6 +63,7 @@ def may_see(request: HttpRequest) -> bool:
     return request.user.has_perm(EXPORT) or request.user.has_perm(ERASE)
 
 
+@sensitive_post_parameters("user", "user_ref")
 def person(request: HttpRequest, site: AdminSite) -> HttpResponse:
     """Asks for a person and a reason; exports as a file, or erases."""
     if not may_see(request):

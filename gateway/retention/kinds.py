@@ -130,7 +130,7 @@ def hide_expired(table: KeptTable) -> migrations.RunSQL:
         ALTER TABLE {name} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
         CREATE POLICY tollhouse_unexpired ON {name} FOR SELECT USING ({visible});
         CREATE POLICY tollhouse_insert ON {name} FOR INSERT WITH CHECK (true);
-        CREATE POLICY tollhouse_update ON {name} FOR UPDATE USING (true) WITH CHECK (true);
+        CREATE POLICY tollhouse_update ON {name} FOR UPDATE USING ({visible}) WITH CHECK (true);
         CREATE POLICY tollhouse_delete ON {name} FOR DELETE USING (true);
         """,
         f"""

@@ -40,6 +40,11 @@ _LABEL = (
     r"(?:reported|opened|raised|requested|approved) by|caller|physician|vorname|nachname|kontoinhaber(?:in)?|versicherte[r]?|ansprechpartner(?:in)?|nom|prénom|titulaire|"
     r"nombre(?: y apellidos)?|apellidos?|titular|cognome(?: e nome)?|nome(?: e cognome)?|intestatario|naam|voornaam|achternaam|imię(?: i nazwisko)?|nazwisko|namn|förnamn|efternamn)"
 )
+#: Columns of databases that hold names of people; `name` alone may be anything's.
+_COLUMN = (
+    r"(?:(?:full|first|last|family|given|maiden|middle)_?name|surname|(?:customer|client|patient|employee|guest|passenger|student|contact|person|"
+    r"account_?holder|card_?holder|policy_?holder)_?name|vorname|nachname|prenom|apellidos?|cognome|voornaam|achternaam|nazwisko|efternamn)"
+)
 _SAID = r"(?:my name is|my name's|name is|i am called|i'm called|this is|call me|je m'appelle|ich heiße|me llamo|mi chiamo|speaking with|spoke (?:to|with)|on behalf of|signed by)"
 
 RULES: tuple[Rule, ...] = (
@@ -56,6 +61,9 @@ RULES: tuple[Rule, ...] = (
     rule("PERSON", rf"(?m:^|[\n{{,;|(>]|[.!?] )[ \t>*#|-]{{0,8}}[\"']?(?i:{_LABEL})[\"'*]{{0,2}}\s?[:=]\s?[*]{{0,2}}[\"']?[ ]?(?:{_TITLES}\.? )?(?P<value>{_FULL})", 0.8, check=_name, needs="name|customer|client|patient|employee|guest|passenger|student|contact|kin|holder|beneficiary|payee|recipient|applicant|claimant|"
                "insured|witness|spouse|guardian|attn|attention|sender|signed|author|agent|manager|assign|requester|reporter|ed by|caller|physician|inhaber|versichert|"
                "ansprechpartner|nom|titula|apellido|intestatario|naam|imię|nazwisko|namn", reach=(16, 130)),
+    # As conditions and assignments of SQL have them.
+    rule("PERSON", rf"(?i:(?<![^\W_]){_COLUMN}[\"`\]]?\s{{0,3}}(?:=|<>|!=|\bi?like\b)\s{{0,3}})'%?(?P<value>{_FULL})(?=%?')", 0.8, check=_name,
+         needs="name|nachname|prenom|apellido|cognome|naam|nazwisko|efternamn", reach=(30, 130)),
     rule("PERSON", rf"(?i:\b{_SAID})\s(?:{_TITLES}\.? )?(?P<value>{_FULL})", 0.75, check=_name,
          needs="name|called|this is|call me|appelle|heiße|llamo|chiamo|spoke|speaking|behalf|signed"),
 )  # fmt: skip

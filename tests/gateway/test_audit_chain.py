@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from io import StringIO
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, connections, transaction
@@ -12,6 +13,7 @@ from gateway import audit_chain
 from gateway.audit_chain import Broken, Head
 from gateway.models import AuditEntry, AuditHead, AuditLink
 from gateway.sql import script
+from tests.server import EMBEDDED, as_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,6 +68,26 @@ def test_whoever_tampers_is_found_out(change, told):
         cursor.execute(change)
     with pytest.raises(Broken, match=told):
         audit_chain.verify(head)
+
+
+@pytest.mark.skipif(not EMBEDDED, reason="the roles of the embedded database")
+def test_the_role_of_servers_adds_entries_and_can_do_nothing_else():
+    write("a", "b")
+    before = audit_chain.verify()
+    values = "(id, at, actor, action, subject, reason, detail)"
+    with as_server() as server:
+        for statement in (
+            "UPDATE tollhouse_audit SET actor = 'x'", "DELETE FROM tollhouse_audit", "TRUNCATE tollhouse_audit",
+            "UPDATE tollhouse_audit_link SET hash = ''", "DELETE FROM tollhouse_audit_link", "TRUNCATE tollhouse_audit_link",
+            "INSERT INTO tollhouse_audit_link (place, entry_id, hash) VALUES (3, 99, '')",
+            "UPDATE tollhouse_audit_head SET entries = 1", "DELETE FROM tollhouse_audit_head", "TRUNCATE tollhouse_audit_head",
+            "SET session_replication_role = replica", "ALTER TABLE tollhouse_audit DISABLE TRIGGER USER",
+        ):  # fmt: skip
+            with pytest.raises(psycopg.Error):
+                server.execute(statement)
+        assert audit_chain.verify() == before
+        server.execute(f"INSERT INTO tollhouse_audit {values} VALUES (DEFAULT, now(), 'ann', 'c', 's', '', '{{}}')")
+    assert audit_chain.verify(before).entries == 3
 
 
 def test_a_chain_that_was_written_anew_is_found_out_by_a_head_that_was_kept():

@@ -169,6 +169,16 @@ def test_a_legal_hold_forbids_erasure_and_the_message_says_which(of):
     assert not Payload.objects.exists()
 
 
+def test_a_tenants_legal_hold_protects_what_outlived_its_calls():
+    dataset = Dataset.objects.create(name="d")
+    DatasetItem.objects.create(dataset=dataset, user_ref="ann", tenant="acme", feature="f", messages=[])
+    LegalHold.objects.create(tenant="acme", reason="a suit", set_by="x")
+    make_call(user_ref="ann", tenant="other")
+    with pytest.raises(CannotErase, match="tenant acme: a suit"):
+        privacy.erase("ann", actor="dpo", reason="r")
+    assert DatasetItem.objects.exists() and Call.objects.get().user_ref == "ann"
+
+
 @pytest.mark.parametrize("ref", ["", "  "])
 def test_nobody_is_no_person(ref):
     make_call(payload={"reply": "anonymous"})

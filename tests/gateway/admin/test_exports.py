@@ -17,6 +17,7 @@ from gateway.admin import exports
 from gateway.explorer.background import make_waiting
 from gateway.explorer.export import COLUMNS
 from gateway.models import Adjustment, AuditEntry, Export, TenantLimit
+from gateway.privacy import subject
 from tests.rows import make_call
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +76,11 @@ def test_a_file_at_once_has_the_chosen_columns_of_the_calls_that_the_list_shows(
     assert abs(cells["started_at"].value - call.started_at.replace(tzinfo=None)) < timedelta(seconds=1)
     entry = AuditEntry.objects.filter(action="call.export").earliest("id")
     assert entry.detail["rows"] == 1 and entry.detail["query"] == "outcome:ok" and entry.detail["format"] == "csv"
+    # Nobody can take a person's reference out of the audit log again.
+    now(ada, "csv", query="q=feature:f+user:0f3a,%220f%204b%22+-user_ref:0f5c+since:7d")
+    masked = [f'"{subject(ref)}"' for ref in ("0f3a", "0f 4b", "0f5c")]
+    query = AuditEntry.objects.latest("id").detail["query"]
+    assert query == f"feature:f user:{masked[0]},{masked[1]} -user_ref:{masked[2]} since:7d"
 
 
 def test_too_many_are_not_cut_off(monkeypatch):

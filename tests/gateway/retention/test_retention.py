@@ -1,7 +1,7 @@
 """Expired rows are invisible at once to the role that the product uses, and removed by the worker's job; their money stays."""
 
 import json
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
@@ -13,16 +13,16 @@ from django.db import ProgrammingError, connection, transaction
 from django.utils import timezone
 
 from budgets.models import Alert, Channel, Delivery
-from deploy.postgres import ROLE, SERVER_ROLE
+from deploy.postgres import ROLE
 from gateway import checks
 from gateway.ledger.partitions import first_id, missing, partition
 from gateway.ledger.transaction import SQL
 from gateway.management.commands.worker import JOBS
-from gateway.models import Adjustment, Call, CallSum, LegalHold, Payload, RetentionKind, RetentionRule
+from gateway.models import Adjustment, Call, CallSum, LegalHold, Payload, RetentionKind, RetentionRule, Step
 from gateway.retention import legal, remove
 from gateway.retention.remove import seeing_expired
 from tests.rows import make_call
-from tests.server import EMBEDDED
+from tests.server import EMBEDDED, as_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -98,15 +98,6 @@ def test_raw_queries_updates_and_partitions_by_name_show_nothing_expired():
     assert there() == 1
 
 
-@contextmanager
-def as_server():
-    """A connection as the role that servers have, which owns nothing."""
-    known = connection.get_connection_params()
-    known = {name: known[name] for name in ("dbname", "host", "port") if known.get(name)}
-    with psycopg.connect(**known, user=SERVER_ROLE, autocommit=True) as server:
-        yield server
-
-
 @pytest.mark.skipif(not EMBEDDED, reason="the roles of the embedded database")
 @pytest.mark.parametrize(
     "trick",
@@ -129,6 +120,18 @@ def as_server():
         "TRUNCATE tollhouse_call",
         "DROP TABLE tollhouse_call",
         "GRANT tollhouse TO tollhouse_server",
+        # How long rows are kept is the worker's to write; without a row, a kind would be kept for ever.
+        "UPDATE tollhouse_retention_kind SET keep_days = 1000",
+        "INSERT INTO tollhouse_retention_kind (kind, keep_days, removed) VALUES ('call', 1000, '{}')"
+        " ON CONFLICT (kind) DO UPDATE SET keep_days = 1000",
+        "DELETE FROM tollhouse_retention_kind",
+        # Types that take the place of those that the policy's functions name.
+        "SET search_path = pg_temp, public, pg_catalog; CREATE TYPE pg_temp.uuid AS (x text);"
+        "CREATE FUNCTION pg_temp.f(text) RETURNS pg_temp.uuid LANGUAGE sql AS 'SELECT ROW($1)::pg_temp.uuid';"
+        "CREATE FUNCTION pg_temp.g(pg_temp.uuid) RETURNS pg_catalog.uuid LANGUAGE sql"
+        " AS $$SELECT '00000000-0000-0000-0000-000000000000'::pg_catalog.uuid$$;"
+        "CREATE CAST (text AS pg_temp.uuid) WITH FUNCTION pg_temp.f(text);"
+        "CREATE CAST (pg_temp.uuid AS pg_catalog.uuid) WITH FUNCTION pg_temp.g(pg_temp.uuid) AS IMPLICIT",
     ],
 )
 def test_the_role_of_servers_cannot_get_round_it(trick):
@@ -152,6 +155,28 @@ def test_the_role_of_servers_cannot_get_round_it(trick):
             assert server.execute("SELECT * FROM public.tollhouse_payload").fetchall() == []
             with server.cursor().copy("COPY public.tollhouse_call TO STDOUT") as rows:
                 assert str(old.id) not in str(b"".join(bytes(row) for row in rows))
+    assert there() == 2
+
+
+@pytest.mark.skipif(not EMBEDDED, reason="the roles of the embedded database")
+def test_who_reads_no_column_changes_nothing_that_has_expired():
+    """An update without a condition is under no policy for reading: with other times the rows would be back."""
+    make_call(at=ago(days=500))
+    with seeing_expired():
+        Step.objects.bulk_create([Step(id=first_id(ago(days=100)), began_at=ago(days=100), latency_ms=1, outcome="ok")])
+    with as_server() as server:
+        assert server.execute("UPDATE tollhouse_call SET id = uuidv7()").rowcount == 0
+        assert server.execute("UPDATE tollhouse_step SET began_at = now()").rowcount == 0
+    assert not Call.objects.exists() and not Step.objects.exists() and there() == 1
+
+
+def test_a_hundred_years_hide_nothing():
+    rule("call", "long", 36_500)
+    rule("payload", "long", 36_500)
+    make_call(at=ago(days=500), feature="long", payload={"reply": "kept"})
+    make_call(at=ago(days=3), feature="f")
+    assert Call.objects.count() == 2 and Payload.objects.count() == 1
+    remove.remove()
     assert there() == 2
 
 
