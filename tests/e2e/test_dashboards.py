@@ -205,7 +205,10 @@ def names_are_no_markup(busy, where):
     """Those of tenants are written by anybody: what Plotly takes for markup is text, and long ones are cut."""
     page, name = busy.page, '<a href="//x.example"><b>&amp;'
     series = [{"name": given, "values": [1], "shown": ["1"], "url": ""} for given in (name, "x" * 200)]
-    times = {"times": ["2026-01-01T00:00:00"], "spans": [["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]]}
+    times = {
+        "times": ["2026-01-01T00:00:00"], "names": ["2026-01-01 00:00"], "twice": False,
+        "spans": [["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]],
+    }  # fmt: skip
     page.route(where, lambda route: route.fulfill(json={"kind": "bars", "unit": "count", "series": series, **times}))
     page.reload()
     page.wait_for_selector("figure.is-drawn .legendtext")
