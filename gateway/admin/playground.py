@@ -22,7 +22,8 @@ from gateway.models import PromptVersion, Route
 from gateway.models.catalog import PLAYGROUND
 from gateway.prompts import playground as trial
 from gateway.prompts.address import address
-from gateway.prompts.template import MOST_CHARACTERS, MOST_TEXT, Template
+from gateway.prompts.meter import MOST_CHARACTERS
+from gateway.prompts.template import MOST_TEXT, Template
 from gateway.prompts.text import dumps, loads
 from gateway.prompts.versions import write
 from gateway.types import Json

@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, wraps
 from json import JSONEncoder
-from threading import local
-from time import perf_counter, sleep
 from traceback import walk_tb
 from typing import Any
 
@@ -19,15 +17,9 @@ from jinja2.visitor import NodeTransformer
 
 from gateway.errors import PromptError
 from gateway.prompts import effort
+from gateway.prompts.meter import MOST_CHARACTERS, meter
 from gateway.types import Json
 
-#: What one rendering may take and make.
-MOST_SECONDS = 1.0
-MOST_CHARACTERS = 1_000_000
-#: What its expressions may write, blocks that are kept for later included: such a block is in memory before it is a message.
-MOST_WRITTEN = 4 * MOST_CHARACTERS
-#: A rendering that makes way for other threads does so this often, and for so long; seconds.
-YIELD_EVERY_S, YIELD_S = 0.001, 0.0001
 #: What one template may hold: characters of its texts, and expressions (which take far longer to compile).
 MOST_TEXT = 200_000
 MOST_EXPRESSIONS = 5_000
@@ -52,45 +44,13 @@ FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryEr
 PLAIN = {nodes.Output, nodes.For, nodes.If, nodes.Assign, nodes.AssignBlock, nodes.With}
 
 
-class _Clock(local):
-    """When the rendering under way in this thread has to end, and how many characters its expressions may still write; one
-    template may be rendered in several threads at once.
-    """
-
-    ends_at = float("inf")
-    left = float("inf")
-    #: When other threads are let run for a moment; Python itself would have each of them wait 5 ms for its turn.
-    yields_at = float("inf")
-
-    def start(self, *, yielding: bool) -> None:
-        now = perf_counter()
-        self.ends_at, self.left = now + MOST_SECONDS, MOST_WRITTEN
-        self.yields_at = now + YIELD_EVERY_S if yielding else float("inf")
-
-    def tick(self) -> None:
-        now = perf_counter()
-        if now > self.ends_at:
-            raise SecurityError(f"rendering took longer than {MOST_SECONDS:g} s")
-        if now > self.yields_at:
-            sleep(YIELD_S)
-            self.yields_at = perf_counter() + YIELD_EVERY_S
-
-    def wrote(self, characters: int) -> None:
-        self.left -= characters
-        if self.left < 0:
-            raise SecurityError(f"its blocks are longer than {MOST_WRITTEN:,} characters")
-
-
-_clock = _Clock()
-
-
 class _Sandbox(ImmutableSandboxedEnvironment):
     """The sandbox, with a clock: every operation of a template passes one of these hooks."""
 
     intercepted_binops = EXPLOSIVE_OPERATORS
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        _clock.tick()
+        meter.tick()
         if not (isinstance(left, int | float) and isinstance(right, int | float)):
             raise SecurityError(f"{operator} is for numbers only in a prompt")
         if operator == "**":
@@ -101,17 +61,17 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return result
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
-        _clock.tick()
+        meter.tick()
         return _bounded(super().call(context, obj, *args, **kwargs))
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        _clock.tick()
+        meter.tick()
         if _explosive(obj, attribute):
             return self.unsafe_undefined(obj, attribute)
         return super().getattr(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        _clock.tick()
+        meter.tick()
         if _explosive(obj, argument):
             return self.unsafe_undefined(obj, str(argument))
         return super().getitem(obj, argument)
@@ -127,7 +87,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
     def each(self, values: Iterable[Any]) -> Iterator[Any]:
         """The values of a loop, with a look at the clock before each: an empty body passes no other hook."""
         for value in values:
-            _clock.tick()
+            meter.tick()
             yield value
 
     def guarded(self, apply: Callable[..., Any]) -> Callable[..., Any]:
@@ -135,7 +95,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
         @wraps(apply)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            _clock.tick()
+            meter.tick()
             return _bounded(apply(*args, **kwargs))
 
         return guarded
@@ -261,7 +221,7 @@ def _filled(value: Any) -> _Filled:
     if callable(value) and not isinstance(value, Undefined):
         raise SecurityError("a function is no text; call it, with (), or name what it belongs to")
     text = _Filled(value)
-    _clock.wrote(len(text))
+    meter.wrote(len(text))
     return text
 
 
@@ -365,7 +325,7 @@ class Template:
         """
         if misfits := self.misfits(variables):
             raise PromptError(" ".join(misfits), param="variables")
-        _clock.start(yielding=yielding)
+        meter.start(yielding=yielding)
         budget = _Budget()
         try:
             messages = [message(variables, budget) for message in self._messages]
