@@ -38,11 +38,13 @@ def test_a_process_that_ends_closes_its_engine_in_silence(world, tmp_path):
         "with gateway.step('tool', 'look'): gateway.complete('f', messages=[{'role': 'user', 'content': 'hello'}])"
     )
     given = {"TOLLHOUSE_SPOOL_DIR": str(tmp_path), "TOLLHOUSE_METRICS_TOKEN": "0123456789abcdef"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment() | given, capture_output=True, text=True, timeout=60
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment() | given, stderr=subprocess.PIPE, text=True
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert Call.objects.count() == Step.objects.count() == 1 and not Owner.objects.exists()
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, "")
+    assert Call.objects.count() == Step.objects.count() == 1
+    assert not Owner.objects.filter(pid=process.pid).exists()
     assert list(tmp_path.iterdir()) == []
 
 

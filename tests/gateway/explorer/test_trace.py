@@ -22,6 +22,7 @@ def call(second, ms, parent=None):
     return Call(id=first_id(AT + timedelta(seconds=second)), latency_ms=ms, parent=parent and parent.id)
 
 
+@pytest.mark.django_db
 def test_calls_stand_where_they_were_in_time_and_long_pauses_are_cut_out():
     first = call(0, 4000)
     child = call(1, 1000, first)
@@ -40,6 +41,7 @@ def step(second, ms, parent=None, **values):
     return Step(id=first_id(AT + timedelta(seconds=second)), latency_ms=ms, parent=parent and parent.id, **values)
 
 
+@pytest.mark.django_db
 def test_calls_and_steps_stand_below_what_they_were_made_in_also_where_two_went_on_at_once():
     answer = step(0, 4000)
     one, other = step(0.5, 2000, answer), step(1, 2000, answer)
