@@ -52,16 +52,22 @@ Ctrl-C stops it.
 
 
 def _prepare(state_dir: Path) -> str:
-    """Tables, catalog, people and tickets; returns everybody's password, made once and kept readable by its owner alone."""
-    file = state_dir / "login.json"
-    if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(json.dumps({"password": secrets.token_urlsafe(12)}))
-    password: str = json.loads(file.read_text())["password"]
+    """Tables, catalog, people and tickets; returns everybody's password."""
+    password = _password(state_dir / "login.json")
     django.setup()
     call_command("migrate", verbosity=0, interactive=False)
     call_command("prices", "sync", stdout=io.StringIO())
     call_command("catalog", "apply", str(HERE / "catalog.toml"), actor="make helpdesk", stdout=io.StringIO())
     call_command("collectstatic", verbosity=0, interactive=False)
-    call_command("seed", password=password, verbosity=0)
+    # As one word, for a password may begin with a dash.
+    call_command("seed", f"--password={password}", verbosity=0)
+    return password
+
+
+def _password(file: Path) -> str:
+    """Made once, and kept readable by its owner alone."""
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(json.dumps({"password": secrets.token_urlsafe(12)}))
+    password: str = json.loads(file.read_text())["password"]
     return password

@@ -1,5 +1,6 @@
 """`make helpdesk` without make: the example with the real gate, its catalog and its sandbox."""
 
+import json
 import re
 
 import httpx
@@ -18,10 +19,13 @@ def post(browser: httpx.Client, path: str, **values: str) -> str:
 
 
 def test_a_draft_without_any_key(tmp_path):
-    port = free_port()
+    port, password = free_port(), "-begins-with-a-dash"
+    login = tmp_path / "state" / "helpdesk" / "login.json"
+    login.parent.mkdir(parents=True)
+    login.write_text(json.dumps({"password": password}))
     up = Helpdesk(tmp_path / "state", port)
     try:
-        [password] = re.findall(r"password +(\S+)", up.wait())
+        assert re.findall(r"password +(\S+)", up.wait()) == [password]
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as browser:
             browser.get("/login/")
             tickets = post(browser, "/login/", username="priya", password=password)
