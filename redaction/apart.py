@@ -29,7 +29,7 @@ from django.conf import settings
 from redaction import engine
 from redaction.policies import NER_ENTITIES, Policy
 from redaction.spans import Span
-from redaction.yielding import give_way
+from redaction.yielding import give_way, taking_turns
 
 logger = logging.getLogger("tollhouse.redaction")
 
@@ -190,7 +190,8 @@ def serve(model: str) -> None:
         answer: object
         try:
             assert policy
-            found = engine.spans(text, policy, ends_at=perf_counter() + left)
+            with taking_turns():
+                found = engine.spans(text, policy, ends_at=perf_counter() + left)
             answer = [(span.start, span.end, span.type, span.score) for span in found]
         except Exception as error:  # noqa: BLE001  (whatever fails in a recogniser: its message may quote the text)
             answer = type(error).__name__

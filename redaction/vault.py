@@ -65,7 +65,7 @@ class Vault:
         vault = cls()
         vault._counts = dict(state["counts"])
         for entity, placeholder, original in state["values"]:
-            vault._keep(entity, placeholder, original)
+            vault._keep(entity, placeholder, original, _key(placeholder))
         vault.grown = False
         return vault
 
@@ -98,13 +98,13 @@ class Vault:
             self._counts[label] = number = self._counts.get(label, 0) + 1
             key = f"{label.replace('_', '')}_{number}"
             if key not in self._reserved and key not in self._originals:
-                return self._keep(entity, f"[{label}_{number}]", original)
+                return self._keep(entity, f"[{label}_{number}]", original, key)
 
-    def _keep(self, entity: str, placeholder: str, original: str) -> str:
+    def _keep(self, entity: str, placeholder: str, original: str, key: str) -> str:
         # Behind all others, should the value have had another placeholder.
         self._placeholders.pop((entity, original), None)
         self._placeholders[entity, original] = placeholder
-        self._originals[_key(placeholder)] = original
+        self._originals[key] = original
         self.grown = True
         return placeholder
 
