@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from asgiref.sync import SyncToAsync
 from django.db import connection, connections
+from hypothesis import HealthCheck, settings
 
 from deploy.postgres import ROLE, allow_server
 from gateway import engine
@@ -24,6 +25,11 @@ LONGEST = (
     "gateway/providers/test_hostile.py", "e2e/test_alerts.py", "gateway/test_drain.py", "clients/test_responses_clients.py",
     "gateway/test_nothing_raw.py", "gateway/ledger/test_writer.py",
 )  # fmt: skip
+
+# A test of a property goes by what it finds and never by the clock: on a machine that is busy one example may take as long as
+# a second, and that says nothing of the product.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items):

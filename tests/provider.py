@@ -3,8 +3,8 @@
 `echo` answers with the last message; `say:<text>` with that text; `cached` reports cached tokens; `nousage` reports none;
 `tool` calls a tool with the last message as argument, or repeats the tool's result; `status:<n>` fails, and
 `slow-status:<n>` after the pause; `quote:<n>` fails and quotes the request; `flaky` fails once for each key; `hang` never
-answers; `cut` breaks off; `garbage` is no JSON; `error-event` fails in mid-stream; `truncated` stops for length. Every
-request is kept in `requests`; `serving` is the number of those under way.
+answers; `second` answers when another request is under way too; `cut` breaks off; `garbage` is no JSON; `error-event` fails
+in mid-stream; `truncated` stops for length. Every request is kept in `requests`; `serving` is the number of those under way.
 """
 
 import asyncio
@@ -83,6 +83,8 @@ class MockProvider:
         try:
             if kind == "hang":
                 await asyncio.sleep(3600)
+            while kind == "second" and self.serving < 2:
+                await asyncio.sleep(0.01)
             if kind != "status":
                 await asyncio.sleep(self.pause_s)
             kind = kind.removeprefix("slow-")
