@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from gateway.configuration.prompt_files import Refused, pull, push
 from gateway.configuration.rows import Change
+from gateway.management import arguments
 
 
 class Command(BaseCommand):
@@ -27,9 +28,16 @@ class Command(BaseCommand):
         )
         pushing.add_argument("folder", metavar="DIR", type=Path)
         pushing.add_argument("--deploy", action="store_true", help="Put each file's version live, alone.")
-        pushing.add_argument("--reason", default="", help="Why they go live; default: that they were pushed.")
+        pushing.add_argument(
+            "--reason", type=arguments.reason, default="", help="Why they go live; default: that they were pushed."
+        )
         pushing.add_argument("--dry-run", action="store_true", help="Show the plan only.")
-        pushing.add_argument("--actor", default="", help="Who pushes, for the audit log; default: the system's user.")
+        pushing.add_argument(
+            "--actor",
+            type=arguments.actor,
+            default="",
+            help="Who pushes, for the audit log; default: the system's user.",
+        )
 
     def handle(self, *args: Any, verb: str, **options: Any) -> None:
         try:
@@ -51,8 +59,8 @@ class Command(BaseCommand):
             raise CommandError(f"{folder} is no folder.")
         if reason and not deploy:
             raise CommandError("A reason is for putting versions live; add --deploy, or leave it out.")
-        why = (reason.strip() or f"prompts push {folder}") if deploy else ""
-        push(folder, actor=actor or getpass.getuser(), deploy=why[:500], dry_run=dry_run, show=self._show)
+        why = (reason.strip() or f"prompts push {folder}"[:500]) if deploy else ""
+        push(folder, actor=actor or getpass.getuser(), deploy=why, dry_run=dry_run, show=self._show)
         self.stdout.write("Nothing was done (dry run)." if dry_run else "Done.")
 
     def _show(self, changes: list[Change]) -> None:
