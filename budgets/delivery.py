@@ -121,7 +121,7 @@ class Courier:
         receipt, _ = self._attempt(channel, lambda: notice)
         with transaction.atomic():
             if receipt.ok:
-                failover.revive(channel)
+                failover.revive(channel, receipt)
             else:
                 Channel.objects.filter(pk=channel.pk).update(last_error=receipt.answer)
         return receipt
@@ -149,7 +149,9 @@ class Courier:
         with transaction.atomic():
             if receipt.ok:
                 rows.update(state=State.SENT, sent_at=Now(), uncertain=False, reference=receipt.reference[:500], **told)
-                failover.revive(channel)
+                failover.revive(channel, receipt)
+                if receipt.partly:
+                    logger.warning("alerts: %s took a message in part: %s", channel.name, receipt.answer)
             else:
                 logger.warning("alerts: %s did not take a message: %s", channel.name, receipt.answer or receipt.status)
                 # Whatever was surely not heard may be told together with what comes until the next attempt.

@@ -50,10 +50,15 @@ def failed(channel: Channel, receipt: Receipt, ids: list[int], wait: timedelta) 
     left.filter(created_at__lt=Now() - GIVE_UP_AFTER).update(state=State.FAILED)
 
 
-def revive(channel: Channel) -> None:
-    """Notes a success: whatever was wrong is over."""
+def revive(channel: Channel, receipt: Receipt) -> None:
+    """Notes a success: whatever was wrong is over, but for recipients that were refused."""
     Channel.objects.filter(pk=channel.pk).update(
-        last_ok_at=Now(), last_error="", failures=0, failing_since=None, dead_since=None, retry_at=None
+        last_ok_at=Now(),
+        last_error=receipt.answer if receipt.partly else "",
+        failures=0,
+        failing_since=None,
+        dead_since=None,
+        retry_at=None,
     )
     if channel.dead_since is not None:
         resolve_alert(_key(channel), f"{channel.name} takes messages again.")

@@ -122,7 +122,7 @@ def _caller(
     person, step = getattr(user, "pk", user), inside.current.get()
     return Caller(
         # Whoever is not logged in has no primary key.
-        user_ref="" if person is None else keys.user_ref(str(person)),
+        user_ref="" if person is None else _short("user", keys.user_ref(str(person)), 200),
         tenant=_short("tenant", tenant or around.tenant or found.tenant, 200),
         cohort=_short("cohort", cohort or around.cohort or found.cohort, 100),
         session_id=_short("session", session or around.session or found.session, 200),

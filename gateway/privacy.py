@@ -168,5 +168,5 @@ def _refuse_nobody(user_ref: str) -> None:
 
 def _audit(verb: str, user_ref: str, actor: str, reason: str, counts: dict[str, int]) -> None:
     AuditEntry.objects.create(
-        actor=actor, action=f"privacy.{verb}", subject=subject(user_ref), reason=reason[:500], detail={"rows": counts}
+        actor=actor, action=f"privacy.{verb}", subject=subject(user_ref), reason=reason, detail={"rows": counts}
     )

@@ -195,8 +195,8 @@ def _book(corrections: list[Correction], reason: str, actor: str) -> None:
                     call_id=id,
                     cost_usd=change,
                     price_id=correction.new.price_id,
-                    reason=reason[:500],
-                    actor=actor[:150],
+                    reason=reason,
+                    actor=actor,
                 )
             )
             for window in counted.get(id, ()):

@@ -82,7 +82,7 @@ def lift(switches: QuerySet[Switch], *, actor: str, reason: str) -> list[Switch]
         _mark_expired(switches)
         found = list(switches.filter(lifted_at=None).select_for_update())
         Switch.objects.filter(pk__in=[switch.pk for switch in found]).update(
-            lifted_at=Now(), lifted_by=actor[:150], lift_reason=reason[:500]
+            lifted_at=Now(), lifted_by=actor[:150], lift_reason=reason
         )
         for switch in found:
             _audit(actor, "lift", switch, reason, {"switch": switch.pk})
@@ -208,5 +208,5 @@ def _open_alert(switch: Switch) -> None:
 
 def _audit(actor: str, verb: str, switch: Switch, reason: str, detail: dict[str, object]) -> None:
     AuditEntry.objects.create(
-        actor=actor[:150], action=f"switch.{verb}", subject=f"switch {switch}"[:255], reason=reason[:500], detail=detail
+        actor=actor[:150], action=f"switch.{verb}", subject=f"switch {switch}"[:255], reason=reason, detail=detail
     )

@@ -59,6 +59,11 @@ class Receipt:
     permanent: bool = False
     reference: str = ""
 
+    @property
+    def partly(self) -> bool:
+        """Taken, and yet with a refusal as its status: the mail server refused some of the recipients."""
+        return self.ok and (self.status or 0) >= 400
+
 
 class Channel(Protocol):
     """One kind of channel. `config` is the JSON of the channel's row, `secret` its decrypted secret."""

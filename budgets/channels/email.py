@@ -6,6 +6,7 @@ import smtplib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email.utils import parseaddr
+from typing import Any
 
 import aiohttp
 from django.conf import settings as django_settings
@@ -21,6 +22,9 @@ from budgets.channels.wire import without
 
 SUBJECT_CHARACTERS = 200
 MOST_RECIPIENTS = 50
+
+#: What a mail server answered to each recipient that it refused.
+Refusals = dict[str, tuple[int, bytes]]
 
 
 class Email:
@@ -79,7 +83,8 @@ def deliver(compose: Callable[[], EmailMessage], alias: str, timeout_s: float) -
             # Or a server that is silent would keep this thread; of each step, so that the last words can still be heard.
             setattr(mailer, "timeout", timeout_s / 2)  # noqa: B010 - only the SMTP backend has it
         try:
-            mailer.send_messages([compose()])
+            message, refused = compose(), _open(mailer)
+            sent = mailer.send_messages([message])
         finally:
             # Django leaves the connection open where the server refused the password.
             with suppress(OSError):
@@ -96,12 +101,45 @@ def deliver(compose: Callable[[], EmailMessage], alias: str, timeout_s: float) -
         return Receipt(ok=False, answer=without(f"The mail server cannot be reached: {why}", [password]))
     except Exception as error:  # noqa: BLE001 - backends for mail services raise errors of their own, which may hold keys
         return Receipt(ok=False, answer=f"The mail backend failed: {type(error).__name__}")
+    if sent == 0:
+        return Receipt(
+            ok=False, answer="The mail backend sent nothing and said no reason: see fail_silently in MAILERS."
+        )
+    if refused:
+        return _refused_partly(refused, len(message.recipients()), password)
     return Receipt(ok=True, answer="Taken by the mail server.")
 
 
+def _open(mailer: Any) -> Refusals:
+    """Opens the mailer. Returns what its server will say to recipients whom it refuses while it takes others: Django's
+    backend does not tell. Stays empty for backends that are not SMTP's, and where all are refused, which is an error.
+    """
+    refused: Refusals = {}
+    mailer.open()
+    connection = getattr(mailer, "connection", None)
+    if isinstance(connection, smtplib.SMTP):
+        sendmail = connection.sendmail
+
+        def noted(*args: Any, **options: Any) -> Refusals:
+            refused.update(sendmail(*args, **options))
+            return refused
+
+        setattr(connection, "sendmail", noted)  # noqa: B010 - a method of one connection
+    return refused
+
+
+def _refused_partly(refused: Refusals, all: int, password: str) -> Receipt:
+    who = ", ".join(f"{address} ({code} {_words(said)})" for address, (code, said) in refused.items())
+    told = f"Taken by the mail server for {all - len(refused)} of {all} recipients. Refused: {who}."
+    return Receipt(ok=True, status=next(iter(refused.values()))[0], answer=without(told, [password]))
+
+
+def _words(said: bytes | str) -> str:
+    return said.decode(errors="replace") if isinstance(said, bytes) else said
+
+
 def _refused(code: int, said: bytes | str, password: str) -> Receipt:
-    told = said.decode(errors="replace") if isinstance(said, bytes) else said
-    return Receipt(ok=False, status=code, answer=without(f"{code} {told}", [password]), permanent=code >= 500)
+    return Receipt(ok=False, status=code, answer=without(f"{code} {_words(said)}", [password]), permanent=code >= 500)
 
 
 def compose(notice: Notice, config: Mapping[str, Json]) -> EmailMultiAlternatives:

@@ -176,3 +176,8 @@ class Delivery(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         raise TypeError("Deliveries are planned in budgets.dispatch and written by budgets.delivery, in bulk.")
+
+    @property
+    def partly(self) -> bool:
+        """Sent, and refused to some of the recipients; the answer says to whom."""
+        return self.state == self.State.SENT and (self.status or 0) >= 400

@@ -154,3 +154,8 @@ class DigestDelivery(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         raise TypeError("Deliveries are planned in dashboards.digests.plan and written by dashboards.digests.send.")
+
+    @property
+    def partly(self) -> bool:
+        """Sent, and refused to some of the recipients; the answer says to whom."""
+        return self.state == self.State.SENT and (self.status or 0) >= 400

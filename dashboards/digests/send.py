@@ -116,7 +116,9 @@ def _note(delivery: DigestDelivery, receipt: Receipt) -> None:
         "leased_until": None,
     }
     if receipt.ok:
-        own.update(state=State.SENT, sent_at=Now(), **told)
+        with transaction.atomic():
+            if own.update(state=State.SENT, sent_at=Now(), **told) and receipt.partly and not delivery.asked_by:
+                _alert(delivery, f"was sent in part: {receipt.answer}")
         return
     logger.warning("digests: %s was not sent: %s", delivery, receipt.answer)
     if not receipt.permanent:
@@ -124,7 +126,7 @@ def _note(delivery: DigestDelivery, receipt: Receipt) -> None:
         return
     with transaction.atomic():
         if own.update(state=State.FAILED, **told) and not delivery.asked_by:
-            _alert(delivery, receipt.answer)
+            _alert(delivery, f"was not sent by {delivery.way}: {receipt.answer}")
 
 
 def _rest_s(receipt: Receipt, attempts: int) -> float:
@@ -132,12 +134,12 @@ def _rest_s(receipt: Receipt, attempts: int) -> float:
     return min(max(asked, REST_S * 2.0 ** min(attempts, 16)), LONGEST_REST_S)
 
 
-def _alert(delivery: DigestDelivery, answer: str) -> None:
+def _alert(delivery: DigestDelivery, what: str) -> None:
     open_alert(
         "digest_not_sent",
         Alert.Severity.WARNING,
         f"digest:{delivery.pk}",
-        f"The digest {delivery.digest} was not sent by {delivery.way}: {answer}",
+        f"The digest {delivery.digest} {what}",
         detail={"digest": delivery.digest_id},
         ends_at=timezone.now() + timedelta(hours=24),
     )

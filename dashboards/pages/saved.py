@@ -44,8 +44,8 @@ def save(request: HttpRequest, page: Page) -> HttpResponse:
     if not name or len(name) > LONGEST_NAME or "\0" in name:
         messages.error(request, f"A view needs a name of at most {LONGEST_NAME} characters; nothing was saved.")
         return HttpResponseRedirect(where)
-    own = SavedView.objects.filter(owner=request.user.pk)
-    if len(query) > LONGEST_QUERY or own.count() >= MOST_OWN:
+    others = SavedView.objects.filter(owner=request.user.pk).exclude(page=page.name, name=name)
+    if len(query) > LONGEST_QUERY or others.count() >= MOST_OWN:
         messages.error(
             request, f"This is too much to save: leave out some filters, or delete one of your {MOST_OWN} views."
         )

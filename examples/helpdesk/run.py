@@ -18,11 +18,15 @@ STATE_DIR = Path(os.environ.get("TOLLHOUSE_STATE_DIR", ROOT / ".tollhouse")) / "
 sys.path[:0] = [str(HERE), str(ROOT)]
 
 
-def environment() -> None:
-    """Sets what the project expects of its environment; starts the embedded PostgreSQL where DATABASE_URL is unset."""
-    from deploy.environment import secret_key
-    from deploy.postgres import database_url
+def environment() -> str:
+    """Sets what the project expects of its environment; starts the embedded PostgreSQL where DATABASE_URL is unset.
 
+    Returns the database's URL for servers: of the embedded one as the role that owns nothing.
+    """
+    from deploy.environment import secret_key
+    from deploy.postgres import database_url, server_url
+
+    embedded = not os.environ.get("DATABASE_URL")
     STATE_DIR.mkdir(parents=True, exist_ok=True)
     os.environ.update(
         DATABASE_URL=database_url(STATE_DIR),
@@ -31,15 +35,17 @@ def environment() -> None:
     )
     os.environ.setdefault("SECRET_KEY", secret_key(STATE_DIR))
     os.environ.setdefault("STATIC_ROOT", str(STATE_DIR / "static"))
+    url = os.environ["DATABASE_URL"]
+    return server_url(url) if embedded else url
 
 
 def main(arguments: list[str]) -> int:
     """Returns the exit status."""
-    environment()
+    for_servers = environment()
     if arguments == ["up"]:
         from serve import serve
 
-        return serve(STATE_DIR)
+        return serve(STATE_DIR, for_servers)
     return subprocess.run([sys.executable, *arguments], cwd=HERE, check=False).returncode
 
 

@@ -15,8 +15,8 @@ from deploy.up import CannotStart, Supervisor, port_to_serve_on
 HERE = Path(__file__).resolve().parent
 
 
-def serve(state_dir: Path) -> int:
-    """Returns the exit status."""
+def serve(state_dir: Path, database: str) -> int:
+    """Returns the exit status. `database` is its URL for the server; tables and worker have DATABASE_URL, as their owner."""
     supervisor = Supervisor()
     try:
         port = port_to_serve_on(default=8010, command="make helpdesk")
@@ -27,6 +27,7 @@ def serve(state_dir: Path) -> int:
             [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port),
              "--blocking-threads", "4", "--log-level", "warning", "--static-path-route", "/static",
              "--static-path-mount", os.environ["STATIC_ROOT"], "helpdesk.wsgi:application"],
+            DATABASE_URL=database,
         )  # fmt: skip
         address = f"http://127.0.0.1:{port}"
         supervisor.wait_for(f"{address}/login/", "server", 60)

@@ -20,7 +20,7 @@ from gateway.links import feature_url
 TONES = {
     "open": "bad", "acknowledged": "warn", "resolved": "good",
     "info": "good", "warning": "warn", "critical": "bad",
-    "pending": "warn", "sending": "warn", "sent": "good", "failed": "bad", "superseded": "good",
+    "pending": "warn", "sending": "warn", "sent": "good", "partly": "warn", "failed": "bad", "superseded": "good",
 }  # fmt: skip
 NO_ROUTE = "There is no active route, so no alert is sent anywhere: add a channel and a route."
 
@@ -51,6 +51,8 @@ class StateFilter(admin.SimpleListFilter):
 class DeliveryColumns:
     @admin.display(description="State", ordering="state")
     def shown_state(self, delivery: Delivery) -> str:
+        if delivery.partly:
+            return pill("partly", "sent in part")
         return pill(delivery.state, delivery.get_state_display())
 
     @admin.display(description="When")

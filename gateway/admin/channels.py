@@ -142,7 +142,11 @@ class ChannelAdmin(AuditedAdmin[Channel]):
             audit(request, "test", row, ok=receipt.ok, status=receipt.status)
             status = f" (status {receipt.status})" if receipt.status else ""
             if receipt.ok:
-                self.message_user(request, f"The channel {row} took the test{status}: {receipt.answer or 'no text'}")
+                self.message_user(
+                    request,
+                    f"The channel {row} took the test{status}: {receipt.answer or 'no text'}",
+                    messages.WARNING if receipt.partly else messages.INFO,
+                )
             else:
                 self.message_user(
                     request,

@@ -14,6 +14,7 @@ from django.template.response import TemplateResponse
 
 from gateway.access import tenants_of
 from gateway.admin.base import ReadOnlyAdmin
+from gateway.admin.fields import ReasonField
 from gateway.admin.prompts import chosen_days
 from gateway.models import Deployment, PromptVersion
 from gateway.prompts.deploy import (
@@ -38,12 +39,7 @@ MOST_VERSIONS, MOST_LISTED = 30, 50
 class MoveForm(forms.Form):
     """A weight for each version, and why the deployment moves. `seen` is its `moved_at` as the page showed it."""
 
-    reason = forms.CharField(
-        max_length=500,
-        help_text="Goes into the audit log.",
-        widget=forms.TextInput(attrs={"class": "vTextField", "autocomplete": "off"}),
-        error_messages={"required": "Say why it moves; the reason goes into the audit log."},
-    )
+    reason = ReasonField("Say why it moves")
     seen = forms.CharField(widget=forms.HiddenInput)
 
     def __init__(self, versions: list[PromptVersion], weights: Mapping[str, int], *args: Any, **kwargs: Any) -> None:

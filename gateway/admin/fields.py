@@ -24,6 +24,16 @@ class LinesField(forms.CharField):
         return bool(self.to_python(data) != (initial or []))
 
 
+class ReasonField(forms.CharField):
+    """Why something is done, as long as the audit log keeps it. `question` is asked of who leaves it empty."""
+
+    widget = forms.TextInput(attrs={"class": "vTextField", "autocomplete": "off"})
+
+    def __init__(self, question: str = "Say why", *, help_text: str = "Goes into the audit log.") -> None:
+        told = {"required": f"{question}; the reason goes into the audit log."}
+        super().__init__(max_length=500, help_text=help_text, error_messages=told)
+
+
 class NameField(forms.ChoiceField):
     """The name of something configured, or nothing. A name that has gone since stays, so that the row can be edited.
 

@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.text import capfirst
 
 from gateway.admin.base import PageAdmin, Tool
+from gateway.admin.fields import ReasonField
 from gateway.models import AuditEntry
 from gateway.transfer.files import MOST_BYTES, MOST_ROWS, TITLES, Unreadable, read
 
@@ -45,12 +46,7 @@ class FileForm(forms.Form):
 class ReasonForm(forms.Form):
     """What a person says who has looked at the preview; the file comes along, as nothing is kept before."""
 
-    reason = forms.CharField(
-        max_length=500,
-        help_text="Goes into the audit log, with each row that is changed.",
-        widget=forms.TextInput(attrs={"class": "vTextField", "autocomplete": "off"}),
-        error_messages={"required": "Say why; the reason goes into the audit log."},
-    )
+    reason = ReasonField(help_text="Goes into the audit log, with each row that is changed.")
     carried = forms.CharField(widget=forms.HiddenInput)
 
 

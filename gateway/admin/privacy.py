@@ -13,6 +13,7 @@ from django.urls import URLPattern, path
 from django.views.decorators.debug import sensitive_post_parameters
 
 from gateway import keys, privacy
+from gateway.admin.fields import ReasonField
 from gateway.privacy import CannotErase
 
 EXPORT, ERASE = "tollhouse_gateway.export_person", "tollhouse_gateway.erase_person"
@@ -28,10 +29,7 @@ class PersonForm(forms.Form):
         label="or user id", max_length=500, required=False,
         help_text="As your application passes it; the reference is made from it, and it is kept nowhere.",
     )  # fmt: skip
-    reason = forms.CharField(
-        max_length=500, help_text="Goes into the audit log, e.g. the number of the request.",
-        error_messages={"required": "Say why; the reason goes into the audit log."},
-    )  # fmt: skip
+    reason = ReasonField(help_text="Goes into the audit log, e.g. the number of the request.")
     sure = forms.BooleanField(
         label="Erase for good", required=False, help_text="Needed for erasure; nobody can undo it."
     )

@@ -14,6 +14,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from gateway.admin.base import AuditedAdmin, PageAdmin, ReadOnlyAdmin, Tool, moment
+from gateway.admin.fields import ReasonField
 from gateway.admin.portable import PortableAdmin
 from gateway.models import CallSum, Feature, LegalHold, RetentionKind, RetentionRule
 from gateway.retention import legal, remove
@@ -98,11 +99,9 @@ class HoldForm(forms.ModelForm[LegalHold]):
 class LiftHoldForm(forms.Form):
     """Why a legal hold is lifted."""
 
-    reason = forms.CharField(
-        max_length=500,
+    reason = ReasonField(
+        "Say why it is lifted",
         help_text="Goes into the audit log. What has expired meanwhile is removed within minutes.",
-        widget=forms.TextInput(attrs={"class": "vTextField", "autocomplete": "off"}),
-        error_messages={"required": "Say why it is lifted; the reason goes into the audit log."},
     )
 
 

@@ -19,6 +19,7 @@ from budgets.models import Alert, Switch
 from gateway import switches
 from gateway.access import visible
 from gateway.admin.base import EVERYWHERE, PageAdmin, Tool, moment
+from gateway.admin.fields import ReasonField
 from gateway.models import Call, Target
 from gateway.switches import CannotSwitch
 
@@ -86,12 +87,7 @@ class SwitchForm(forms.ModelForm[Switch]):
 class LiftForm(forms.Form):
     """Why switches are lifted."""
 
-    reason = forms.CharField(
-        max_length=500,
-        help_text="Goes into the audit log.",
-        widget=forms.TextInput(attrs={"class": "vTextField", "autocomplete": "off"}),
-        error_messages={"required": "Say why it is lifted; the reason goes into the audit log."},
-    )
+    reason = ReasonField("Say why it is lifted")
 
 
 @admin.register(Switch)

@@ -36,7 +36,7 @@ def store(provider: str, found: Comparison, tolerance: Decimal, actor: str) -> B
         ledger_usd=sum((line.booked.usd for line in found.own), ZERO),
         tolerance_percent=tolerance,
         matches=found.matches,
-        made_by=actor[:150],
+        made_by=actor,
     )
     BillLine.objects.bulk_create((_row(bill, line) for line in found.lines), batch_size=1000)
     return bill
@@ -53,8 +53,8 @@ def book(bill: Bill, reason: str, actor: str) -> list[Adjustment]:
             bill_line=line,
             cost_usd=(line.billed_usd or ZERO) - line.ledger_usd,
             tokens=0 if line.billed_tokens is None else line.billed_tokens - line.ledger_tokens,
-            reason=reason[:500],
-            actor=actor[:150],
+            reason=reason,
+            actor=actor,
         )
         for line in lines
     ]
@@ -62,10 +62,10 @@ def book(bill: Bill, reason: str, actor: str) -> list[Adjustment]:
         Adjustment.objects.bulk_create(made, batch_size=1000)
         total = sum((adjustment.cost_usd for adjustment in made), ZERO)
         AuditEntry.objects.create(
-            actor=actor[:150],
+            actor=actor,
             action="bill.book",
             subject=f"bill {bill}"[:255],
-            reason=reason[:500],
+            reason=reason,
             detail={"bill": bill.pk, "adjustments": len(made), "cost_usd": f"{total:f}"},
         )
     return made

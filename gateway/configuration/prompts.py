@@ -28,12 +28,12 @@ def apply_prompt(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
         part = (error.param or "messages").partition(".")[0]
         rows.document.problem((*place, part), f"prompt {slug}: {error}")
         return
-    put(rows, feature, content, reason=f"catalog {rows.document.name}" if entry.get("deploy") else "")
+    put(rows, feature, content, reason=f"catalog {rows.document.name}"[:500] if entry.get("deploy") else "")
 
 
 def put(rows: Rows, feature: Feature, content: dict[str, Any], *, reason: str) -> None:
     """Makes the version with this content, unless it exists; with a reason it becomes the only live one."""
     version, new = write(feature, content, origin=PromptVersion.Origin.CATALOG, actor=rows.actor)
     rows.changes.append(Change("+" if new else "=", f"prompt {version}"))
-    if reason and (moved := move(version.prompt, {version: 100}, actor=rows.actor, reason=reason[:500])):
+    if reason and (moved := move(version.prompt, {version: 100}, actor=rows.actor, reason=reason)):
         rows.changes.append(Change("~", f"deployment of {feature.slug}", str(moved)))

@@ -9,12 +9,14 @@ from datetime import timedelta
 import pytest
 from django.db import connections
 from django.db.models import F
+from django.urls import reverse
 from django.utils import timezone
 
 from budgets.dispatch import acknowledge, plan
 from budgets.models import Alert, Channel, Delivery
 from budgets.outbox import resolve_alert
 from gateway import alerting
+from tests.budgets.channels.receiver import MailServer, in_thread
 from tests.budgets.deliveries import SECRET, later, make_channel, make_route, raise_alert, states
 from tests.server import ROOT, environment
 
@@ -252,6 +254,28 @@ def test_secrets_are_in_no_answer_and_no_log(receiver, caplog):
     assert "you sent" in delivery.answer
     for text in (delivery.answer, channel.last_error, caplog.text, channel.secret_encrypted):
         assert SECRET not in text and SECRET.removeprefix("whsec_") not in text
+
+
+def test_an_email_that_is_refused_to_one_of_two_is_sent_in_part(settings, admin_client):
+    with in_thread(MailServer()) as mail_server:
+        mail_server.replies["<finance@example.com>"] = "550 no such user"
+        options = {"host": "127.0.0.1", "port": mail_server.port}
+        settings.MAILERS = {"default": {"BACKEND": "django.core.mail.backends.smtp.EmailBackend", "OPTIONS": options}}
+        to = {"to": ["oncall@example.com", "finance@example.com"], "from": "gate@example.com"}
+        channel = Channel.objects.create(name="mail", kind="email", config=to)
+        make_route(channel)
+        alert = raise_alert()
+        alerting.deliver()
+        later()
+        alerting.deliver()
+    assert len(mail_server.letters) == 1 and states(alert) == {"mail": "sent"}
+    told = "for 1 of 2 recipients. Refused: finance@example.com (550 no such user)"
+    channel.refresh_from_db()
+    assert told in channel.last_error and channel.failing_since is None
+    for page in ("alert_change", "delivery_changelist"):
+        path = reverse(f"admin:tollhouse_budgets_{page}", args=[alert.pk] if page == "alert_change" else [])
+        shown = admin_client.get(path).content.decode()
+        assert '<span class="th-pill warn">sent in part</span>' in shown and told in shown
 
 
 def test_without_a_route_nothing_is_sent_and_nothing_waits(receiver):

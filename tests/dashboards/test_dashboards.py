@@ -19,6 +19,7 @@ from dashboards.models import SavedView
 from dashboards.pages import frame
 from dashboards.pages.headline import headline
 from dashboards.pages.registry import PAGES
+from dashboards.pages.saved import MOST_OWN
 from dashboards.pages.sums import read as sums
 from gateway.ledger.partitions import first_id
 from gateway.models import Adjustment, AuditEntry, BreakerTrip, Owner
@@ -370,6 +371,13 @@ def test_a_view_is_saved_for_oneself_or_for_all(admin_client, admin_user, client
             "needs a name"
             in admin_client.post(f"{url}views/", {"name": name, "query": query}, follow=True).content.decode()
         )
+    full = SavedView.objects.bulk_create(
+        SavedView(owner=admin_user, page="spend", name=f"{n}") for n in range(MOST_OWN - 2)
+    )
+    for name, told in (("One more", "too much to save"), ("Mine", "was saved")):
+        answer = admin_client.post(f"{url}views/", {"name": name, "query": query}, follow=True)
+        assert told in answer.content.decode()
+    SavedView.objects.filter(pk__in=[view.pk for view in full]).delete()
     [mine, ours] = SavedView.objects.all()
     assert (mine.query, ours.query, ours.owner) == (query, "range=7d&by=tenant", admin_user)
 

@@ -2,8 +2,10 @@
 
 import json
 import re
+from urllib.parse import urlsplit
 
 import httpx
+import psutil
 
 from tests.deploy.test_up import Up
 from tests.server import free_port
@@ -18,6 +20,13 @@ def post(browser: httpx.Client, path: str, **values: str) -> str:
     return browser.post(path, data=fields, follow_redirects=True).raise_for_status().text
 
 
+def roles_of_servers(up: Helpdesk) -> set[str]:
+    """Whom its server processes are to the database."""
+    children = psutil.Process(up.process.pid).children(recursive=True)
+    servers = [child for child in children if "granian" in child.cmdline()]
+    return {str(urlsplit(child.environ()["DATABASE_URL"]).username) for child in servers}
+
+
 def test_a_draft_without_any_key(tmp_path):
     port, password = free_port(), "-begins-with-a-dash"
     login = tmp_path / "state" / "helpdesk" / "login.json"
@@ -26,6 +35,7 @@ def test_a_draft_without_any_key(tmp_path):
     up = Helpdesk(tmp_path / "state", port)
     try:
         assert re.findall(r"password +(\S+)", up.wait()) == [password]
+        assert roles_of_servers(up) == {"tollhouse_server"}
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as browser:
             browser.get("/login/")
             tickets = post(browser, "/login/", username="priya", password=password)

@@ -17,6 +17,17 @@ from tests.server import EMBEDDED, as_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+# The second and the third entry in each other's place: their links whole, what these are of, their hashes, or what they say.
+SWAP_PLACES = """UPDATE tollhouse_audit_link SET place = place + 10 WHERE place IN (2, 3);
+                 UPDATE tollhouse_audit_link SET place = 15 - place WHERE place IN (12, 13)"""
+SWAP_ENTRIES = """UPDATE tollhouse_audit_link SET entry_id = -entry_id WHERE place IN (2, 3);
+                  UPDATE tollhouse_audit_link l SET entry_id = -o.entry_id FROM tollhouse_audit_link o
+                  WHERE l.place IN (2, 3) AND o.place = 5 - l.place"""
+SWAP_HASHES = """UPDATE tollhouse_audit_link l SET hash = o.hash FROM tollhouse_audit_link o
+                 WHERE l.place IN (2, 3) AND o.place = 5 - l.place"""
+SWAP_TEXTS = """UPDATE tollhouse_audit e SET at = o.at, actor = o.actor, action = o.action, subject = o.subject, detail = o.detail
+                FROM tollhouse_audit o WHERE (e.action, o.action) IN (('b', 'c'), ('c', 'b'))"""
+
 
 def write(*actions: str) -> list[AuditEntry]:
     return [
@@ -56,6 +67,12 @@ def test_entries_are_chained_in_order_and_the_head_says_how_many():
         ("DELETE FROM tollhouse_audit_link; DELETE FROM tollhouse_audit; DELETE FROM tollhouse_audit_head", "noted says 3"),
         ("DELETE FROM tollhouse_audit WHERE action = 'c'; DELETE FROM tollhouse_audit_link WHERE place = 3", "off the end"),
         ("UPDATE tollhouse_audit_head SET hash = repeat('0', 64)", "or it was changed"),
+        (SWAP_PLACES, "at place 2, is not as it was written"),
+        (SWAP_ENTRIES, "at place 2, is not as it was written"),
+        (SWAP_HASHES, "at place 2, is not as it was written"),
+        (f"{SWAP_ENTRIES}; {SWAP_HASHES}", "at place 2, is not as it was written"),
+        (SWAP_TEXTS, "at place 2, is not as it was written"),
+        (f"{SWAP_TEXTS}; {SWAP_PLACES}", "at place 2, is not as it was written"),
         ("DELETE FROM tollhouse_audit_head", "The head says 0 entries, and 3 are there"),
         ("INSERT INTO tollhouse_audit (at, actor, action, subject, reason, detail) VALUES (now(), 'x', 'x', 'x', '', '{}')",
          "was written past its trigger"),

@@ -331,8 +331,12 @@ async def test_rollout_in_a_coroutine(site):
     assert not await gateway.aenabled("f", tenant="umbrella")
 
 
-@pytest.mark.parametrize("whose", [{"tenant": "x" * 201}, {"session": "a\0b"}, {"cohort": "x" * 101}, {"tenant": 5}])
-def test_what_a_row_cannot_hold_is_refused_before_anything_is_held(world, provider, whose):
+@pytest.mark.parametrize(
+    "whose",
+    [{"tenant": "x" * 201}, {"session": "a\0b"}, {"cohort": "x" * 101}, {"tenant": 5}, {"user": "x" * 201}],
+)
+def test_what_a_row_cannot_hold_is_refused_before_anything_is_held(world, provider, settings, whose):
+    settings.TOLLHOUSE = {**settings.TOLLHOUSE, "USER_REF": "plain"}
     world.feature("f")
     with pytest.raises(errors.InvalidRequest, match="printable characters"):
         gateway.complete("f", messages=MESSAGES, **whose)

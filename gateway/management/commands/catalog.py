@@ -12,6 +12,7 @@ from gateway.configuration.apply import Refused, apply
 from gateway.configuration.document import Document
 from gateway.configuration.export import export
 from gateway.configuration.rows import Change
+from gateway.management import arguments
 from gateway.models import Provider
 
 
@@ -24,7 +25,10 @@ class Command(BaseCommand):
         applying.add_argument("file")
         applying.add_argument("--dry-run", action="store_true", help="Show the plan only.")
         applying.add_argument(
-            "--actor", default="", help="Who applies it, for the audit log; default: the system's user."
+            "--actor",
+            type=arguments.actor,
+            default="",
+            help="Who applies it, for the audit log; default: the system's user.",
         )
         exporting = verbs.add_parser("export", help="Print the catalog as a file that makes it again.")
         exporting.add_argument("--secrets", action="store_true", help="With the provider keys that are stored.")

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from gateway import keys, privacy
+from gateway.management import arguments
 from gateway.privacy import CannotErase
 
 
@@ -22,9 +23,14 @@ class Command(BaseCommand):
         export.add_argument(
             "--output", metavar="FILE", help="A new file, readable by you alone, in place of the terminal."
         )
-        export.add_argument("--reason", default="", help="Goes into the audit log.")
+        export.add_argument("--reason", type=arguments.reason, default="", help="Goes into the audit log.")
         erase = verbs.add_parser("erase", help="Erase it, for good. Refused under a legal hold.")
-        erase.add_argument("--reason", required=True, help="Goes into the audit log, e.g. the number of the request.")
+        erase.add_argument(
+            "--reason",
+            type=arguments.reason,
+            required=True,
+            help="Goes into the audit log, e.g. the number of the request.",
+        )
         for verb in (export, erase):
             who = verb.add_mutually_exclusive_group(required=True)
             who.add_argument("--user-ref", metavar="REF", help="The user reference, as calls have it.")

@@ -14,6 +14,7 @@ from gateway.bills.booking import book, lock, store
 from gateway.bills.causes import explain
 from gateway.bills.compare import Comparison, Line, compare
 from gateway.bills.entries import BillError
+from gateway.management import arguments
 from gateway.models import Provider
 
 #: Exit codes: the bill and the ledger agree, they differ, the exports cannot be read.
@@ -38,9 +39,19 @@ class Command(BaseCommand):
         )  # fmt: skip
         parser.add_argument("--tolerance", metavar="PERCENT", default="1", help="What still agrees; default: 1.")
         parser.add_argument("--book", action="store_true", help="Book an adjustment for each line that differs.")
-        parser.add_argument("--reason", default="", help="Why they are booked, for the audit log; needed with --book.")
+        parser.add_argument(
+            "--reason",
+            type=arguments.reason,
+            default="",
+            help="Why they are booked, for the audit log; needed with --book.",
+        )
         parser.add_argument("--all", action="store_true", help="Show the lines that agree, too.")
-        parser.add_argument("--actor", default="", help="Who books, for the audit log; default: the system's user.")
+        parser.add_argument(
+            "--actor",
+            type=arguments.actor,
+            default="",
+            help="Who books, for the audit log; default: the system's user.",
+        )
 
     def handle(self, *args: Any, provider: str, files: list[Path], book: bool, reason: str, **options: Any) -> None:
         if book and not reason.strip():

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from gateway.management import arguments
 from gateway.models import AuditEntry
 from gateway.repricing import Busy, Range, Sum, reprice
 from gateway.types import ZERO
@@ -26,8 +27,15 @@ class Command(BaseCommand):
         parser.add_argument("--feature", default="", help="Only calls of this feature.")
         parser.add_argument("--model", default="", help="Only calls that this model served, as their rows name it.")
         parser.add_argument("--dry-run", action="store_true", help="Show what would change; book nothing.")
-        parser.add_argument("--reason", default="", help="Why, for the adjustments and the audit log.")
-        parser.add_argument("--actor", default="", help="Who reprices, for the audit log; default: the system's user.")
+        parser.add_argument(
+            "--reason", type=arguments.reason, default="", help="Why, for the adjustments and the audit log."
+        )
+        parser.add_argument(
+            "--actor",
+            type=arguments.actor,
+            default="",
+            help="Who reprices, for the audit log; default: the system's user.",
+        )
 
     def handle(self, *args: Any, since: str, until: str, dry_run: bool, reason: str, **options: Any) -> None:
         wanted = Range(
@@ -88,10 +96,10 @@ def _moment(name: str, given: str) -> datetime:
 
 def _audit(wanted: Range, total: Sum, reason: str, actor: str) -> None:
     AuditEntry.objects.create(
-        actor=actor[:150],
+        actor=actor,
         action="calls.reprice",
         subject=f"calls of {wanted.feature or 'every feature'}, {wanted.model or 'every model'}"[:255],
-        reason=reason[:500],
+        reason=reason,
         detail={
             "since": wanted.since.isoformat(),
             "until": wanted.until.isoformat(),

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from budgets.models import Switch
 from gateway import switches
+from gateway.management import arguments
 from gateway.switches import CannotSwitch
 
 SCOPE = "E.g. feature:support.reply, tenant:acme, feature:support.reply,tenant:acme, key:web, model:gpt-4o, everything."
@@ -22,7 +23,9 @@ class Command(BaseCommand):
         verbs = parser.add_subparsers(dest="verb", required=True)
         off = verbs.add_parser("off", help="Refuse the scope's calls from the next one on, in every process.")
         off.add_argument("scope", help=SCOPE)
-        off.add_argument("--reason", required=True, help="Shown to everyone whose call is refused.")
+        off.add_argument(
+            "--reason", type=arguments.reason, required=True, help="Shown to everyone whose call is refused."
+        )
         until = off.add_mutually_exclusive_group()
         until.add_argument("--for", dest="lasts", type=lasting, metavar="TIME", help="Lift by itself, e.g. after 2h.")
         until.add_argument(
@@ -32,7 +35,7 @@ class Command(BaseCommand):
         off.add_argument("--replace", action="store_true", help="Replace the switch in force that has the same scope.")
         on = verbs.add_parser("on", help="Lift the scope's switch: its calls pass again.")
         on.add_argument("scope", help=SCOPE)
-        on.add_argument("--reason", required=True, help="Goes into the audit log.")
+        on.add_argument("--reason", type=arguments.reason, required=True, help="Goes into the audit log.")
         listing = verbs.add_parser("list", help="Show the switches in force.")
         listing.add_argument("--all", action="store_true", help="Those of the past, too, newest first.")
 

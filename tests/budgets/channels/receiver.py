@@ -2,7 +2,9 @@
 
 import asyncio
 import ssl
+import threading
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,7 +88,8 @@ class Receiver:
 
 
 class MailServer:
-    """As much of SMTP as a sender needs. `replies` names another answer to a command, e.g. `{"RCPT": "550 no such user"}`.
+    """As much of SMTP as a sender needs. `replies` names another answer to a command, e.g. `{"RCPT": "550 no such user"}`,
+    or for one recipient, e.g. `{"<bob@example.com>": "550 no such user"}`.
 
     What was delivered is in `letters`: sender, recipients, and the message as bytes. `silent` never answers anything.
     """
@@ -130,8 +133,10 @@ class MailServer:
                 answer = self.replies.get(command, "235 ok")
             if command == "MAIL":
                 sender, recipients = line.partition(":")[2].split()[0], []
-            if command == "RCPT" and answer.startswith("250"):
-                recipients.append(line.partition(":")[2].split()[0])
+            if command == "RCPT":
+                recipient = line.partition(":")[2].split()[0]
+                answer = self.replies.get(recipient, answer)
+                recipients += [recipient] if answer.startswith("250") else []
             if command == "DATA" and answer.startswith("250"):
                 writer.write(b"354 go on\r\n")
                 letter = await reader.readuntil(b"\r\n.\r\n")
@@ -140,3 +145,18 @@ class MailServer:
             await writer.drain()
             if command == "QUIT":
                 return
+
+
+@contextmanager
+def in_thread(server):
+    """A server that is an asynchronous context manager, in a loop of its own: what is tested blocks the test's thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
+        asyncio.run_coroutine_threadsafe(server.__aexit__(), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

@@ -97,6 +97,23 @@ async def test_what_a_mail_server_refuses(mail_server, send, command, answer, pe
     assert "sekret-password" not in receipt.answer
 
 
+async def test_recipients_that_are_refused_while_others_are_not_are_named(mail_server, send):
+    mail_server.replies["<finance@example.com>"] = "450 greylisted sekret-password"
+    receipt = await send(USUAL)
+    assert [recipients for _, recipients, _ in mail_server.letters] == [["<oncall@example.com>"]]
+    assert (receipt.ok, receipt.partly, receipt.status) == (True, True, 450)
+    assert "1 of 2 recipients. Refused: finance@example.com (450 greylisted" in receipt.answer
+    assert "sekret-password" not in receipt.answer
+
+
+async def test_a_mailer_that_fails_silently_has_not_sent_it(mailers, mail_server, send):
+    mailers["default"]["OPTIONS"]["fail_silently"] = True
+    mail_server.replies["DATA"] = "554 looks like spam"
+    receipt = await send(USUAL)
+    assert not receipt.ok
+    assert "fail_silently" in receipt.answer
+
+
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # smtplib leaves the socket to the garbage collector
 async def test_a_mail_server_that_says_nothing_is_given_up(mail_server, send):
     mail_server.silent = True

@@ -1,10 +1,7 @@
 """A mail server and a stand-in for Slack, each in a thread of its own, and digests that go there."""
 
-import asyncio
 import email
 import email.policy
-import threading
-from contextlib import contextmanager
 from datetime import timedelta
 from urllib.parse import parse_qs
 
@@ -16,24 +13,9 @@ from django.utils import timezone
 from budgets.models import Channel
 from dashboards.models import Digest, DigestDelivery
 from gateway import alerting
-from tests.budgets.channels.receiver import Heard, MailServer, Receiver, Reply
+from tests.budgets.channels.receiver import Heard, MailServer, Receiver, Reply, in_thread
 
 TOKEN = "xoxb-1234567890-abcdefghijkl"
-
-
-@contextmanager
-def in_thread(server):
-    """A server that is an asynchronous context manager, in a loop of its own: what is tested blocks the test's thread."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
-        asyncio.run_coroutine_threadsafe(server.__aexit__(), loop).result()
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 class SlackApi(Receiver):

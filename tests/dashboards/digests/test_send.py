@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import Permission
 from django.db import connections
+from django.urls import reverse
 from django.utils import timezone
 
 from budgets.models import Alert, Channel
@@ -165,6 +166,23 @@ def test_what_is_refused_for_good_is_not_tried_again_and_opens_an_alert(digest, 
     work()
     assert state(row(found)) == ("failed", 1, 550)
     assert Alert.objects.get().kind == "digest_not_sent" and "no such user" in Alert.objects.get().summary
+
+
+def test_a_recipient_that_is_refused_is_named_on_its_page_and_in_an_alert(digest, mail_server, admin_client):
+    mail_server.replies["<cfo@example.com>"] = "550 no such user"
+    found = digest(emails=["ann@example.com", "cfo@example.com"])
+    work()
+    later()
+    work()
+    assert state(row(found)) == ("sent", 1, 550) and len(mail_server.letters) == 1
+    told = "1 of 2 recipients. Refused: cfo@example.com (550 no such user)"
+    assert told in Alert.objects.get(kind="digest_not_sent").summary
+    names = (("change", [found.pk]), ("changelist", []))
+    for path in (reverse(f"admin:tollhouse_dashboards_digest_{name}", args=args) for name, args in names):
+        shown = admin_client.get(path).content.decode()
+        assert (
+            '<span class="th-pill warn">sent in part</span>' in shown and "Taken by the mail server for 1 of 2" in shown
+        )
 
 
 def test_it_is_not_sent_when_its_owner_may_not_see_it(digest, mail_server, person):

@@ -10,31 +10,11 @@ from django.db import connection
 from budgets.models import Alert, Budget, Switch, Window
 from gateway.errors import LedgerUnavailable
 from gateway.ledger import Grant, Refusal
-from gateway.models import Adjustment, Call, Hold
+from gateway.models import Call, Hold
 from tests.gateway.ledger.calls import a_writer, bid_of, hold_of, row_of, settle_of
+from tests.gateway.ledger.stored import a_budget, execute, rows, window
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@sync_to_async
-def a_budget(**values):
-    return Budget.objects.create(**{"feature": "f", "limit": 1, **values})
-
-
-@sync_to_async
-def window(**lookup):
-    return Window.objects.get(**lookup)
-
-
-@sync_to_async
-def rows(queryset):
-    return list(queryset)
-
-
-@sync_to_async
-def execute(sql):
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
 
 
 async def test_a_hold_sets_its_amount_aside_and_its_settlement_replaces_it():
@@ -161,44 +141,6 @@ async def test_a_moved_hold_replaces_the_earlier_one_and_stays_when_it_is_refuse
     assert (settled.spent, settled.held) == (Decimal("0.5"), 0)
 
 
-async def a_call_that_moves(ledger):
-    """A call that was granted model a, and whose hold went on to model b without its learning of it."""
-    await a_budget(feature="", model="a")
-    await a_budget(feature="", model="b")
-    hold = hold_of("0.4", bids=(bid_of("0.4", model="a"),))
-    grant = await ledger.hold(hold)
-    further = {"moves": True, "spent_usd": Decimal("0.4"), "spent_tokens": 10}
-    await ledger.hold(hold_of("0.4", call_id=hold.call_id, bids=(bid_of("0.4", model="b"),), **further))
-    return hold, grant
-
-
-async def test_a_caller_who_leaves_while_the_hold_moves_counts_where_the_row_says():
-    async with a_writer() as ledger:
-        hold, grant = await a_call_that_moves(ledger)
-        settle = settle_of(hold, grant, "0.4", outcome="cancelled", provider="p", model_served="a")
-        await ledger.settle(settle)
-    for model, spent in (("a", "0"), ("b", "0.4")):
-        counted = await window(budget__model=model)
-        assert (counted.spent, counted.held) == (Decimal(spent), 0)
-    call = await Call.objects.aget()
-    assert (call.provider, call.model_served, call.cost_usd) == ("p", "b", Decimal("0.4"))
-    assert settle.row["model_served"] == "b"
-
-
-async def test_a_late_settlement_leaves_a_lost_row_alone_whose_hold_had_moved_unheard():
-    async with a_writer() as dead:
-        hold, grant = await a_call_that_moves(dead)
-        await sync_to_async(silence)(dead.owner)
-        async with a_writer(OWNER_HEARTBEAT_S=0.05):
-            await until(lambda: Call.objects.filter(outcome="lost").exists())
-        await dead.settle(settle_of(hold, grant, "0.4", outcome="cancelled"))
-    assert (await window(budget__model="a")).spent == 0
-    assert (await window(budget__model="b")).spent == Decimal("0.8")
-    call = await Call.objects.aget()
-    assert (call.outcome, call.model_served, call.cost_usd) == ("lost", "b", Decimal("0.8"))
-    assert not await Adjustment.objects.aexists()
-
-
 async def test_a_call_that_left_before_its_hold_was_granted_counts_nothing():
     await a_budget(metric="calls", limit=10)
     async with a_writer() as ledger:
@@ -277,51 +219,6 @@ async def test_a_spoiled_batch_after_many_heartbeats_leaves_the_ledger_working()
         assert isinstance(await ledger.hold(hold_of("0.1")), Grant)
 
 
-async def test_holds_of_a_dead_owner_become_lost_rows_at_the_held_amount():
-    await a_budget()
-    async with a_writer() as dead:
-        hold = hold_of("0.4", tokens=123)
-        grant = await dead.hold(hold)
-        await sync_to_async(silence)(dead.owner)
-        async with a_writer(OWNER_HEARTBEAT_S=0.05) as alive:
-            await until(lambda: Call.objects.filter(outcome="lost").exists())
-            lost = await Call.objects.aget()
-            assert (lost.cost_usd, lost.total_tokens, lost.usage_estimated) == (Decimal("0.4"), 123, True)
-            assert (await window()).spent == Decimal("0.4")
-            # The owner was only slow.
-            await dead.settle(settle_of(hold, grant, "0.1", tokens=20))
-            await dead.settle(settle_of(hold, grant, "0.1", tokens=20))
-            assert isinstance(await alive.hold(hold_of("0.9")), Grant)
-    assert (await window()).spent == Decimal("0.1")
-    adjustment = await Adjustment.objects.aget()
-    assert (adjustment.cost_usd, adjustment.tokens, adjustment.outcome) == (Decimal("-0.3"), -103, "ok")
-
-
-async def test_a_late_settlement_replaces_what_a_lost_row_was_repriced_to():
-    await a_budget()
-    async with a_writer() as dead:
-        hold = hold_of("0.4")
-        grant = await dead.hold(hold)
-        await sync_to_async(silence)(dead.owner)
-        async with a_writer(OWNER_HEARTBEAT_S=0.05):
-            await until(lambda: Call.objects.filter(outcome="lost").exists())
-        repriced = Adjustment(call_id=hold.call_id, cost_usd=Decimal("-0.1"), price_id=1, reason="x", actor="ada")
-        await Adjustment.objects.abulk_create([repriced])
-        await Window.objects.aupdate(spent=Decimal("0.3"))
-        await dead.settle(settle_of(hold, grant, "0.25", tokens=20))
-    assert (await window()).spent == Decimal("0.25")
-    late = await Adjustment.objects.aget(actor="ledger")
-    assert Decimal("0.4") + repriced.cost_usd + late.cost_usd == Decimal("0.25")
-
-
-async def test_an_expired_hold_of_a_living_owner_is_lost_too():
-    async with a_writer(OWNER_HEARTBEAT_S=0.05) as ledger:
-        hold = hold_of("0.4")
-        hold.lifetime_s = 0.01
-        await ledger.hold(hold)
-        await until(lambda: Call.objects.filter(outcome="lost").exists())
-
-
 async def test_partitions_are_made_at_need():
     async with a_writer() as ledger:
         hold = hold_of("0.1")
@@ -341,18 +238,6 @@ async def test_refusals_leave_rows_and_hold_nothing():
     call = await Call.objects.aget()
     assert (call.outcome, call.reason) == ("refused_budget", "no room")
     assert row_of(call.id)["held_usd"] is None
-
-
-async def until(condition):
-    async with asyncio.timeout(20):
-        while not await sync_to_async(condition)():
-            await asyncio.sleep(0.02)
-
-
-def silence(owner):
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE tollhouse_owner SET seen_at = '2020-01-01' WHERE id = %s", [owner])
-        cursor.execute("UPDATE tollhouse_hold SET expires_at = '2020-01-01' WHERE owner = %s", [owner])
 
 
 def drop_partitions():
