@@ -64,7 +64,7 @@ class PriceAdmin(PortableAdmin[Price]):
     def save_model(self, request: HttpRequest, obj: Price, form: ModelForm[Price], change: bool) -> None:
         obj.source = f"admin {request.user.get_username()}"[:100]
         before = Price.objects.filter(provider=obj.provider, model=obj.model).order_by("-id").first()
-        for doubt in doubts(obj.rates, before and before.rates):
+        for doubt in doubts(obj.rates, before.rates if before else None):
             messages.warning(
                 request, f"The price {obj} {doubt}. If that is a mistake, add a further row; it counts before this one."
             )

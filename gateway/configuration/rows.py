@@ -223,7 +223,7 @@ def apply_price(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
         rows.changes.append(Change("=", what))
         return
     before = current or Price.objects.filter(provider=entry["provider"], model=entry["model"]).order_by("-id").first()
-    rows.changes += [Change("!", what, doubt) for doubt in doubts(rates, before and before.rates)]
+    rows.changes += [Change("!", what, doubt) for doubt in doubts(rates, before.rates if before else None)]
     row = Price(**key, source="catalog")
     rows.save(place, row, {"rates": rates, "source_url": entry.get("source_url", "")}, what)
 
