@@ -141,7 +141,8 @@ class Record:
             usage = Usage(input_tokens=bid.input_tokens, output_tokens=bid.output_tokens, estimated=True)
             usd = bid.usd
         else:
-            usd = cost(quote, usage, self.heard.service_tier)
+            asked = str(self.safe.body.get("service_tier") or "") if self.safe else ""
+            usd = cost(quote, usage, served=self.heard.service_tier, asked=asked)
         held = sent.held.usd
         total = None if usd is None else usd + sent.usd
         row |= {
