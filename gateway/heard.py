@@ -41,12 +41,12 @@ class Heard:
                 self.model = str(model)[:200]
             if not self.id and isinstance(created := event.get("created"), int):
                 self.id, self.created = str(event.get("id") or "")[:200], created
+            for choice in event.get("choices") or ():
+                self._add_choice(choice)
             if isinstance(usage := event.get("usage"), dict):
                 self.usage = usage
             if tier := event.get("service_tier"):
                 self.service_tier = str(tier)
-            for choice in event.get("choices") or ():
-                self._add_choice(choice)
 
     def _add_choice(self, choice: dict[str, Json]) -> None:
         index = choice.get("index")
@@ -55,6 +55,9 @@ class Heard:
             self.finish_reason = self._reasons[index] = str(reason)[:40]
             if isinstance(sequence := choice.get("stop_sequence"), str):
                 self._stopped_at[index] = sequence
+            if isinstance(usage := choice.get("usage"), dict):
+                # Where Kimi's streams have it; what an event says of itself counts before that.
+                self.usage = usage
         if isinstance(message := choice.get("message"), dict):
             self._messages[index] = message
         elif isinstance(delta := choice.get("delta"), dict):

@@ -70,6 +70,12 @@ def price_of(catalog: Catalog, target: TargetInfo) -> Quote | None:
     return catalog.prices.find(target.provider.price_provider, target.model, clock.now())
 
 
-def cost(quote: Quote | None, usage: Usage, tier: str) -> Decimal | None:
-    """What this usage costs in US dollars in the service tier that served it; None when no price is known."""
-    return cost_usd(usage, quote.rates.variant(tier)) if quote else None
+def cost(quote: Quote | None, usage: Usage, *, served: str, asked: str) -> Decimal | None:
+    """What this usage costs in US dollars in the service tier that served it; None when no price is known.
+
+    Where the reply does not tell the tier, that is the dearer of the standard one and the one asked for, as was held.
+    """
+    if quote is None:
+        return None
+    usd = cost_usd(usage, quote.rates.variant(served))
+    return usd if served or not asked else max(usd, cost_usd(usage, quote.rates.variant(asked)))

@@ -141,7 +141,8 @@ class Record:
             usage = Usage(input_tokens=bid.input_tokens, output_tokens=bid.output_tokens, estimated=True)
             usd = bid.usd
         else:
-            usd = cost(quote, usage, self.heard.service_tier)
+            asked = str(self.safe.body.get("service_tier") or "") if self.safe else ""
+            usd = cost(quote, usage, served=self.heard.service_tier, asked=asked)
         held = sent.held.usd
         total = None if usd is None else usd + sent.usd
         row |= {
@@ -163,7 +164,9 @@ class Record:
 
         Also whether the parts add up to the provider's total, which those of a report that cannot be read do not.
         """
-        if self.heard.usage is not None and (reported := from_openai(self.heard.usage)):
+        reported = None if self.heard.usage is None else from_openai(self.heard.usage)
+        # Some servers write a usage of nothing into every event but the last, which a reply that broke off did not come to.
+        if reported and (error is None or reported[0].all_output_tokens or not self.heard.text):
             return reported
         adds_up = self.heard.usage is None
         if not sent.reached or (isinstance(error, ProviderError) and not error.billable):

@@ -1,6 +1,6 @@
 """A provider for tests: an OpenAI-compatible server on a real port, that does what the model's name says.
 
-`echo` answers with the last message; `say:<text>` with that text; `cached` reports cached tokens; `nousage` reports none;
+`echo` answers with the last message; `say:<text>` with that text; `tier:<name>` from that service tier; `cached` reports cached tokens; `nousage` reports none;
 `tool` calls a tool with the last message as argument, or repeats the tool's result; `status:<n>` fails, and
 `slow-status:<n>` after the pause; `quote:<n>` fails and quotes the request; `flaky` fails once for each key; `hang` never
 answers; `second` answers when another request is under way too; `cut` breaks off; `garbage` is no JSON; `error-event` fails
@@ -154,6 +154,8 @@ class MockProvider:
             "x_vendor": {"kept": True},
         }  # fmt: skip
         usage = self._usage(kind)
+        if kind == "tier":
+            reply["service_tier"] = detail
         return reply if usage is None else {**reply, "usage": usage}
 
     async def _stream(self, request: web.Request, body: dict[str, Any], kind: str) -> web.StreamResponse:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.forms import ModelForm
 from django.http import HttpRequest
@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from gateway.admin.base import audit
 from gateway.admin.portable import PortableAdmin
 from gateway.models import Price
+from gateway.prices.doubts import doubts
 from gateway.prices.rates import Rates
 
 
@@ -62,6 +63,11 @@ class PriceAdmin(PortableAdmin[Price]):
 
     def save_model(self, request: HttpRequest, obj: Price, form: ModelForm[Price], change: bool) -> None:
         obj.source = f"admin {request.user.get_username()}"[:100]
+        before = Price.objects.filter(provider=obj.provider, model=obj.model).order_by("-id").first()
+        for doubt in doubts(obj.rates, before.rates if before else None):
+            messages.warning(
+                request, f"The price {obj} {doubt}. If that is a mistake, add a further row; it counts before this one."
+            )
         super().save_model(request, obj, form, change)
         audit(request, "create", obj, rates=obj.rates)
 

@@ -18,6 +18,7 @@ from gateway.configuration.schema import PRICE_FIELDS, SECTIONS, missing
 from gateway.configuration.toml import plain
 from gateway.models import Feature, Price, Provider, Route, Target
 from gateway.prices.book import SEEDS
+from gateway.prices.doubts import doubts
 from gateway.prices.rates import Rates
 from gateway.providers import KINDS
 from gateway.providers.guard import check_url
@@ -221,10 +222,8 @@ def apply_price(rows: Rows, place: Place, entry: dict[str, Any]) -> None:
     if current and Rates.parse(current.rates) == parsed:
         rows.changes.append(Change("=", what))
         return
-    if current and _thousandfold(current.rates, rates):
-        rows.changes.append(
-            Change("!", what, "changes more than a thousandfold; prices are US dollars per million tokens")
-        )
+    before = current or Price.objects.filter(provider=entry["provider"], model=entry["model"]).order_by("-id").first()
+    rows.changes += [Change("!", what, doubt) for doubt in doubts(rates, before.rates if before else None)]
     row = Price(**key, source="catalog")
     rows.save(place, row, {"rates": rates, "source_url": entry.get("source_url", "")}, what)
 
@@ -235,12 +234,6 @@ def overrides() -> models.QuerySet[Price]:
     for seed in SEEDS:
         found = found.exclude(source__startswith=seed)
     return found
-
-
-def _thousandfold(before: dict[str, Any], after: dict[str, str]) -> bool:
-    """Whether a rate moved so far that another unit was probably meant."""
-    pairs = [(Decimal(before[part]), Decimal(after[part])) for part in after if isinstance(before.get(part), str)]
-    return any(old and new and max(old / new, new / old) >= 1000 for old, new in pairs)
 
 
 def _moment(value: date | datetime | None) -> datetime | None:

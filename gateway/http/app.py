@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from gateway import engine
+from gateway import engine, tables
 from gateway.http import afterwards, chat, embeddings, health, messages, metrics, models, responses
 from gateway.http.errors import answer_error
 from gateway.http.request import Request
@@ -74,6 +74,7 @@ async def _lifespan(receive: Receive, send: Send, start: Callable[[], None], sto
         if event["type"] == "lifespan.startup":
             try:
                 start()
+                await asyncio.to_thread(tables.require)
                 await engine.adopt()
             except Exception as error:  # noqa: BLE001  (told to the server, which then does not start)
                 logger.error("the gate did not open: %s", str(error).strip().splitlines()[0])

@@ -30,6 +30,8 @@ logger = logging.getLogger("tollhouse.ledger")
 MAX_BATCH = 512
 #: Rows of refused calls that may wait for the database, before further ones are counted only.
 MAX_REFUSED_WAITING = 10_000
+#: Those of them that may have their texts with them, which can be megabytes each.
+MAX_REFUSED_TEXTS = 100
 #: A transaction that a stopped process left open is ended by the server after this time, and its locks with it.
 IDLE_IN_TRANSACTION_MS = 10_000
 #: Every statement of a transaction finds its rows by key, so one plan serves for ever: it is made once, and by the indexes
@@ -123,6 +125,8 @@ class Writer:
                 op.answer.set_result(None)
                 return op.answer
             self._refused_waiting += 1
+            if self.problem or self._refused_waiting > MAX_REFUSED_TEXTS:
+                op.payload = None
         self._submit(op)
         return op.answer
 
@@ -170,7 +174,9 @@ class Writer:
                 repeat = True
                 await self._disconnect(error)
                 # Halves of a spoiled batch that were committed have told their waiters, who rely on it.
-                batch = [op for op in batch if not op.answered and not (isinstance(op, Hold) and op.abandoned)]
+                batch = [op for op in batch if not op.answered and not _given_up(op)]
+                # Those that wait behind it, too: as long as the database is away, each call that is refused leaves one.
+                self._queue = deque(op for op in self._queue if not _given_up(op))
                 logger.warning("ledger: %s; %d operations wait and are tried again", one_line(error), len(batch))
                 if self._stopping and delay > self._settings.LEDGER_TIMEOUT_S / 4:
                     logger.error("ledger: stopping without the database; %d operations were not written", len(batch))
@@ -280,6 +286,10 @@ class Writer:
             with contextlib.suppress(psycopg.Error, OSError):
                 await self._link.connection.execute(SQL["retire"], [self.owner])
         await self._disconnect()
+
+
+def _given_up(op: Operation) -> bool:
+    return isinstance(op, Hold) and op.abandoned
 
 
 def one_line(error: BaseException) -> str:

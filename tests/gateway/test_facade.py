@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import connection
 
 import gateway
 from budgets.models import Budget, Switch, Window
@@ -35,6 +36,10 @@ def test_complete_answers_and_its_row_is_committed(world):
     # The mock reports more tokens than the request has bytes: a provider that bills more than can be.
     assert call.overrun_usd == call.cost_usd - call.held_usd > 0
     assert Hold.objects.count() == 0
+    # A row names its price, prompt and policy, and has no copy of them.
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_column_size(t.*) FROM tollhouse_call t")
+        assert cursor.fetchone()[0] < 700
     assert Payload.objects.get().content == {
         "messages": MESSAGES,
         "reply": [{"role": "assistant", "content": "hello there"}],
@@ -186,6 +191,30 @@ def test_an_unknown_price_is_refused_or_flagged_never_zero(world):
     }
 
 
+@pytest.mark.parametrize(
+    ("asked", "model", "usd"),
+    [
+        ("priority", "tier:default", "0.0004"),
+        ("auto", "tier:priority", "0.0008"),
+        # Where the reply does not tell, the dearer of the two that it can have been.
+        ("priority", "echo", "0.0008"),
+        ("flex", "echo", "0.0004"),
+    ],
+)
+def test_a_call_costs_what_the_tier_costs_that_served_it(world, asked, model, usd):
+    tiers = {"priority": {"input": "20", "output": "40"}, "flex": {"input": "5", "output": "10"}}
+    world.price(model, {"input": "10", "output": "20", "variants": tiers})
+    world.feature("f", model)
+    assert gateway.complete("f", messages=MESSAGES, service_tier=asked).cost_usd == Decimal(usd)
+
+
+def test_cached_tokens_of_a_stream_cost_what_they_cost_in_a_plain_reply(world):
+    world.feature("f", "cached")
+    with gateway.stream("f", messages=MESSAGES) as stream:
+        list(stream)
+    assert stream.reply.cost_usd == the_call().cost_usd == Decimal("0.0068")
+
+
 def test_an_unknown_feature_is_told_with_those_that_exist(world):
     world.feature("f")
     with pytest.raises(errors.NotFound, match=r"no feature 'g'.*ask for one of: f"):
@@ -267,6 +296,16 @@ def test_the_feature_s_limit_is_asked_of_the_provider(world, provider):
     world.feature("f", max_output_tokens=10)
     gateway.complete("f", messages=MESSAGES)
     assert provider.requests[0]["max_tokens"] == 10
+
+
+def test_a_policy_that_only_redacts_what_is_kept_leaves_the_answer_alone(world, provider):
+    world.feature("f", policy=world.policy("p", outbound="off", stored="redacted"))
+    said = [{"role": "user", "content": "Write to jane.doe@example.com, [EMAIL_ADDRESS_1] or <PERSON>."}]
+    reply = gateway.complete("f", messages=said)
+    with gateway.stream("f", messages=said) as stream:
+        streamed = "".join(delta.text for delta in stream)
+    assert reply.text == streamed == said[0]["content"] == provider.requests[0]["messages"][0]["content"]
+    assert not any("jane" in str(payload.content) for payload in Payload.objects.all())
 
 
 def test_truncation_is_an_outcome(world):

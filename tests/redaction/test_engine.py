@@ -100,6 +100,7 @@ def test_each_entity_is_found_where_it_stands(entity, value, text):
         "main.py imports os; id 0190a2b4-7c1e-7000-8000-000000000000",
         "The password must be at least eight characters long.",
         "4111 1111 1111 1112 fails the checksum",
+        "Draw the C4 model; logs go to S3, it runs on EKS in us-east-1, beside EC2, RDS and K8s.",
         "",
         "   ",
     ],

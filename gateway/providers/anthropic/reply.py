@@ -47,7 +47,7 @@ def completion(message: Mapping[str, Json]) -> dict[str, Json]:
         "model": message.get("model"),
         "choices": [choice],
         "usage": usage(_dict(message.get("usage"))),
-        "service_tier": TIERS.get(str(_dict(message.get("usage")).get("service_tier"))),
+        "service_tier": _tier(_dict(message.get("usage"))),
     }
 
 
@@ -108,7 +108,7 @@ class Chunks:
             case "message_stop":
                 self.finished = True
                 if report := usage(self._usage):
-                    yield {**self._base, "choices": [], "usage": report}
+                    yield {**self._base, "choices": [], "usage": report, "service_tier": _tier(self._usage)}
 
     def _start(self, index: int, block: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
         match block.get("type"):
@@ -136,6 +136,10 @@ class Chunks:
 
     def _delta(self, delta: dict[str, Json], ending: Mapping[str, Json] = NO_ENDING) -> dict[str, Json]:
         return {**self._base, "choices": [{"index": 0, "delta": delta, **ending}]}
+
+
+def _tier(report: Mapping[str, Json]) -> str | None:
+    return TIERS.get(str(report.get("service_tier")))
 
 
 def _call(block: Mapping[str, Json], arguments: str) -> dict[str, Json]:

@@ -363,7 +363,8 @@ def test_a_budget_is_made_and_moved(admin_client):
 def test_a_price_is_added_and_says_by_whom(admin_client):
     form = {"provider": "openai", "model": "m", "rates": '{"input": "2.50"}', "source_url": ""}
     assert admin_client.post(address(Price, "add"), {**form, "rates": '{"input": "-1"}'}).status_code == 200
-    assert admin_client.post(address(Price, "add"), form).status_code == 302
+    added = admin_client.post(address(Price, "add"), form, follow=True)
+    assert "The price openai/m has no rate for output, so what the model writes is free" in added.content.decode()
     assert Price.objects.get().source == "admin admin"
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.detail) == ("price.create", {"rates": {"input": "2.50"}})

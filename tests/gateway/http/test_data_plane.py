@@ -148,8 +148,11 @@ def test_what_is_configured_wrongly_is_an_error_that_says_so(world, post):
     assert "'openia' is no kind of provider" in post({"model": "g", "messages": MESSAGES}).json()["error"]["message"]
 
 
-def test_unknown_paths_and_methods(post, server):
+def test_unknown_paths_and_methods(post, server, provider):
     assert post({}, "/v1/completions").status_code == 404
+    # No way round the gate, and none to be billed twice for a reply that a provider has stored.
+    assert httpx.get(f"{server.url}/v1/responses/resp_1").status_code == 404
+    assert provider.requests == [] and not Call.objects.exists()
     answer = httpx.get(f"{server.url}/v1/chat/completions")
     assert answer.status_code == 400 and "GET is not possible" in answer.json()["error"]["message"]
 

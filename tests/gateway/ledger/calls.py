@@ -14,12 +14,12 @@ from gateway.ledger.operations import BLANK
 
 
 @asynccontextmanager
-async def a_writer(**options):
-    """A ledger writer on the test database; `options` replace settings."""
+async def a_writer(proxy=None, **options):
+    """A ledger writer on the test database, where there is a proxy, through it; `options` replace settings."""
     conf = copy(settings())
     for name, value in options.items():
         setattr(conf, name, value)
-    writer = Writer(connection_parameters(), conf)
+    writer = Writer(connection_parameters() | (proxy.parameters if proxy else {}), conf)
     try:
         yield writer
     finally:

@@ -55,6 +55,18 @@ async def test_each_tenant_has_the_whole_limit_and_those_without_share_one():
     assert await figures() == {"acme": spent, "umbrella": spent, "": spent}
 
 
+async def test_the_first_calls_of_an_unknown_user_at_once_spend_no_more_than_the_limit():
+    """Of two processes, when no window for the user is there yet."""
+    await a_budget(each="user", limit=1)
+    async with a_writer() as one, a_writer() as other:
+        holds = [hold_of("0.3") for _ in range(8)]
+        for hold in holds:
+            hold.scope = hold.scope._replace(user="never seen")
+        answers = await asyncio.gather(*((one, other)[n % 2].hold(hold) for n, hold in enumerate(holds)))
+    assert sum(isinstance(answer, Grant) for answer in answers) == 3
+    assert await figures() == {"never seen": (Decimal(0), Decimal("0.9"))}
+
+
 async def test_two_fields_are_counted_by_pairs_that_no_name_can_mix_up():
     await Budget.objects.acreate(each=["tenant", "feature"], limit=1)
     async with a_writer() as ledger:

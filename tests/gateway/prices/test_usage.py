@@ -26,7 +26,18 @@ from gateway.types import Usage
             {"input_tokens": 10, "output_tokens": 5, "reasoning_tokens": 20},
             True,
         ),
-        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 99}, {"input_tokens": 10, "output_tokens": 5}, False),
+        # Gemini's OpenAI-compatible endpoint tells of thoughts in the total alone.
+        (
+            {"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 623},
+            {"input_tokens": 20, "output_tokens": 198, "reasoning_tokens": 405},
+            False,
+        ),
+        (
+            {"prompt_tokens": 20, "completion_tokens": 10, "total_tokens": 90, "completion_tokens_details": {"reasoning_tokens": 4}},
+            {"input_tokens": 20, "output_tokens": 10, "reasoning_tokens": 60},
+            False,
+        ),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 9}, {"input_tokens": 10, "output_tokens": 5}, False),
         ({"prompt_tokens": 10, "completion_tokens": 5}, {"input_tokens": 10, "output_tokens": 5}, True),
         (
             {"prompt_tokens": 10, "completion_tokens": None, "total_tokens": 10, "prompt_tokens_details": None},
@@ -37,6 +48,15 @@ from gateway.types import Usage
 )  # fmt: skip
 def test_reports(report, parts, adds_up):
     assert from_openai(report) == (Usage(**parts), adds_up)
+
+
+@pytest.mark.parametrize("name", ["cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens"])
+def test_cached_tokens_are_read_where_servers_have_names_of_their_own_for_them(name):
+    report = {"prompt_tokens": 1000, "completion_tokens": 30, "total_tokens": 1030, name: 800}
+    parts = Usage(input_tokens=200, cache_read_tokens=800, output_tokens=30)
+    assert from_openai(report) == (parts, True)
+    assert from_openai({**report, "prompt_tokens_details": {"cached_tokens": 800}}) == (parts, True)
+    assert from_openai({**report, "prompt_tokens_details": {"cached_tokens": 0}, name: None})[0].cache_read_tokens == 0
 
 
 counts = st.one_of(st.none(), st.booleans(), st.integers(-5, 10**6), st.text(max_size=3))

@@ -133,6 +133,8 @@ def test_cache_and_thinking_tokens_are_parts_of_their_own(anthropic):
             usage.reasoning_tokens,
         )
         assert parts == (100, 800, 100, 20, 10)
+        # Each part once: 100 × 10 + 800 × 5 + 100 × 10 + 20 × 20 + 10 × 40, per million.
+        assert reply.cost_usd == Decimal("0.0068")
     assert all(call.usage_adds_up and not call.usage_estimated for call in Call.objects.all())
 
 

@@ -164,6 +164,32 @@ def test_usage_of_anthropic_that_cannot_be_read_is_counted(gate, usage):
     assert row.outcome == "ok" and row.usage_estimated and row.input_tokens > 0 and row.cost_usd > 0
 
 
+def test_usage_in_the_last_choice_of_a_stream_counts_and_is_replaced_by_the_stream_s_own(gate):
+    """Kimi's streams tell it there."""
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": {**USAGE, "cached_tokens": 15}}]}
+    for own, cached in ((None, 15), (USAGE, 0)):
+        _, _, row = gate(stream(chunk({"content": "hello"}), last, {"choices": [], "usage": own}), streamed=True)
+        assert (row.input_tokens, row.cache_read_tokens, row.output_tokens) == (20 - cached, cached, 10)
+        assert not row.usage_estimated
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_usage_of_nothing_is_believed_and_what_a_provider_says_it_cost_is_not(gate, streamed):
+    """Neither is a report of zero replaced by an estimate, nor a `cost` without unit or currency taken for US dollars."""
+    usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0, "cost": 7.5, "cost_details": {"total": 9}}
+    last = chunk({"content": "hello"}), {"choices": [], "usage": usage}
+    _, _, row = gate(stream(*last) if streamed else reply(completion(usage=usage)), streamed=streamed)
+    assert (row.outcome, row.cost_usd, row.input_tokens, row.output_tokens) == ("ok", 0, 0, 0)
+    assert row.usage_adds_up and not row.usage_estimated
+
+
+def test_a_usage_of_nothing_in_a_stream_that_breaks_off_is_no_report(gate):
+    """Some servers write one into every event until the last."""
+    nothing = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    _, _, row = gate(stream(chunk({"content": "hello"}, usage=nothing), end=b""), streamed=True)
+    assert row.outcome == "provider_error" and row.usage_estimated and row.cost_usd > 0
+
+
 def test_whole_floats_are_counts(gate):
     _, _, row = gate(reply(completion(usage={"prompt_tokens": 20.0, "completion_tokens": 10.0, "total_tokens": 30.0})))
     assert (row.input_tokens, row.output_tokens, row.usage_estimated) == (20, 10, False)
