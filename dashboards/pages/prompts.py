@@ -1,6 +1,6 @@
 """Prompts: the versions of a prompt side by side, and what is proven of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,7 +19,8 @@ from gateway.models import Prompt, PromptVersion, Variant
 
 #: Versions side by side, those with most calls.
 MOST = 8
-MOST_PROMPTS = 500
+#: Names of prompts that the page offers while one is typed; any other is shown, too.
+MOST_OFFERED = 500
 #: What says something about a version: refusals and callers that left do not.
 JUDGED = ("ok", "truncated", "filtered", "provider_error", "timeout")
 #: Longer ranges are compared by days, shorter ones by hours, so that there are slices enough for an interval.
@@ -85,13 +86,13 @@ class Version:
 
 
 def context(reading: Reading) -> dict[str, Any]:
-    known = _known()
-    slug = _prompt(reading, known)
+    slug = _prompt(reading)
     said = _said_of(reading, slug)
     versions = _versions(reading, slug, said or {}) if slug else []
     return {
-        "prompts": known,
+        "prompts": Prompt.objects.order_by("feature__slug").values_list("feature__slug", flat=True)[:MOST_OFFERED],
         "slug": slug,
+        "unknown": asked if (asked := reading.request.GET.get("prompt", "")) != slug else "",
         "versions": versions,
         "nothing": not versions,
         "currency": reporting(),
@@ -101,17 +102,19 @@ def context(reading: Reading) -> dict[str, Any]:
     }
 
 
-def _known() -> list[str]:
-    return list(Prompt.objects.order_by("feature__slug").values_list("feature__slug", flat=True)[:MOST_PROMPTS])
-
-
-def _prompt(reading: Reading, known: list[str]) -> str:
-    """The prompt that is asked for, or filtered by; otherwise the one with most calls."""
-    for slug in (reading.request.GET.get("prompt", ""), *reading.filters.where.get("feature", ())):
-        if slug in known:
-            return slug
+def _prompt(reading: Reading) -> str:
+    """The prompt that is asked for, or filtered by; otherwise the one with most calls. Empty where none has any."""
+    for slug in _known([reading.request.GET.get("prompt", ""), *reading.filters.where.get("feature", ())]):
+        return slug
     calls = {row.values[0]: row.calls for row in figures(reading.filters, by=("feature",))}
-    return max(known, key=lambda slug: (calls.get(slug, 0), slug), default="")
+    return max(_known(calls), key=lambda slug: (calls[slug], slug), default="")
+
+
+def _known(slugs: Collection[str]) -> list[str]:
+    """Those that prompts have, in their order."""
+    names = Prompt.objects.filter(feature__slug__in=[slug for slug in slugs if "\0" not in slug])
+    found = set(names.values_list("feature__slug", flat=True))
+    return [slug for slug in slugs if slug in found]
 
 
 def _said_of(reading: Reading, slug: str) -> dict[str, scores.Scores] | None:
@@ -224,7 +227,7 @@ def _by_version(
     reading: Reading, value: Callable[[Figures], tuple[float | None, str]], *, unit: Unit, prefix: str = ""
 ) -> Chart:
     """A line for each version; `value` makes a point, and its text, of a version's figures."""
-    slug, slices = _prompt(reading, _known()), Slices(reading.filters)
+    slug, slices = _prompt(reading), Slices(reading.filters)
     filters = reading.filters.only(feature=slug)
     rows: dict[str, dict[int, Figures]] = {}
     for row in figures(filters, by=("prompt_version",), step=slices.step):

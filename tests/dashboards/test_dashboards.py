@@ -18,11 +18,12 @@ from dashboards.filters import parse
 from dashboards.models import SavedView
 from dashboards.pages import frame
 from dashboards.pages.headline import headline
+from dashboards.pages.prompts import MOST_OFFERED
 from dashboards.pages.registry import PAGES
 from dashboards.pages.saved import MOST_OWN
 from dashboards.pages.sums import read as sums
 from gateway.ledger.partitions import first_id
-from gateway.models import Adjustment, AuditEntry, BreakerTrip, Owner
+from gateway.models import Adjustment, AuditEntry, BreakerTrip, Feature, Owner, Prompt
 from tests.rows import make_call
 from tests.world import World
 
@@ -284,6 +285,18 @@ def test_versions_are_beside_each_other_with_what_is_proven(admin_client):
         assert [s["name"] for s in chart(admin_client, f"prompts/data/{name}/?range=24h")["series"]] == sorted(
             (one.short, two.short)
         )
+
+    like = one.prompt.feature
+    features = [Feature(slug=f"a.{number:03}", policy=like.policy, route=like.route) for number in range(MOST_OFFERED)]
+    Feature.objects.bulk_create(features)
+    Prompt.objects.bulk_create(Prompt(feature=feature) for feature in features)
+    for query in ("prompt=support.reply", "feature=support.reply", ""):
+        assert admin_client.get(f"{ROOT}prompts/?range=24h&{query}").context["slug"] == "support.reply"
+    for asked in ("support.rply", "%00"):
+        answer = admin_client.get(f"{ROOT}prompts/?range=24h&prompt={asked}")
+        assert "There is no prompt “" in answer.content.decode() and answer.context["slug"] == "support.reply"
+    without = admin_client.get(f"{ROOT}prompts/?range=24h&prompt=a.007").content.decode()
+    assert "No version of a.007 was called" in without and '<option value="a.008">' in without
 
 
 def test_what_was_found_is_counted_and_who_read(admin_client, staff):

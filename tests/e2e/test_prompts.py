@@ -3,7 +3,7 @@
 import pytest
 
 from gateway import engine
-from gateway.models import Call, Deployment, Variant
+from gateway.models import Call, Deployment, Feature, Variant
 from gateway.prompts.deploy import move
 from tests.e2e.conftest import Visitor
 from tests.gateway.prompts.authored import author
@@ -49,6 +49,17 @@ def test_a_version_is_compared_with_the_live_one(visitor, versions):
     visitor.look("version-30-days")
     visitor.open("/admin/tollhouse_gateway/promptversion/", "versions")
     visitor.open(page_of(old), "version-old")
+
+    like = old.prompt.feature
+    author(Feature.objects.create(slug="other", policy=like.policy, route=like.route), "Be brief.")
+    visitor.open("/admin/dashboards/prompts/?range=24h&prompt=other", "dashboard-prompt-without-calls")
+    assert "No version of other was called" in visitor.page.inner_text("#content")
+    visitor.page.focus(".th-pick input[list]")
+    visitor.page.keyboard.type("support.reply")
+    visitor.page.keyboard.press("Enter")
+    visitor.page.wait_for_url("**prompt=support.reply**")
+    visitor.look("dashboard-prompt-chosen")
+    assert visitor.page.inner_text("#versions h2") == "support.reply"
 
 
 def test_a_deployment_moves_and_rolls_back_by_keyboard(visitor, versions):

@@ -86,7 +86,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{len(wrong)} of {all} versions are not what they are named after: written past the gate, or changed."
             )
-        self.stdout.write(f"{all} versions, each under the address of its content.")
+        self.stdout.write(f"Versions: {all}, each under the address of its content.")
 
     def _show(self, changes: list[Change]) -> None:
         for change in changes:

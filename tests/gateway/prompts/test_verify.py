@@ -33,7 +33,7 @@ def test_versions_that_the_gate_wrote_are_as_they_are_named(world):
     )
     out = StringIO()
     call_command("prompts", "verify", stdout=out)
-    assert out.getvalue() == "1 versions, each under the address of its content.\n"
+    assert out.getvalue() == "Versions: 1, each under the address of its content.\n"
 
 
 @pytest.mark.parametrize(
