@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo
 from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from budgets.models import Alert, AlertRoute, Channel, Delivery
 from budgets.routing import Quiet, Route, choose
@@ -59,13 +58,15 @@ def _repeat(step: Callable[[], int]) -> int:
 
 def _plan_triggers() -> int:
     with transaction.atomic():
-        alerts = list(Alert.objects.filter(routed_at=None).order_by("id").select_for_update(skip_locked=True)[:BATCH])
+        # With the database's time: by it a delivery is due, and a worker's own clock may be wrong.
+        waiting = Alert.objects.filter(routed_at=None).annotate(now=Now())
+        alerts = list(waiting.order_by("id").select_for_update(skip_locked=True)[:BATCH])
         if not alerts:
             return 0
         # Both are read anew for each batch, so that what was just configured counts.
         channels = {channel.pk: channel for channel in Channel.objects.select_related("fallback")}
-        routes, now = read_routes(), timezone.now()
-        planned = [row for alert in alerts for row in _deliveries(alert, routes, channels, now)]
+        routes = read_routes()
+        planned = [row for alert in alerts for row in _deliveries(alert, routes, channels, alert.now)]
         Delivery.objects.bulk_create(planned, ignore_conflicts=True)
         Alert.objects.filter(pk__in=[alert.pk for alert in alerts]).update(routed_at=Now())
         return len(alerts)
@@ -104,7 +105,7 @@ def follow(alert_ids: list[int], event: Delivery.Event) -> None:
         alert__in=alert_ids, event=Event.TRIGGER, state__in=[State.PENDING, State.SENDING, State.SENT]
     )
     Delivery.objects.bulk_create(
-        [Delivery(alert_id=t.alert_id, channel_id=t.channel_id, event=event, trigger=t) for t in told],
+        [Delivery(alert_id=t.alert_id, channel_id=t.channel_id, event=event, trigger=t, next_at=Now()) for t in told],
         ignore_conflicts=True,
     )
 

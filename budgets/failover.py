@@ -115,7 +115,7 @@ def _fall_over(channel: Channel, rows: QuerySet[Delivery]) -> None:
         if not alerts:
             continue
         Delivery.objects.bulk_create(
-            [Delivery(alert_id=alert, channel=heir, event=Event.TRIGGER) for alert in sorted(alerts)],
+            [Delivery(alert_id=alert, channel=heir, event=Event.TRIGGER, next_at=Now()) for alert in sorted(alerts)],
             ignore_conflicts=True,
         )
         rows.filter(alert__in=alerts).update(

@@ -41,6 +41,15 @@ def test_an_alert_is_told_once_and_so_is_its_end(receiver):
     assert receiver.got[0]["data"]["dedup_key"] == receiver.got[1]["data"]["dedup_key"] == "a"
 
 
+def test_a_worker_whose_clock_is_ahead_puts_nothing_off(receiver, monkeypatch):
+    right = timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: right() + timedelta(hours=1))
+    make_route(make_channel(receiver))
+    raise_alert()
+    alerting.deliver()
+    assert [event for event, _ in receiver.told] == ["triggered"]
+
+
 def test_many_workers_at_once_tell_each_alert_once(receiver):
     make_route(make_channel(receiver))
     # Five kinds with few of each, so that nothing is told as a group.

@@ -20,7 +20,7 @@ from dashboards.models import Digest, DigestDelivery, SavedView
 from gateway.jobs.registry import REGISTERED
 from tests.budgets.channels.notices import conforms
 from tests.budgets.channels.receiver import Reply
-from tests.dashboards.digests.conftest import TOKEN, bot, full_hour, letter, row, webhook
+from tests.dashboards.digests.conftest import TOKEN, bot, letter, row, webhook
 from tests.rows import make_call
 
 pytestmark = pytest.mark.django_db
@@ -139,7 +139,7 @@ def test_what_still_waits_when_the_next_is_due_is_given_up(digest, mail_server):
     work()
     assert state(row(found)) == ("pending", 1, 450) and "greylisted" in row(found).answer
     assert deliver() == 0, "it rests first"
-    Digest.objects.update(next_at=full_hour())
+    Digest.objects.update(next_at=found.next_at)
     DigestDelivery.objects.update(due_at=timezone.now() - timedelta(days=1))
     mail_server.replies.clear()
     later()
