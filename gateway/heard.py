@@ -25,6 +25,7 @@ class Heard:
         self.model = ""
         self.finish_reason = ""
         self.usage: Mapping[str, Json] | None = None
+        self.input_usage: Mapping[str, Json] | None = None
         self.service_tier = ""
         self._messages: dict[int, Message] = {}
         self._reasons: dict[int, str] = {}
@@ -34,6 +35,8 @@ class Heard:
         """Takes a piece in, whole or chunk."""
         self.began = True
         self.complete = piece.final
+        if piece.input_usage is not None:
+            self.input_usage = piece.input_usage
         if self.gaps is not None:
             self.gaps.note(len(piece.events))
         for event in piece.events:

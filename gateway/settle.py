@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from time import perf_counter
@@ -175,7 +176,10 @@ class Record:
         left_in_stream = self.call.ask.stream and broken_off
         if not self.heard.began and not left_in_stream:
             return None, adds_up
-        return await offload(self.counting, self._counted, sent), adds_up
+        counted = await offload(self.counting, self._counted, sent)
+        if self.heard.input_usage is not None and (told := from_openai(self.heard.input_usage)):
+            counted = replace(told[0], output_tokens=counted.output_tokens, estimated=True)
+        return counted, adds_up
 
     def _counted(self, sent: Sent) -> Usage:
         assert self.safe is not None

@@ -120,9 +120,11 @@ class Piece:
     """A part of a reply: the whole body of a plain one, or some events of a stream.
 
     `raw` is what an HTTP client gets; `events` are the same, parsed. The `final` piece of a call is handed over only
-    after its row is committed.
+    after its row is committed. `input_usage` is a usage without output, where a stream says what its input came to before
+    its end; nobody is told of it.
     """
 
     raw: bytes
     events: list[dict[str, Json]]
     final: bool = False
+    input_usage: Mapping[str, Json] | None = None

@@ -37,6 +37,7 @@ ROWS = {
     "call": "calls: for whom, when, tokens, cost, outcome",
     "payload": "payloads: what calls said, as far as it is kept",
     "alert": "alerts, counted from their end",
+    "window": "windows of budgets: what was spent in them, with user references under a budget of each user",
     "breaker_trip": "trips of breakers, without any person",
     "export": "files of calls that people exported",
     "session_map": "pseudonyms of sessions, encrypted",

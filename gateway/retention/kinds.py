@@ -51,6 +51,7 @@ class KeptTable:
 
 
 #: The gate's own tables beside calls and payloads. An alert's age is counted from its end, and its deliveries go with it.
+#: Windows of budgets are counted from their end: a budget of each user has one for every user and period.
 #: Trips of breakers are counted from their beginning, as one whose process ended has no end.
 #: Pseudonyms of sessions are deleted as soon as their session is over, for which `jobs/sessions.py` looks more often. Files of
 #: exports go with them.
@@ -58,6 +59,7 @@ OWN = (
     KeptTable(
         kind="alert", table="tollhouse_alert", keep_days=400, at="resolved_at", feature="feature", tenant="tenant"
     ),
+    KeptTable(kind="window", table="tollhouse_window", keep_days=400, at="ends_at"),
     KeptTable(kind="breaker_trip", table="tollhouse_breaker_trip", keep_days=400, at="opened_at"),
     KeptTable(
         kind="session_map",

@@ -47,7 +47,7 @@ class Anthropic(Provider):
             async for _, parsed, _ in events(request, response):
                 made = [chunk for event in parsed for chunk in chunks.add(event)]
                 if made:
-                    yield Piece(b"".join(map(encode, made)), made)
+                    yield Piece(b"".join(map(encode, made)), made, input_usage=chunks.input_usage)
                 if chunks.finished:
                     break
         yield Piece(DONE, [], final=True)

@@ -74,10 +74,13 @@ def usage(report: Mapping[str, Json]) -> dict[str, Json] | None:
 
 
 class Chunks:
-    """Makes chunks of a chat completion from a stream's events, one after the other. `finished` after the last."""
+    """Makes chunks of a chat completion from a stream's events, one after the other. `finished` after the last;
+    `input_usage` is a usage without output, once the stream has told of its input.
+    """
 
     def __init__(self) -> None:
         self.finished = False
+        self.input_usage: dict[str, Json] | None = None
         self._base: dict[str, Json] = {}
         self._usage: dict[str, Json] = {}
         self._tools: dict[int, int] = {}
@@ -89,6 +92,7 @@ class Chunks:
             case "message_start":
                 message = _dict(event.get("message"))
                 self._usage |= _dict(message.get("usage"))
+                self.input_usage = usage({**self._usage, "output_tokens": 0})
                 self._base = {
                     "id": message.get("id"), "object": "chat.completion.chunk", "created": int(time()),
                     "model": message.get("model"),

@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.db import ProgrammingError, connection, transaction
 from django.utils import timezone
 
-from budgets.models import Alert, Channel, Delivery
+from budgets.models import Alert, Budget, Channel, Delivery, Window
 from deploy.postgres import ROLE
 from gateway import checks
 from gateway.ledger.partitions import first_id, missing, partition
@@ -249,6 +249,17 @@ def test_a_rule_that_is_made_longer_while_it_removes_keeps_its_rows():
     rule("call", "long", 1000)
     assert remove._drop("call", *found[:3]) is None and there() == 2
     assert remove.remove()["call"]["rows"] == 1 and Call.objects.get() == kept != gone
+
+
+def test_windows_of_budgets_go_so_long_after_their_end():
+    """A budget of each user has one for each of them and period, and thousands of users have many."""
+    budget = Budget.objects.create(limit=1, each=["user"], period="hour")
+    _, recent, now = (
+        Window.objects.create(budget=budget, value=name, starts_at=end - timedelta(hours=1), ends_at=end)
+        for name, end in (("a", ago(days=401)), ("b", ago(days=399)), ("c", ago(hours=-1)))
+    )
+    assert remove.remove()["window"] == {"rows": 1}
+    assert set(Window.objects.all()) == {recent, now}
 
 
 def test_an_alert_goes_with_its_deliveries_so_long_after_its_end():
