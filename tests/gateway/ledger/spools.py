@@ -10,7 +10,7 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from uuid_utils.compat import uuid7
 
-from budgets.models import Budget, Window
+from budgets.models import Window
 from budgets.rules import Scope
 from gateway.conf import settings
 from gateway.ledger import Writer
@@ -101,8 +101,3 @@ async def until(condition):
 @sync_to_async
 def rows():
     return list(Call.objects.values_list("outcome", "cost_usd", "spooled"))
-
-
-@sync_to_async
-def a_budget(**values):
-    return Budget.objects.create(**{"feature": "f", "limit": 1, **values})

@@ -16,9 +16,9 @@ from gateway.ledger.memory import Memory
 from gateway.ledger.transaction import Transaction
 from gateway.models import Call, Hold, Payload
 from tests.gateway.ledger.calls import a_writer, bid_of, hold_of, settle_of
+from tests.gateway.ledger.stored import a_budget
 from tests.gateway.ledger.test_many_budgets import link, memory  # noqa: F401  (fixtures)
 from tests.gateway.ledger.test_races import swept
-from tests.gateway.ledger.test_writer import a_budget
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

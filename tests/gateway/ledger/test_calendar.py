@@ -20,8 +20,8 @@ from gateway.ledger.link import Link
 from gateway.ledger.memory import Memory
 from gateway.ledger.transaction import SQL, STATEMENTS, Transaction
 from tests.gateway.ledger.calls import a_writer, hold_of, settle_of
+from tests.gateway.ledger.stored import a_budget, rows
 from tests.gateway.ledger.test_scopes import spend
-from tests.gateway.ledger.test_writer import a_budget, rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

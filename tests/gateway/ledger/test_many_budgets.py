@@ -21,7 +21,7 @@ from gateway.ledger.memory import Memory
 from gateway.ledger.transaction import SQL, STATEMENTS, Transaction
 from gateway.ledger.writer import SESSION
 from tests.gateway.ledger.calls import a_writer, hold_of, settle_of
-from tests.gateway.ledger.test_writer import a_budget, rows
+from tests.gateway.ledger.stored import a_budget, rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -15,7 +15,6 @@ from gateway.ledger.spool_file import SpoolFile, frame, parse
 from gateway.ledger.spooled import Spooled
 from gateway.models import Adjustment, Call
 from tests.gateway.ledger.spools import (
-    a_budget,
     a_call,
     a_file,
     replayed,
@@ -26,6 +25,7 @@ from tests.gateway.ledger.spools import (
     spooling,
     until_there,
 )
+from tests.gateway.ledger.stored import a_budget
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,7 +13,7 @@ from budgets import raises
 from budgets.models import Alert, Budget, BudgetRaise, Rate, Window
 from gateway.ledger import Grant, Refusal
 from tests.gateway.ledger.calls import a_writer, bid_of, hold_of, settle_of
-from tests.gateway.ledger.test_writer import a_budget, rows
+from tests.gateway.ledger.stored import a_budget, rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HOUR = timedelta(hours=1)

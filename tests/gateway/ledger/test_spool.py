@@ -17,7 +17,6 @@ from gateway.ledger.spooling import SpoolingLedger
 from gateway.models import Adjustment, Call, Hold, Payload
 from tests.gateway.ledger.calls import a_writer, bid_of, hold_of, settle_of
 from tests.gateway.ledger.spools import (
-    a_budget,
     a_call,
     a_file,
     replayed,
@@ -29,6 +28,7 @@ from tests.gateway.ledger.spools import (
     until,
     until_there,
 )
+from tests.gateway.ledger.stored import a_budget
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -11,8 +11,8 @@ from django.utils import timezone
 from budgets.models import Alert, Budget, Window
 from tests.gateway.ledger.calls import a_writer, hold_of, settle_of
 from tests.gateway.ledger.spools import a_call, a_file, replayed
+from tests.gateway.ledger.stored import a_budget, rows
 from tests.gateway.ledger.test_scopes import a_raise, a_rate
-from tests.gateway.ledger.test_writer import a_budget, rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY = timedelta(days=1)
