@@ -19,8 +19,7 @@ from gateway.ledger.transaction import STATEMENTS, Transaction
 from gateway.ledger.writer import SESSION
 from gateway.models import Adjustment, Call, Hold
 from tests.gateway.ledger.calls import a_writer, bid_of, hold_of, settle_of
-from tests.gateway.ledger.spools import until
-from tests.gateway.ledger.stored import a_budget
+from tests.gateway.ledger.stored import a_budget, until
 from tests.gateway.ledger.test_many_budgets import CountingLink, link, memory  # noqa: F401  (fixtures)
 from tests.gateway.ledger.test_races import swept, waiting
 

@@ -14,9 +14,9 @@ from gateway.ledger.link import Link
 from gateway.ledger.transaction import Transaction
 from gateway.models import Call, Hold
 from tests.gateway.ledger.calls import a_writer, bid_of, hold_of, settle_of
+from tests.gateway.ledger.stored import until
 from tests.gateway.ledger.test_overspend import expire_everything
 from tests.gateway.ledger.test_transaction import link, memory  # noqa: F401  (fixtures)
-from tests.gateway.ledger.test_writer import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -1,31 +1,17 @@
 """Holds that nobody settles in time: lost rows, and settlements that come late."""
 
-import asyncio
 from decimal import Decimal
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connection
 
 from budgets.models import Window
 from gateway.ledger import Grant
 from gateway.models import Adjustment, Call
 from tests.gateway.ledger.calls import a_writer, bid_of, hold_of, settle_of
-from tests.gateway.ledger.stored import a_budget, window
+from tests.gateway.ledger.stored import a_budget, silence, until, window
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-async def until(condition):
-    async with asyncio.timeout(20):
-        while not await sync_to_async(condition)():
-            await asyncio.sleep(0.02)
-
-
-def silence(owner):
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE tollhouse_owner SET seen_at = '2020-01-01' WHERE id = %s", [owner])
-        cursor.execute("UPDATE tollhouse_hold SET expires_at = '2020-01-01' WHERE owner = %s", [owner])
 
 
 async def a_call_that_moves(ledger):

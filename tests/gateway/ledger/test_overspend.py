@@ -19,7 +19,7 @@ from budgets.models import Budget, Window
 from gateway.ledger import Grant
 from gateway.models import Adjustment, Call, Hold
 from tests.gateway.ledger.calls import a_writer, hold_of, settle_of
-from tests.gateway.ledger.test_writer import until
+from tests.gateway.ledger.stored import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = Path(__file__).resolve().parents[3]

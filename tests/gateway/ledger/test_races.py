@@ -16,9 +16,9 @@ from gateway.ledger.operations import lost_row
 from gateway.ledger.transaction import SQL, Transaction
 from gateway.models import Adjustment, Call, Hold
 from tests.gateway.ledger.calls import a_writer, bid_of, hold_of, settle_of
+from tests.gateway.ledger.stored import drop_partitions, execute, silence, until
 from tests.gateway.ledger.test_buckets import FEW, levels
 from tests.gateway.ledger.test_transaction import link, memory  # noqa: F401  (fixtures)
-from tests.gateway.ledger.test_writer import drop_partitions, execute, silence, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -5,14 +5,13 @@ from decimal import Decimal
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connection
 
 from budgets.models import Alert, Budget, Switch, Window
 from gateway.errors import LedgerUnavailable
 from gateway.ledger import Grant, Refusal
 from gateway.models import Call, Hold
 from tests.gateway.ledger.calls import a_writer, bid_of, hold_of, row_of, settle_of
-from tests.gateway.ledger.stored import a_budget, execute, rows, window
+from tests.gateway.ledger.stored import a_budget, drop_partitions, execute, rows, window
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -238,13 +237,6 @@ async def test_refusals_leave_rows_and_hold_nothing():
     call = await Call.objects.aget()
     assert (call.outcome, call.reason) == ("refused_budget", "no room")
     assert row_of(call.id)["held_usd"] is None
-
-
-def drop_partitions():
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'tollhouse_call'::regclass")
-        for (name,) in cursor.fetchall():
-            cursor.execute(f"DROP TABLE {name}")
 
 
 async def test_a_hold_that_was_granted_stays_when_the_rest_of_its_spoiled_batch_is_repeated():
