@@ -10,6 +10,7 @@ in mid-stream; `truncated` stops for length. Every request is kept in `requests`
 import asyncio
 import json
 import threading
+import time
 from typing import Any
 
 from aiohttp import web
@@ -36,6 +37,13 @@ class MockProvider:
     @property
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
+
+    def saw_leave(self, clients: int) -> bool:
+        """Whether just so many requests were left by their clients, which it notices a moment after them."""
+        ends_at = time.monotonic() + 20
+        while self.cancelled < clients and time.monotonic() < ends_at:
+            time.sleep(0.01)
+        return self.cancelled == clients
 
     def __enter__(self) -> "MockProvider":
         self._loop = asyncio.new_event_loop()

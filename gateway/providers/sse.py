@@ -8,6 +8,14 @@ from gateway.types import Json
 DONE = b"data: [DONE]\n\n"
 
 
+class NotAnEvent(ValueError):
+    """An event is not a JSON object. `before` are those that were complete before it."""
+
+    def __init__(self, before: list[dict[str, Json]]) -> None:
+        super().__init__("not a JSON object")
+        self.before = before
+
+
 class Events:
     """Cuts a byte stream into events. `feed` takes what the network gave and returns what is complete of it."""
 
@@ -17,7 +25,7 @@ class Events:
     def feed(self, data: bytes) -> tuple[bytes, list[dict[str, Json]], bool]:
         """The bytes of the complete events before `[DONE]`, those events parsed, and whether `[DONE]` was there.
 
-        Raises ValueError for an event that is not a JSON object.
+        Raises NotAnEvent.
         """
         # Only what is new can hold the end of an event: an endless one must not be searched again and again.
         seen = max(0, len(self._rest) - 3)
@@ -36,9 +44,12 @@ class Events:
             if text == b"[DONE]":
                 return b"".join(before + b"\n\n" for before in blocks[:number]), events, True
             if text is not None:
-                event = json.read(text)
+                try:
+                    event = json.read(text)
+                except ValueError:
+                    raise NotAnEvent(events) from None
                 if not isinstance(event, dict):
-                    raise ValueError("not a JSON object")
+                    raise NotAnEvent(events)
                 events.append(event)
         return complete + b"\n\n", events, False
 

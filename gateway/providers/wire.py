@@ -13,7 +13,7 @@ from gateway import json
 from gateway.clock import clock
 from gateway.errors import ProviderError, ProviderTimeout
 from gateway.providers.base import Request
-from gateway.providers.sse import Events
+from gateway.providers.sse import Events, NotAnEvent, encode
 from gateway.types import Json
 
 #: 409 and 425 ask for another try by their definition; the rest are an overloaded or failing server.
@@ -112,17 +112,25 @@ async def events(
         size += len(data)
         if size > request.most_bytes:
             raise _too_large(request.most_bytes)
+        fault: ProviderError | None = None
         try:
             raw, parsed, finished = parser.feed(data)
-        except ValueError:
-            raise ProviderError(
+        except NotAnEvent as error:
+            parsed = error.before
+            fault = ProviderError(
                 "The provider's stream held an event that is not JSON.", transient=True, billable=True
-            ) from None
-        for event in parsed:
-            if error := event.get("error"):
-                raise ProviderError(
-                    _message(error), transient=True, body=_openai_error(event, "api_error"), billable=True
-                )
+            )
+        for number, event in enumerate(parsed):
+            if told := event.get("error"):
+                body = _openai_error(event, "api_error")
+                fault = ProviderError(_message(told), transient=True, body=body, billable=True)
+                parsed = parsed[:number]
+                break
+        if fault:
+            if parsed:
+                # It came in the same read and is a part of the reply, whatever came after it.
+                yield b"".join(map(encode, parsed)), parsed, False
+            raise fault
         yield raw, parsed, finished
 
 

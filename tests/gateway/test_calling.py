@@ -371,4 +371,4 @@ def test_whoever_waits_for_a_wrapped_client_may_be_interrupted(world, provider):
     finally:
         signal.signal(signal.SIGALRM, before)
     gateway.engine.stop()
-    assert Call.objects.get().outcome == "cancelled" and provider.cancelled == 1
+    assert Call.objects.get().outcome == "cancelled" and provider.saw_leave(1)

@@ -139,7 +139,7 @@ def test_a_hedge_asks_the_next_target_and_both_are_paid(world, provider, streame
     assert (reply.text, reply.model, call.attempts, call.fallback_from) == ("hello there", "echo", 2, "mock/hang")
     # The one that was given up may be charged in full; the other reported 20 and 10 tokens.
     assert call.cost_usd == reply.cost_usd > Decimal("0.0004") and call.overrun_usd == 0 and call.usage_estimated
-    assert provider.cancelled == 1 and Hold.objects.count() == 0
+    assert provider.saw_leave(1) and Hold.objects.count() == 0
 
 
 def test_the_first_target_may_still_win_a_hedge(world, provider):
@@ -148,7 +148,7 @@ def test_the_first_target_may_still_win_a_hedge(world, provider):
     gateway.engine.stop()
     call = Call.objects.get()
     assert (reply.text, reply.model, call.provider, call.attempts) == ("hello there", "second", "mock", 2)
-    assert call.fallback_from == "" and call.overrun_usd == 0 and provider.cancelled == 1
+    assert call.fallback_from == "" and call.overrun_usd == 0 and provider.saw_leave(1)
     assert Hold.objects.count() == 0
 
 

@@ -17,7 +17,7 @@ def test_a_target_that_hangs_leaves_the_next_one_time(world, provider):
     assert (reply.text, call.attempts, call.fallback_from, call.outcome) == ("hello there", 2, "mock/hang", "ok")
     # The one that was given up may be charged in full.
     assert call.usage_estimated and call.cost_usd == reply.cost_usd > 0 and call.overrun_usd == 0
-    assert provider.cancelled == 1 and Hold.objects.count() == 0
+    assert provider.saw_leave(1) and Hold.objects.count() == 0
 
 
 def test_it_is_told_as_a_timeout_when_nobody_answers(world, provider):

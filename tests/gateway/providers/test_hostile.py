@@ -190,6 +190,14 @@ def test_a_usage_of_nothing_in_a_stream_that_breaks_off_is_no_report(gate):
     assert row.outcome == "provider_error" and row.usage_estimated and row.cost_usd > 0
 
 
+@pytest.mark.parametrize("fault", [b'data: {"error": {"message": "mock overload"}}\n\n', b"data: garbage\n\n"])
+def test_what_comes_at_once_with_a_fault_is_passed_on_and_counted(gate, fault):
+    start, said, _ = stream(chunk({"content": "hello"}))
+    _, content, row = gate([start + said + fault], streamed=True)
+    assert b"hello" in content and b"error" in content.rpartition(b"data: ")[2]
+    assert row.outcome == "provider_error" and row.usage_estimated and row.output_tokens == 1
+
+
 def test_whole_floats_are_counts(gate):
     _, _, row = gate(reply(completion(usage={"prompt_tokens": 20.0, "completion_tokens": 10.0, "total_tokens": 30.0})))
     assert (row.input_tokens, row.output_tokens, row.usage_estimated) == (20, 10, False)
