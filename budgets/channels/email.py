@@ -128,9 +128,9 @@ def _open(mailer: Any) -> Refusals:
     return refused
 
 
-def _refused_partly(refused: Refusals, all: int, password: str) -> Receipt:
+def _refused_partly(refused: Refusals, recipients: int, password: str) -> Receipt:
     who = ", ".join(f"{address} ({code} {_words(said)})" for address, (code, said) in refused.items())
-    told = f"Taken by the mail server for {all - len(refused)} of {all} recipients. Refused: {who}."
+    told = f"Taken by the mail server for {recipients - len(refused)} of {recipients} recipients. Refused: {who}."
     return Receipt(ok=True, status=next(iter(refused.values()))[0], answer=without(told, [password]))
 
 
